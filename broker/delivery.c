@@ -1,0 +1,138 @@
+/* Jobs to their workers, answers to their askers, and what happens when either is late or dead. */
+#include "broker/router_internal.h"
+
+#include "common/log.h"
+#include "common/util.h"
+
+#include <inttypes.h>
+
+void router_finish(router_t *self, job_t *job)
+{
+    service_t *service = job->service;
+    if (job->state == JOB_QUEUED)
+        service_unqueue(service, job);
+    else
+        service_count(service, job, false);
+    zhashx_delete(self->jobs, &job->id);
+}
+
+static void send_job(router_t *self, service_t *service, job_t *job)
+{
+    msg_header_t header = {.v = 1,
+                           .id = job->id,
+                           .method = job->method,
+                           .ns = job->ns[0] ? job->ns : NULL,
+                           .deadline = job->deadline,
+                           .redelivered = job->deaths > 0,
+                           .peer = &job->peer};
+    zmq_msg_t frame;
+    frame_encode(&frame, MSG_header, &header);
+    route_send(self->workers, &service->worker, false, &frame, &job->body);
+    zmq_msg_close(&frame);
+    job->state = JOB_SENT;
+    service_count(service, job, true);
+    if (job->deaths)
+        service->redelivered++;
+}
+
+void router_dispatch(router_t *self, service_t *service)
+{
+    job_t *job;
+    while ((job = service_next(service)))
+        send_job(self, service, job);
+}
+
+void router_take_answer(router_t *self, arrival_t *arrival)
+{
+    job_t *job = zhashx_lookup(self->jobs, &arrival->header.id);
+    if (!job || job->state != JOB_SENT)
+        return; /* answered already, or asked of an earlier broker: the asker asks again */
+    service_t *service = job->service;
+    service->answered++;
+    job_answer(job, arrival->header_frame, arrival->body);
+    router_finish(self, job);
+    router_dispatch(self, service);
+}
+
+/* What becomes of a job whose worker died: true when it goes to the successor. */
+static bool goes_on(job_t *job, status_t *st)
+{
+    if (job->route_count == 0)
+        return false; /* it expired; recovery sees to what it left */
+    if (job->redelivery == REDELIVERY_NEVER) {
+        status_set(st, STATUS_UNAVAILABLE, "%s: the worker died, outcome unknown", job->method);
+        return false;
+    }
+    /* Reading kills nobody, and a wait may outlive many workers. */
+    if (job->class != CLASS_READ)
+        job->deaths++;
+    if (job->deaths >= SERVICE_DEATHS_MAX) {
+        status_set(st, STATUS_INTERNAL, "%s: set aside, %u workers died with it", job->method,
+                   job->deaths);
+        return false;
+    }
+    return true;
+}
+
+void router_requeue_all(router_t *self, service_t *service)
+{
+    zlistx_t *orphans = zlistx_new();
+    for (job_t *job = zhashx_first(self->jobs); job; job = zhashx_next(self->jobs))
+        if (job->service == service && job->state == JOB_SENT)
+            zlistx_add_end(orphans, job);
+    for (job_t *job = zlistx_first(orphans); job; job = zlistx_next(orphans)) {
+        status_t st = {.code = STATUS_OK};
+        if (goes_on(job, &st)) {
+            service_count(service, job, false);
+            service_enqueue(service, job, true, &st);
+            continue;
+        }
+        if (st.code == STATUS_INTERNAL)
+            log_error("%s", st.text);
+        job_fail(job, &st);
+        router_finish(self, job);
+    }
+    zlistx_destroy(&orphans);
+}
+
+void router_fail_queued(router_t *self, service_t *service, const status_t *st)
+{
+    zlistx_t *queues[] = {service->urgent, service->normal};
+    for (size_t i = 0; i < ARRAY_SIZE(queues); i++) {
+        job_t *job;
+        while ((job = zlistx_first(queues[i]))) {
+            job_fail(job, st);
+            router_finish(self, job);
+        }
+    }
+}
+
+static void expire(router_t *self, job_t *job)
+{
+    status_t st;
+    if (job->state == JOB_QUEUED) {
+        status_set(&st, STATUS_DEADLINE_EXCEEDED, "%s: %s did not take it before the deadline",
+                   job->method, job->service->name);
+        job_fail(job, &st);
+        router_finish(self, job);
+        return;
+    }
+    /* The worker has it and may yet finish: the slot stays taken until it says so or dies. */
+    status_set(&st, STATUS_DEADLINE_EXCEEDED,
+               "%s: still running at the deadline, request.get tells what becomes of it",
+               job->method);
+    job_fail(job, &st);
+    job->deadline = 0;
+}
+
+void router_expire(router_t *self)
+{
+    int64_t now = util_now_ms();
+    zlistx_t *late = zlistx_new();
+    for (job_t *job = zhashx_first(self->jobs); job; job = zhashx_next(self->jobs))
+        if (job->deadline && job->deadline < now)
+            zlistx_add_end(late, job);
+    for (job_t *job = zlistx_first(late); job; job = zlistx_next(late))
+        expire(self, job);
+    zlistx_destroy(&late);
+}

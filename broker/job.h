@@ -1,0 +1,58 @@
+/* A request the broker is responsible for, from its arrival to its answer. */
+#ifndef SHIMD_BROKER_JOB_H
+#define SHIMD_BROKER_JOB_H
+
+#include "common/message.h"
+
+#include <zmq.h>
+
+typedef struct service service_t;
+
+/* Where an answer goes: the ROUTER socket it came from, the identity there, and whether the asker
+ * is a REQ socket, whose empty first frame is echoed. */
+typedef struct route {
+    void *socket;
+    zmq_msg_t identity;
+    bool delimited;
+} route_t;
+
+/* The same id asked again (by a client that lost a broker) waits for the same answer. */
+#define JOB_ROUTES_MAX 8
+
+typedef enum job_state { JOB_QUEUED, JOB_SENT } job_state_t;
+
+typedef struct job {
+    msg_uuid_t id; /* key of the broker's table */
+    service_t *service;
+    const char *method; /* owned by the method table */
+    msg_redelivery_t redelivery;
+    msg_class_t class;
+    bool takes_slot; /* counts against the worker's window */
+    job_state_t state;
+    int64_t deadline; /* ms since the epoch, 0 for none */
+    char ns[80];
+    msg_peer_t peer;
+    unsigned deaths; /* workers that died with it */
+    zmq_msg_t body;
+    size_t body_size;
+    route_t routes[JOB_ROUTES_MAX];
+    size_t route_count;
+    void *position; /* handle in its service's queue while JOB_QUEUED */
+} job_t;
+
+job_t *job_new(const msg_uuid_t *id);
+void job_destroy(job_t **self);
+
+/* Adds a copy of `identity` as a place to answer to; the oldest route goes when there are too many.
+ */
+void job_add_route(job_t *self, void *socket, zmq_msg_t *identity, bool delimited);
+
+/* Sends `header` and `body` (copied) to every route, in which the asker is told once. */
+void job_answer(job_t *self, zmq_msg_t *header, zmq_msg_t *body);
+void job_fail(job_t *self, const status_t *st);
+
+/* One answer to one route. `body` NULL is an empty map. */
+void route_send(void *socket, zmq_msg_t *identity, bool delimited, zmq_msg_t *header,
+                zmq_msg_t *body);
+
+#endif

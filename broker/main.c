@@ -1,0 +1,93 @@
+/* shimd-broker: routes requests between clients and workers and fans events out. It has no disk and
+ * no idea what a container is. */
+#include "broker/fanout.h"
+#include "broker/router.h"
+
+#include "common/io_set.h"
+#include "common/log.h"
+#include "common/process.h"
+#include "common/util.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+
+#define MESSAGE_MAX    (16 << 20) /* bytes of a frame; a peer that sends more is disconnected */
+#define SUBSCRIBER_HWM 10000      /* events kept for a slow subscriber before it misses some */
+#define LINGER_MS      200
+
+/* A socket of its kind on the listener the supervisor keeps, or on one of our own when the broker
+ * is run by itself. Exits when it cannot be had: without its sockets the broker is nothing. */
+static zsock_t *open_socket(const cluster_t *cluster, cluster_socket_t which, int type)
+{
+    AUTO_FREE char *endpoint = cluster_endpoint(cluster, which);
+    zsock_t *socket = zsock_new(type);
+    int inherited = cluster_inherited_socket(which);
+    if (!socket) {
+        log_error("start: make a socket: %s", zmq_strerror(errno));
+        exit(EXIT_FAILURE);
+    }
+    zsock_set_linger(socket, LINGER_MS);
+    zmq_setsockopt(zsock_resolve(socket), ZMQ_MAXMSGSIZE, &(int64_t){MESSAGE_MAX}, sizeof(int64_t));
+    if (inherited >= 0)
+        zmq_setsockopt(zsock_resolve(socket), ZMQ_USE_FD, &inherited, sizeof inherited);
+    mode_t mask = umask(0177);
+    int bound = zmq_bind(zsock_resolve(socket), endpoint);
+    umask(mask);
+    if (bound) {
+        log_error("start: bind %s: %s", endpoint, zmq_strerror(errno));
+        exit(EXIT_FAILURE);
+    }
+    return socket;
+}
+
+static void on_signal(void *arg, int fd, uint32_t events)
+{
+    struct signalfd_siginfo info;
+    (void)events;
+    if (read(fd, &info, sizeof info) == sizeof info)
+        *(bool *)arg = true;
+}
+
+static int end_when_asked(zloop_t *loop, int timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    return *(bool *)arg ? -1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    cluster_t cluster;
+    int signals = process_init("shimd-broker", argc, argv, &cluster);
+    zsys_handler_set(NULL);
+    zloop_t *loop = zloop_new();
+    io_set_t *io = io_set_new(loop);
+    bool asked_to_end = false;
+    io_set_add(io, signals, EPOLLIN, on_signal, &asked_to_end);
+    zloop_timer(loop, ROUTER_TICK_MS, 0, end_when_asked, &asked_to_end);
+
+    zsock_t *workers = open_socket(&cluster, CLUSTER_WORKER, ZMQ_ROUTER);
+    zsock_t *clients = open_socket(&cluster, CLUSTER_CLIENT, ZMQ_ROUTER);
+    zsock_t *publish = open_socket(&cluster, CLUSTER_PUBLISH, ZMQ_XSUB);
+    zsock_t *events = open_socket(&cluster, CLUSTER_EVENTS, ZMQ_XPUB);
+    zsock_set_sndhwm(events, SUBSCRIBER_HWM);
+    router_t *router = router_new(loop, zsock_resolve(clients), zsock_resolve(workers));
+    fanout_t *fanout = fanout_new(loop, zsock_resolve(publish), zsock_resolve(events));
+    router_set_event_counter(router, fanout_count(fanout));
+
+    cluster_notify_ready();
+    zloop_start(loop);
+
+    fanout_destroy(&fanout);
+    router_destroy(&router);
+    zsock_destroy(&events);
+    zsock_destroy(&publish);
+    zsock_destroy(&clients);
+    zsock_destroy(&workers);
+    io_set_destroy(&io);
+    zloop_destroy(&loop);
+    close(signals);
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,195 @@
+/* Which services and methods there are, and the lives of the workers that serve them. */
+#include "broker/router_internal.h"
+
+#include "common/log.h"
+#include "common/util.h"
+
+service_t *router_service(router_t *self, const char *name)
+{
+    service_t *service = zhashx_lookup(self->services, name);
+    if (!service) {
+        service = service_new(name);
+        zhashx_insert(self->services, service->name, service);
+    }
+    return service;
+}
+
+static void know_method(router_t *self, const char *name, service_t *service,
+                        msg_redelivery_t redelivery, msg_class_t class, unsigned seconds)
+{
+    method_t *method = zhashx_lookup(self->methods, name);
+    if (!method) {
+        method = zmalloc(sizeof *method);
+        snprintf(method->name, sizeof method->name, "%s", name);
+        zhashx_insert(self->methods, method->name, method);
+    }
+    method->service = service;
+    method->redelivery = redelivery;
+    method->class = class;
+    method->seconds = seconds;
+}
+
+/* Workers say what they answer. Until they have, a request for one of the methods of messages.def
+ * waits for its worker rather than being called unknown. */
+void router_know_methods(router_t *self)
+{
+    for (msg_id_t id = 0; id < MSG_COUNT; id++) {
+        const msg_type_t *type = msg_type(id);
+        if (type->name && type->service != SERVICE_LINK)
+            know_method(self, type->name, router_service(self, msg_service_name(type->service)),
+                        type->redelivery, type->class, type->seconds);
+    }
+}
+
+static unsigned name_index(const char *name, const char *(*name_of)(unsigned), unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (!strcmp(name, name_of(i)))
+            return i;
+    return 0;
+}
+
+static const char *redelivery_name(unsigned i)
+{
+    return msg_redelivery_name((msg_redelivery_t)i);
+}
+
+static const char *class_name(unsigned i)
+{
+    return msg_class_name((msg_class_t)i);
+}
+
+static void lose_worker(router_t *self, service_t *service)
+{
+    service->has_worker = false;
+    service->pid = 0;
+    router_requeue_all(self, service);
+}
+
+static void on_ready(router_t *self, arrival_t *arrival, const msg_worker_ready_t *ready)
+{
+    service_t *service = router_service(self, ready->service);
+    /* A successor that is faster than the news of its predecessor's death. */
+    if (service->has_worker && service->pid != ready->pid)
+        lose_worker(self, service);
+    zmq_msg_copy(&service->worker, arrival->identity);
+    service->has_worker = true;
+    service->failed = false;
+    service->restart_asked = false;
+    service->pid = ready->pid;
+    service->window = ready->window;
+    service->heard = util_monotonic_us();
+    for (size_t i = 0; i < ready->methods.count; i++) {
+        const msg_method_entry_t *entry = &ready->methods.items[i];
+        know_method(self, entry->name, service,
+                    (msg_redelivery_t)name_index(entry->redelivery, redelivery_name, 3),
+                    (msg_class_t)name_index(entry->class, class_name, 4), entry->seconds);
+    }
+    log_debug("%s: worker %u is ready", service->name, ready->pid);
+    router_dispatch(self, service);
+}
+
+static void ask_who(router_t *self, arrival_t *arrival)
+{
+    msg_header_t header = {.v = 1, .method = msg_type(MSG_worker_who)->name};
+    msg_uuid_new(&header.id);
+    zmq_msg_t frame;
+    frame_encode(&frame, MSG_header, &header);
+    route_send(self->workers, arrival->identity, false, &frame, NULL);
+    zmq_msg_close(&frame);
+}
+
+static void on_heartbeat(router_t *self, arrival_t *arrival, const msg_worker_heartbeat_t *beat)
+{
+    service_t *service = zhashx_lookup(self->services, beat->service);
+    if (!service || !service->has_worker || service->pid != beat->pid)
+        ask_who(self, arrival);
+    else
+        service->heard = util_monotonic_us();
+}
+
+static void on_goodbye(router_t *self, const msg_worker_goodbye_t *goodbye)
+{
+    service_t *service = zhashx_lookup(self->services, goodbye->service);
+    if (service && service->pid == goodbye->pid)
+        service->has_worker = false; /* what it was given it still answers */
+}
+
+static void on_exited(router_t *self, const msg_worker_exited_t *exited)
+{
+    service_t *service = zhashx_lookup(self->services, exited->service);
+    if (!service)
+        return;
+    if (service->pid == exited->pid)
+        lose_worker(self, service);
+    if (exited->failed && !service->has_worker) {
+        status_t st;
+        service->failed = true;
+        status_set(&st, STATUS_UNAVAILABLE, "%s: the worker cannot be started: %s", service->name,
+                   exited->obituary ? exited->obituary : "unknown reason");
+        router_fail_queued(self, service, &st);
+    }
+}
+
+void router_take_notice(router_t *self, arrival_t *arrival, msg_id_t notice)
+{
+    AUTO_FREE void *value = zmalloc(msg_type(notice)->size);
+    msgpack_zone zone;
+    status_t st;
+    msgpack_zone_init(&zone, MSGPACK_ZONE_CHUNK_SIZE);
+    if (msg_decode(notice, zmq_msg_data(arrival->body), zmq_msg_size(arrival->body), &zone, value,
+                   &st)) {
+        self->malformed++;
+        log_warn("notice dropped: %s", st.text);
+    } else if (notice == MSG_worker_ready) {
+        on_ready(self, arrival, value);
+    } else if (notice == MSG_worker_heartbeat) {
+        on_heartbeat(self, arrival, value);
+    } else if (notice == MSG_worker_goodbye) {
+        on_goodbye(self, value);
+    } else if (notice == MSG_worker_exited) {
+        on_exited(self, value);
+    }
+    msgpack_zone_destroy(&zone);
+}
+
+/* The supervisor sees a death at once, but not a loop that has stopped turning. */
+static void ask_restart(router_t *self, service_t *service)
+{
+    service_t *cluster = router_service(self, msg_service_name(SERVICE_CLUSTER));
+    const method_t *method = zhashx_lookup(self->methods, msg_type(MSG_cluster_restart)->name);
+    msg_uuid_t id;
+    status_t st;
+    msg_uuid_new(&id);
+    job_t *job = job_new(&id);
+    job->service = cluster;
+    job->method = method->name;
+    job->redelivery = REDELIVERY_NEVER;
+    job->class = CLASS_READ;
+    job->takes_slot = true;
+    job->deadline = util_now_ms() + (int64_t)method->seconds * 1000;
+    job->peer = (msg_peer_t){.pid = getpid(), .uid = getuid(), .gid = getgid()};
+    msg_cluster_restart_t ask = {.process = service->name};
+    frame_encode(&job->body, MSG_cluster_restart, &ask);
+    if (service_enqueue(cluster, job, false, &st)) {
+        job_destroy(&job);
+        return;
+    }
+    zhashx_insert(self->jobs, &job->id, job);
+    service->restart_asked = true;
+    log_warn("%s: worker %u has been silent for %d ms, asking for a restart", service->name,
+             service->pid, ROUTER_HANG_MS);
+    router_dispatch(self, cluster);
+}
+
+void router_check_hangs(router_t *self)
+{
+    int64_t now = util_monotonic_us();
+    for (service_t *s = zhashx_first(self->services); s; s = zhashx_next(self->services)) {
+        bool silent = s->has_worker && now - s->heard > (int64_t)ROUTER_HANG_MS * 1000;
+        if (silent && !s->restart_asked && strcmp(s->name, msg_service_name(SERVICE_CLUSTER))) {
+            ask_restart(self, s);
+            break; /* the table may have changed under the walk; the next tick sees the rest */
+        }
+    }
+}

@@ -1,0 +1,156 @@
+/* The router's sockets and loop: messages in, taken apart, sorted into requests, answers and
+ * notices. */
+#include "broker/router_internal.h"
+
+#include "common/log.h"
+#include "common/util.h"
+#include "common/uuid_table.h"
+
+#define DRAIN_MAX 512 /* messages of one socket in one wake-up, so that none starves the other */
+
+/* [identity]([empty])[header][body]; anything else has nowhere to be answered to or nothing to say.
+ */
+static bool take_apart(frame_set_t *set, void *socket, arrival_t *arrival)
+{
+    *arrival = (arrival_t){.socket = socket, .identity = &set->frames[0]};
+    arrival->delimited = set->count == 4 && zmq_msg_size(&set->frames[1]) == 0;
+    if (set->count != 3 && !arrival->delimited)
+        return false;
+    arrival->header_frame = &set->frames[set->count - 2];
+    arrival->body = &set->frames[set->count - 1];
+    return true;
+}
+
+static void handle(router_t *self, frame_set_t *set, void *socket, msgpack_zone *zone)
+{
+    arrival_t arrival;
+    status_t st = {.code = STATUS_OK};
+    if (!take_apart(set, socket, &arrival)) {
+        self->malformed++;
+        if (frame_set_kept(set) < 2)
+            return;
+        status_set(&st, STATUS_INVALID_ARGUMENT, "message has %zu frames, header and body expected",
+                   set->count - 1);
+        router_refuse(self, &arrival, &st);
+        return;
+    }
+    size_t size = zmq_msg_size(arrival.header_frame);
+    if (size > MSG_HEADER_MAX)
+        status_set(&st, STATUS_INVALID_ARGUMENT, "header is %zu bytes long, limit %u", size,
+                   MSG_HEADER_MAX);
+    else if (!msg_decode(MSG_header, zmq_msg_data(arrival.header_frame), size, zone,
+                         &arrival.header, &st) &&
+             arrival.header.v != 1)
+        status_set(&st, STATUS_INVALID_ARGUMENT, "header: v is %u, 1 expected", arrival.header.v);
+    if (st.code) {
+        self->malformed++;
+        router_refuse(self, &arrival, &st);
+        return;
+    }
+    if (!arrival.header.method && socket == self->workers) {
+        router_take_answer(self, &arrival);
+    } else if (!arrival.header.method) {
+        status_set(&st, STATUS_INVALID_ARGUMENT, "header: method is missing");
+        router_refuse(self, &arrival, &st);
+    } else {
+        msg_id_t id = socket == self->workers ? msg_find(arrival.header.method) : MSG_COUNT;
+        if (id != MSG_COUNT && msg_type(id)->service == SERVICE_LINK)
+            router_take_notice(self, &arrival, id);
+        else
+            router_take_request(self, &arrival);
+    }
+}
+
+static void drain(router_t *self, void *socket)
+{
+    msgpack_zone zone;
+    msgpack_zone_init(&zone, MSGPACK_ZONE_CHUNK_SIZE);
+    for (int i = 0; i < DRAIN_MAX; i++) {
+        frame_set_t set;
+        if (!frame_receive(socket, &set))
+            break;
+        handle(self, &set, socket, &zone);
+        frame_set_close(&set);
+        msgpack_zone_clear(&zone);
+    }
+    msgpack_zone_destroy(&zone);
+}
+
+static int on_readable(zloop_t *loop, zmq_pollitem_t *item, void *arg)
+{
+    (void)loop;
+    drain(arg, item->socket);
+    return 0;
+}
+
+static int on_tick(zloop_t *loop, int timer, void *arg)
+{
+    router_t *self = arg;
+    (void)loop;
+    (void)timer;
+    router_expire(self);
+    router_check_hangs(self);
+    return 0;
+}
+
+static void service_free(void **item)
+{
+    service_destroy((service_t **)item);
+}
+
+static void job_free(void **item)
+{
+    job_destroy((job_t **)item);
+}
+
+static void method_free(void **item)
+{
+    free(*item);
+    *item = NULL;
+}
+
+/* Keys are members of their items. */
+static zhashx_t *name_table_new(void (*destructor)(void **))
+{
+    zhashx_t *table = zhashx_new();
+    zhashx_set_key_duplicator(table, NULL);
+    zhashx_set_key_destructor(table, NULL);
+    zhashx_set_destructor(table, destructor);
+    return table;
+}
+
+router_t *router_new(zloop_t *loop, void *clients, void *workers)
+{
+    router_t *self = zmalloc(sizeof *self);
+    *self = (router_t){.loop = loop,
+                       .clients = clients,
+                       .workers = workers,
+                       .jobs = uuid_table_new(),
+                       .services = name_table_new(service_free),
+                       .methods = name_table_new(method_free)};
+    zhashx_set_destructor(self->jobs, job_free);
+    router_know_methods(self);
+    zmq_pollitem_t items[] = {{.socket = workers, .events = ZMQ_POLLIN},
+                              {.socket = clients, .events = ZMQ_POLLIN}};
+    zloop_poller(loop, &items[0], on_readable, self);
+    zloop_poller(loop, &items[1], on_readable, self);
+    zloop_timer(loop, ROUTER_TICK_MS, 0, on_tick, self);
+    return self;
+}
+
+void router_destroy(router_t **self_p)
+{
+    router_t *self = *self_p;
+    if (!self)
+        return;
+    zhashx_destroy(&self->jobs);
+    zhashx_destroy(&self->methods);
+    zhashx_destroy(&self->services);
+    free(self);
+    *self_p = NULL;
+}
+
+void router_set_event_counter(router_t *self, const uint64_t *events)
+{
+    self->events = events;
+}

@@ -1,0 +1,23 @@
+/* Routing: requests of clients and workers to the workers that answer them, and the answers back.
+ * Every request that came in is answered, by its worker or by the router itself. */
+#ifndef SHIMD_BROKER_ROUTER_H
+#define SHIMD_BROKER_ROUTER_H
+
+#include "common/message.h"
+
+#include <czmq.h>
+
+typedef struct router router_t;
+
+#define ROUTER_JOBS_MAX 65536 /* requests without an answer, all services together */
+#define ROUTER_HANG_MS  10000 /* a worker silent for this long is replaced */
+#define ROUTER_TICK_MS  50    /* how often deadlines and hangs are looked at */
+
+/* `clients` and `workers` are bound ROUTER sockets, which stay the caller's. */
+router_t *router_new(zloop_t *loop, void *clients, void *workers);
+void router_destroy(router_t **self);
+
+/* For broker.status: events the fan-out has passed on. */
+void router_set_event_counter(router_t *self, const uint64_t *events);
+
+#endif

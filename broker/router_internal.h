@@ -1,0 +1,60 @@
+/* What the parts of the router share: intake (requests that come in), delivery (to workers and
+ * back), registry (services, methods, workers' lives). */
+#ifndef SHIMD_BROKER_ROUTER_INTERNAL_H
+#define SHIMD_BROKER_ROUTER_INTERNAL_H
+
+#include "broker/router.h"
+#include "broker/service.h"
+#include "common/frame.h"
+
+typedef struct method {
+    char name[65];
+    service_t *service;
+    msg_redelivery_t redelivery;
+    msg_class_t class;
+    unsigned seconds;
+} method_t;
+
+struct router {
+    zloop_t *loop;
+    void *clients, *workers;
+    zhashx_t *jobs;     /* job_t by id; owns them */
+    zhashx_t *services; /* service_t by name; owns them */
+    zhashx_t *methods;  /* method_t by wire name; owns them */
+    const uint64_t *events;
+    uint64_t malformed;
+};
+
+/* A message as it came from a ROUTER socket, taken apart. */
+typedef struct arrival {
+    void *socket;
+    zmq_msg_t *identity, *header_frame, *body;
+    bool delimited;
+    msg_header_t header;
+} arrival_t;
+
+/* intake: a request from a client or worker. */
+void router_take_request(router_t *self, arrival_t *arrival);
+void router_refuse(router_t *self, arrival_t *arrival, const status_t *st);
+
+/* delivery */
+void router_dispatch(router_t *self, service_t *service);
+void router_take_answer(router_t *self, arrival_t *arrival);
+void router_requeue_all(router_t *self, service_t *service);
+void router_fail_queued(router_t *self, service_t *service, const status_t *st);
+void router_expire(router_t *self);
+void router_finish(router_t *self, job_t *job); /* out of the tables; frees it */
+
+/* registry */
+void router_know_methods(router_t *self);
+service_t *router_service(router_t *self, const char *name); /* made when it is not there */
+void router_take_notice(router_t *self, arrival_t *arrival, msg_id_t notice);
+void router_check_hangs(router_t *self);
+
+/* the broker's own methods */
+bool router_answer_itself(router_t *self, arrival_t *arrival, const method_t *method);
+
+/* The peer of a frame that came over a unix socket; zeros and -1 where it cannot be known. */
+msg_peer_t peer_of_frame(zmq_msg_t *frame);
+
+#endif

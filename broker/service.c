@@ -1,0 +1,80 @@
+/* A service: its worker, its queues, its window. */
+#include "broker/service.h"
+
+#include "common/util.h"
+
+service_t *service_new(const char *name)
+{
+    service_t *self = zmalloc(sizeof *self);
+    snprintf(self->name, sizeof self->name, "%s", name);
+    zmq_msg_init(&self->worker);
+    self->urgent = zlistx_new();
+    self->normal = zlistx_new();
+    return self;
+}
+
+void service_destroy(service_t **self_p)
+{
+    service_t *self = *self_p;
+    if (!self)
+        return;
+    zmq_msg_close(&self->worker);
+    zlistx_destroy(&self->urgent);
+    zlistx_destroy(&self->normal);
+    free(self);
+    *self_p = NULL;
+}
+
+static zlistx_t *queue_of(service_t *self, const job_t *job)
+{
+    return job->class == CLASS_URGENT ? self->urgent : self->normal;
+}
+
+uint32_t service_queued(const service_t *self)
+{
+    return (uint32_t)(zlistx_size(self->urgent) + zlistx_size(self->normal));
+}
+
+status_code_t service_enqueue(service_t *self, job_t *job, bool again, status_t *st)
+{
+    zlistx_t *queue = queue_of(self, job);
+    if (!again && zlistx_size(queue) >= SERVICE_QUEUE_MAX)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "%s: %d requests wait already", self->name,
+                          SERVICE_QUEUE_MAX);
+    if (!again && self->bytes + job->body_size > SERVICE_BYTES_MAX)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "%s: %u bytes of requests wait already",
+                          self->name, SERVICE_BYTES_MAX);
+    job->state = JOB_QUEUED;
+    job->position = again ? zlistx_add_start(queue, job) : zlistx_add_end(queue, job);
+    self->bytes += job->body_size;
+    return STATUS_OK;
+}
+
+void service_unqueue(service_t *self, job_t *job)
+{
+    zlistx_detach(queue_of(self, job), job->position);
+    job->position = NULL;
+    self->bytes -= job->body_size;
+}
+
+job_t *service_next(service_t *self)
+{
+    if (!self->has_worker)
+        return NULL;
+    job_t *job = zlistx_first(self->urgent);
+    if (!job || self->slots >= self->window + SERVICE_URGENT_OVER)
+        job = self->slots < self->window ? zlistx_first(self->normal) : NULL;
+    if (job)
+        service_unqueue(self, job);
+    return job;
+}
+
+void service_count(service_t *self, const job_t *job, bool given)
+{
+    uint32_t step = given ? 1 : UINT32_MAX; /* plus or minus one */
+    self->in_flight += step;
+    if (job->takes_slot)
+        self->slots += step;
+    else
+        self->waits += step;
+}

@@ -1,0 +1,49 @@
+/* A service: the worker that has it, what waits for it, and what it has been given. */
+#ifndef SHIMD_BROKER_SERVICE_H
+#define SHIMD_BROKER_SERVICE_H
+
+#include "broker/job.h"
+
+#include <czmq.h>
+
+#define SERVICE_QUEUE_MAX   8192        /* requests that wait */
+#define SERVICE_BYTES_MAX   (64u << 20) /* bytes of their bodies */
+#define SERVICE_WAITS_MAX   16384       /* requests without deadline with a worker (task.wait) */
+#define SERVICE_URGENT_OVER 1024        /* urgent requests a worker gets on top of its window */
+#define SERVICE_DEATHS_MAX  3           /* workers a request may take with it */
+
+struct service {
+    char name[33];
+    bool has_worker, failed;
+    zmq_msg_t worker; /* identity on the worker socket */
+    uint32_t pid;
+    uint32_t window;
+    int64_t heard; /* monotonic, us */
+    bool restart_asked;
+    zlistx_t *urgent, *normal; /* job_t waiting, oldest first; not owned */
+    size_t bytes;
+    uint32_t in_flight; /* given to the worker, not answered */
+    uint32_t slots;     /* of those, how many count against the window */
+    uint32_t waits;     /* of those, how many have no deadline */
+    uint64_t answered, redelivered;
+};
+
+service_t *service_new(const char *name);
+void service_destroy(service_t **self);
+
+/* Puts a job into its queue, or says RESOURCE_EXHAUSTED. A redelivered one goes to the front and is
+ * never refused. */
+status_code_t service_enqueue(service_t *self, job_t *job, bool again, status_t *st);
+
+/* Takes a job out of its queue, wherever it is there. */
+void service_unqueue(service_t *self, job_t *job);
+
+/* The next job the worker may be given, out of its queue; NULL when none or its window is full. */
+job_t *service_next(service_t *self);
+
+/* Book-keeping for a job that has been given to, or taken from, the worker. */
+void service_count(service_t *self, const job_t *job, bool given);
+
+uint32_t service_queued(const service_t *self);
+
+#endif

@@ -1,0 +1,228 @@
+/* The supervisor as a worker. */
+#include "broker/supervisor/control.h"
+
+#include "common/util.h"
+#include "common/worker.h"
+
+#define WINDOW 32 /* requests the broker may hand over at once */
+#define STATUS_WAIT_MS                                                                             \
+    1000 /* for the broker's numbers; without them the rest is still worth saying */
+#define LAST_ANSWERS_MS 100 /* for an answer to leave before the broker is stopped */
+
+typedef struct waiters {
+    request_t *requests[CONTROL_WAITERS_MAX];
+    size_t count;
+} waiters_t;
+
+struct control {
+    const member_world_t *world;
+    member_t *const *members;
+    size_t member_count;
+    worker_t *worker;
+    int64_t began_us; /* monotonic */
+    bool is_closed;
+    waiters_t waiters[CONTROL_MEMBERS_MAX]; /* cluster.restart, by member; the worker owns them */
+};
+
+static const char *broker_name(void)
+{
+    return msg_service_name(SERVICE_BROKER);
+}
+
+static size_t find_member(const control_t *self, const char *name)
+{
+    size_t i = 0;
+    while (i < self->member_count && strcmp(member_name(self->members[i]), name))
+        i++;
+    return i;
+}
+
+/* cluster.status ----------------------------------------------------------------------------------
+ */
+
+typedef struct status_ask {
+    control_t *control;
+    request_t *request;
+} status_ask_t;
+
+static void add_broker_numbers(msg_cluster_process_t *row, const char *service,
+                               const msg_broker_state_t *state)
+{
+    for (size_t i = 0; state && i < state->services.count; i++) {
+        const msg_service_status_t *known = &state->services.items[i];
+        if (strcmp(known->name, service))
+            continue;
+        row->queued = known->queued;
+        row->in_flight = known->in_flight;
+    }
+}
+
+static msg_cluster_process_t own_row(const control_t *self)
+{
+    return (msg_cluster_process_t){.name = "supervisor",
+                                   .state = child_state_name(CHILD_READY),
+                                   .pid = (uint32_t)getpid(),
+                                   .uptime_ms = (util_monotonic_us() - self->began_us) / 1000};
+}
+
+static void answer_status(control_t *self, request_t *request, const msg_broker_state_t *state)
+{
+    msg_cluster_process_t rows[CONTROL_MEMBERS_MAX + 1];
+    rows[0] = own_row(self);
+    add_broker_numbers(&rows[0], msg_service_name(SERVICE_CLUSTER), state);
+    for (size_t i = 0; i < self->member_count; i++) {
+        /* They stand in the order of stopping; people look for the broker first. */
+        const member_t *member = self->members[self->member_count - 1 - i];
+        rows[i + 1] = (msg_cluster_process_t){.name = member_name(member),
+                                              .state = child_state_name(member_state(member)),
+                                              .pid = (uint32_t)member_pid(member),
+                                              .uptime_ms = member_uptime_ms(member),
+                                              .restarts = member_restarts(member),
+                                              .obituary = member_obituary(member)};
+        add_broker_numbers(&rows[i + 1], member_name(member), state);
+    }
+    msg_cluster_t answer = {.processes = {.items = rows, .count = self->member_count + 1},
+                            .version = SHIMD_VERSION,
+                            .run_dir = self->world->cluster->run_dir,
+                            .root_dir = self->world->cluster->root_dir};
+    request_answer(request, &answer);
+}
+
+static void on_broker_status(void *arg, const status_t *st, const void *answer)
+{
+    status_ask_t *ask = arg;
+    if (st->code)
+        log_debug("cluster.status without the broker's numbers: %s", st->text);
+    answer_status(ask->control, ask->request, answer);
+}
+
+static void on_cluster_status(void *arg, request_t *request, const void *ask)
+{
+    (void)ask;
+    control_t *self = arg;
+    status_ask_t *pending = msgpack_zone_malloc(request_zone(request), sizeof *pending);
+    if (!pending)
+        abort();
+    *pending = (status_ask_t){.control = self, .request = request};
+    link_ask(worker_link(self->worker), MSG_broker_status, &(msg_broker_status_t){0}, NULL,
+             STATUS_WAIT_MS, NULL, on_broker_status, pending);
+}
+
+/* cluster.restart ---------------------------------------------------------------------------------
+ */
+
+static int restart_broker(zloop_t *loop, int timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    control_t *self = arg;
+    if (!self->is_closed)
+        member_handle(self->members[find_member(self, broker_name())], CHILD_RESTART);
+    return 0;
+}
+
+static void on_cluster_restart(void *arg, request_t *request, const void *ask)
+{
+    control_t *self = arg;
+    const msg_cluster_restart_t *restart = ask;
+    status_t st = {.code = STATUS_OK};
+    size_t index = find_member(self, restart->process);
+    if (index == self->member_count)
+        status_set(&st, STATUS_INVALID_ARGUMENT,
+                   "cluster.restart: process %s: not broker, bundle, shim or metadata",
+                   restart->process);
+    else if (self->is_closed)
+        status_set(&st, STATUS_UNAVAILABLE, "cluster.restart: the cluster is being stopped");
+    else if (self->waiters[index].count == CONTROL_WAITERS_MAX)
+        status_set(&st, STATUS_RESOURCE_EXHAUSTED, "cluster.restart: %d already wait for %s",
+                   CONTROL_WAITERS_MAX, restart->process);
+    if (st.code) {
+        request_fail(request, &st);
+        return;
+    }
+    log_info("%s: restart asked for", restart->process);
+    if (!strcmp(restart->process, broker_name())) {
+        /* The answer goes through the very process that is to be stopped. */
+        request_answer(request, NULL);
+        zloop_timer(self->world->loop, LAST_ANSWERS_MS, 1, restart_broker, self);
+        return;
+    }
+    waiters_t *waiters = &self->waiters[index];
+    waiters->requests[waiters->count++] = request;
+    member_handle(self->members[index], CHILD_RESTART);
+    if (member_state(self->members[index]) == CHILD_FAILED)
+        control_changed(self, self->members[index]); /* it was FAILED and still is: no change */
+}
+
+void control_changed(control_t *self, const member_t *member)
+{
+    size_t index = find_member(self, member_name(member));
+    child_state_t state = member_state(member);
+    bool over = state == CHILD_READY || state == CHILD_FAILED || state == CHILD_DOWN;
+    if (!over)
+        return;
+    status_t st;
+    if (state != CHILD_READY)
+        status_set(&st, STATUS_UNAVAILABLE, "restart %s: %s", member_name(member),
+                   member_obituary(member) ? member_obituary(member) : "stopped");
+    waiters_t *waiters = &self->waiters[index];
+    while (waiters->count) {
+        request_t *request = waiters->requests[--waiters->count];
+        if (state == CHILD_READY)
+            request_answer(request, NULL);
+        else
+            request_fail(request, &st);
+    }
+}
+
+/* Life --------------------------------------------------------------------------------------------
+ */
+
+static const worker_method_t methods[] = {
+    {MSG_cluster_status, on_cluster_status},
+    {MSG_cluster_restart, on_cluster_restart},
+};
+
+control_t *control_new(const member_world_t *world, member_t *const *members, size_t count,
+                       status_t *st)
+{
+    assert(count <= CONTROL_MEMBERS_MAX);
+    worker_t *worker = worker_attach(SERVICE_CLUSTER, world->loop, world->io, world->cluster, st);
+    if (!worker)
+        return NULL;
+    control_t *self = zmalloc(sizeof *self);
+    *self = (control_t){.world = world,
+                        .members = members,
+                        .member_count = count,
+                        .worker = worker,
+                        .began_us = util_monotonic_us()};
+    worker_serve(worker, methods, ARRAY_SIZE(methods), self, WINDOW);
+    worker_ready(worker);
+    return self;
+}
+
+void control_destroy(control_t **self)
+{
+    if (!*self)
+        return;
+    worker_destroy(&(*self)->worker);
+    free(*self);
+    *self = NULL;
+}
+
+void control_close(control_t *self)
+{
+    self->is_closed = true;
+}
+
+void control_tell_death(control_t *self, const member_t *member, pid_t pid)
+{
+    child_state_t state = member_state(member);
+    msg_worker_exited_t death = {.service = member_name(member),
+                                 .pid = (uint32_t)pid,
+                                 .obituary = member_obituary(member),
+                                 .failed = state == CHILD_FAILED || state == CHILD_DOWN};
+    /* The broker's own death is for nobody to hear. */
+    if (strcmp(member_name(member), broker_name()))
+        link_notify(worker_link(self->worker), MSG_worker_exited, &death);
+}

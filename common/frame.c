@@ -1,0 +1,66 @@
+/* Raw multipart messages on a ZeroMQ socket. */
+#include "common/frame.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool frame_receive(void *socket, frame_set_t *set)
+{
+    set->count = 0;
+    for (;;) {
+        zmq_msg_t frame;
+        zmq_msg_init(&frame);
+        if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(&frame);
+            frame_set_close(set);
+            return false;
+        }
+        bool more = zmq_msg_more(&frame);
+        if (set->count < FRAME_MAX) {
+            zmq_msg_init(&set->frames[set->count]);
+            zmq_msg_move(&set->frames[set->count], &frame);
+        }
+        zmq_msg_close(&frame);
+        set->count++;
+        if (!more)
+            return true;
+    }
+}
+
+size_t frame_set_kept(const frame_set_t *set)
+{
+    return set->count < FRAME_MAX ? set->count : FRAME_MAX;
+}
+
+void frame_set_close(frame_set_t *set)
+{
+    for (size_t i = 0; i < frame_set_kept(set); i++)
+        zmq_msg_close(&set->frames[i]);
+    set->count = 0;
+}
+
+int frame_send(void *socket, const void *data, size_t size, bool more)
+{
+    return zmq_send(socket, data, size, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0 ? -1 : 0;
+}
+
+int frame_move(void *socket, zmq_msg_t *frame, bool more)
+{
+    return zmq_msg_send(frame, socket, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0 ? -1 : 0;
+}
+
+static void free_buffer(void *data, void *hint)
+{
+    (void)hint;
+    free(data);
+}
+
+void frame_encode(zmq_msg_t *frame, msg_id_t id, const void *value)
+{
+    msgpack_sbuffer buffer;
+    msgpack_sbuffer_init(&buffer);
+    msg_encode(id, value, &buffer);
+    size_t size = buffer.size;
+    if (zmq_msg_init_data(frame, msgpack_sbuffer_release(&buffer), size, free_buffer, NULL))
+        abort();
+}

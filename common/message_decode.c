@@ -1,0 +1,362 @@
+/* Reads any record or method from a msgpack map by walking its row of the table. */
+#include "common/message.h"
+
+#include "common/util.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define IDENTIFIER_MAX 76   /* bytes; containerd pkg/identifiers */
+#define LABEL_MAX      4096 /* bytes of key and value together; containerd pkg/labels */
+
+typedef struct decoder {
+    msgpack_zone *zone;
+    status_t *st;
+    msg_id_t message; /* the outermost, which error texts name */
+} decoder_t;
+
+static status_code_t decode_map(decoder_t *self, msg_id_t id, const msgpack_object *object,
+                                void *ret);
+
+static status_code_t refuse(decoder_t *self, const msg_field_t *field, const char *what)
+{
+    const msg_type_t *type = msg_type(self->message);
+    return status_set(self->st, STATUS_INVALID_ARGUMENT, "%s: %s %s",
+                      type->name ? type->name : type->c_name, field->name, what);
+}
+
+static status_code_t refuse_size(decoder_t *self, const msg_field_t *field, uint64_t size,
+                                 uint64_t limit, const char *unit)
+{
+    char what[96];
+    snprintf(what, sizeof what, "is %" PRIu64 " %s, limit %" PRIu64, size, unit, limit);
+    return refuse(self, field, what);
+}
+
+static void *zone_take(decoder_t *self, size_t size)
+{
+    void *memory = msgpack_zone_malloc(self->zone, size ? size : 1);
+    if (!memory)
+        abort();
+    return memory;
+}
+
+/* The length of the UTF-8 sequence at `text`, 0 when it is not one (overlong, surrogate, too
+ * large). */
+static size_t utf8_sequence(const uint8_t *text, size_t size)
+{
+    uint8_t lead = text[0];
+    if (lead < 0x80)
+        return 1;
+    size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+    if (lead < 0xc2 || lead > 0xf4 || size < length)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    if ((lead == 0xe0 && text[1] < 0xa0) || (lead == 0xed && text[1] > 0x9f) ||
+        (lead == 0xf0 && text[1] < 0x90) || (lead == 0xf4 && text[1] > 0x8f))
+        return 0;
+    return length;
+}
+
+static bool is_text(const char *text, size_t size)
+{
+    size_t at = 0;
+    while (at < size) {
+        size_t length = utf8_sequence((const uint8_t *)text + at, size - at);
+        if (length == 0 || text[at] == '\0')
+            return false;
+        at += length;
+    }
+    return true;
+}
+
+static bool is_alphanumeric(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+bool msg_is_identifier(const char *text, size_t size)
+{
+    if (size == 0 || size > IDENTIFIER_MAX || !is_alphanumeric(text[0]) ||
+        !is_alphanumeric(text[size - 1]))
+        return false;
+    for (size_t i = 1; i < size; i++) {
+        bool separator = text[i] == '.' || text[i] == '_' || text[i] == '-';
+        if (!separator && !is_alphanumeric(text[i]))
+            return false;
+        if (separator && !is_alphanumeric(text[i - 1]))
+            return false;
+    }
+    return true;
+}
+
+static const char *copy_text(decoder_t *self, const msgpack_object_str *str)
+{
+    char *text = zone_take(self, (size_t)str->size + 1);
+    if (str->size)
+        memcpy(text, str->ptr, str->size);
+    text[str->size] = '\0';
+    return text;
+}
+
+static status_code_t decode_text(decoder_t *self, const msg_field_t *field,
+                                 const msgpack_object *object, void *ret)
+{
+    if (object->type != MSGPACK_OBJECT_STR)
+        return refuse(self, field, "is not a string");
+    const msgpack_object_str *str = &object->via.str;
+    if (field->limit && str->size > field->limit)
+        return refuse_size(self, field, str->size, field->limit, "bytes long");
+    if (!is_text(str->ptr, str->size))
+        return refuse(self, field, "is not UTF-8 text without NUL");
+    if (field->kind == KIND_ident && !msg_is_identifier(str->ptr, str->size))
+        return refuse(
+            self, field,
+            "is not an identifier: 1-76 letters and digits with single . _ - between them");
+    if (field->kind == KIND_text && field->required && str->size == 0)
+        return refuse(self, field, "is empty");
+    *(const char **)ret = copy_text(self, str);
+    return STATUS_OK;
+}
+
+static status_code_t decode_bytes(decoder_t *self, const msg_field_t *field,
+                                  const msgpack_object *object, void *ret)
+{
+    if (object->type != MSGPACK_OBJECT_BIN)
+        return refuse(self, field, "is not binary");
+    const msgpack_object_bin *bin = &object->via.bin;
+    if (field->limit && bin->size > field->limit)
+        return refuse_size(self, field, bin->size, field->limit, "bytes long");
+    uint8_t *data = zone_take(self, bin->size);
+    if (bin->size)
+        memcpy(data, bin->ptr, bin->size);
+    *(msg_bytes_t *)ret = (msg_bytes_t){.data = data, .size = bin->size};
+    return STATUS_OK;
+}
+
+static status_code_t decode_uuid(decoder_t *self, const msg_field_t *field,
+                                 const msgpack_object *object, void *ret)
+{
+    if (object->type != MSGPACK_OBJECT_BIN || object->via.bin.size != MSG_UUID_SIZE)
+        return refuse(self, field, "is not 16 bytes of binary");
+    memcpy(ret, object->via.bin.ptr, MSG_UUID_SIZE);
+    if (!msg_uuid_is_set(ret))
+        return refuse(self, field, "is all zero");
+    return STATUS_OK;
+}
+
+/* A value stays msgpack: it is packed again, so that handlers can pass it on or store it. */
+static status_code_t decode_value(decoder_t *self, const msg_field_t *field,
+                                  const msgpack_object *object, void *ret)
+{
+    msgpack_sbuffer buffer;
+    msgpack_sbuffer_init(&buffer);
+    msgpack_packer packer;
+    msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
+    msgpack_pack_object(&packer, *object);
+    if (field->limit && buffer.size > field->limit) {
+        size_t size = buffer.size;
+        msgpack_sbuffer_destroy(&buffer);
+        return refuse_size(self, field, size, field->limit, "bytes long");
+    }
+    uint8_t *data = zone_take(self, buffer.size);
+    memcpy(data, buffer.data, buffer.size);
+    *(msg_bytes_t *)ret = (msg_bytes_t){.data = data, .size = buffer.size};
+    msgpack_sbuffer_destroy(&buffer);
+    return STATUS_OK;
+}
+
+static status_code_t decode_unsigned(decoder_t *self, const msg_field_t *field,
+                                     const msgpack_object *object, void *ret)
+{
+    if (object->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
+        return refuse(self, field, "is not a positive whole number");
+    uint64_t limit = field->limit              ? field->limit
+                     : field->kind == KIND_u32 ? UINT32_MAX
+                                               : UINT64_MAX;
+    if (object->via.u64 > limit)
+        return refuse_size(self, field, object->via.u64, limit, "in value");
+    if (field->kind == KIND_u32)
+        *(uint32_t *)ret = (uint32_t)object->via.u64;
+    else
+        *(uint64_t *)ret = object->via.u64;
+    return STATUS_OK;
+}
+
+static status_code_t decode_signed(decoder_t *self, const msg_field_t *field,
+                                   const msgpack_object *object, void *ret)
+{
+    if (object->type == MSGPACK_OBJECT_POSITIVE_INTEGER && object->via.u64 <= INT64_MAX)
+        *(int64_t *)ret = (int64_t)object->via.u64;
+    else if (object->type == MSGPACK_OBJECT_NEGATIVE_INTEGER)
+        *(int64_t *)ret = object->via.i64;
+    else
+        return refuse(self, field, "is not a whole number of 64 bits");
+    return STATUS_OK;
+}
+
+static status_code_t decode_texts(decoder_t *self, const msg_field_t *field,
+                                  const msgpack_object *object, void *ret)
+{
+    if (object->type != MSGPACK_OBJECT_ARRAY)
+        return refuse(self, field, "is not an array");
+    const msgpack_object_array *array = &object->via.array;
+    if (field->limit && array->size > field->limit)
+        return refuse_size(self, field, array->size, field->limit, "elements long");
+    const char **items = zone_take(self, array->size * sizeof *items);
+    for (uint32_t i = 0; i < array->size; i++) {
+        if (array->ptr[i].type != MSGPACK_OBJECT_STR)
+            return refuse(self, field, "has an element that is not a string");
+        if (!is_text(array->ptr[i].via.str.ptr, array->ptr[i].via.str.size))
+            return refuse(self, field, "has an element that is not UTF-8 text without NUL");
+        items[i] = copy_text(self, &array->ptr[i].via.str);
+    }
+    *(msg_texts_t *)ret = (msg_texts_t){.items = items, .count = array->size};
+    return STATUS_OK;
+}
+
+static status_code_t decode_labels(decoder_t *self, const msg_field_t *field,
+                                   const msgpack_object *object, void *ret)
+{
+    if (object->type != MSGPACK_OBJECT_MAP)
+        return refuse(self, field, "is not a map");
+    const msgpack_object_map *map = &object->via.map;
+    if (field->limit && map->size > field->limit)
+        return refuse_size(self, field, map->size, field->limit, "entries long");
+    msg_label_t *items = zone_take(self, map->size * sizeof *items);
+    for (uint32_t i = 0; i < map->size; i++) {
+        const msgpack_object *key = &map->ptr[i].key, *value = &map->ptr[i].val;
+        if (key->type != MSGPACK_OBJECT_STR || value->type != MSGPACK_OBJECT_STR)
+            return refuse(self, field, "has a key or value that is not a string");
+        if (key->via.str.size == 0)
+            return refuse(self, field, "has an empty key");
+        uint64_t size = (uint64_t)key->via.str.size + value->via.str.size;
+        if (size > LABEL_MAX)
+            return refuse_size(self, field, size, LABEL_MAX, "bytes of key and value");
+        if (!is_text(key->via.str.ptr, key->via.str.size) ||
+            !is_text(value->via.str.ptr, value->via.str.size))
+            return refuse(self, field, "has a key or value that is not UTF-8 text without NUL");
+        items[i].key = copy_text(self, &key->via.str);
+        items[i].value = copy_text(self, &value->via.str);
+    }
+    *(msg_labels_t *)ret = (msg_labels_t){.items = items, .count = map->size};
+    return STATUS_OK;
+}
+
+static status_code_t decode_one(decoder_t *self, const msg_field_t *field,
+                                const msgpack_object *object, void *ret)
+{
+    if (object->type != MSGPACK_OBJECT_MAP)
+        return refuse(self, field, "is not a map");
+    void *record = zone_take(self, msg_type(field->record)->size);
+    *(void **)ret = record;
+    return decode_map(self, field->record, object, record);
+}
+
+static status_code_t decode_group(decoder_t *self, const msg_field_t *field,
+                                  const msgpack_object *object, void *ret)
+{
+    if (object->type != MSGPACK_OBJECT_ARRAY)
+        return refuse(self, field, "is not an array");
+    const msgpack_object_array *array = &object->via.array;
+    if (field->limit && array->size > field->limit)
+        return refuse_size(self, field, array->size, field->limit, "elements long");
+    size_t stride = msg_type(field->record)->size;
+    char *items = zone_take(self, array->size * stride);
+    for (uint32_t i = 0; i < array->size; i++) {
+        if (array->ptr[i].type != MSGPACK_OBJECT_MAP)
+            return refuse(self, field, "has an element that is not a map");
+        if (decode_map(self, field->record, &array->ptr[i], items + i * stride))
+            return self->st->code;
+    }
+    *(msg_group_t *)ret = (msg_group_t){.items = items, .count = array->size};
+    return STATUS_OK;
+}
+
+static status_code_t decode_field(decoder_t *self, const msg_field_t *field,
+                                  const msgpack_object *object, void *ret)
+{
+    switch (field->kind) {
+    case KIND_ident:
+    case KIND_text:
+        return decode_text(self, field, object, ret);
+    case KIND_bytes:
+        return decode_bytes(self, field, object, ret);
+    case KIND_value:
+        return decode_value(self, field, object, ret);
+    case KIND_flag:
+        if (object->type != MSGPACK_OBJECT_BOOLEAN)
+            return refuse(self, field, "is not a boolean");
+        *(bool *)ret = object->via.boolean;
+        return STATUS_OK;
+    case KIND_i64:
+        return decode_signed(self, field, object, ret);
+    case KIND_u32:
+    case KIND_u64:
+        return decode_unsigned(self, field, object, ret);
+    case KIND_texts:
+        return decode_texts(self, field, object, ret);
+    case KIND_labels:
+        return decode_labels(self, field, object, ret);
+    case KIND_uuid:
+        return decode_uuid(self, field, object, ret);
+    case KIND_one:
+        return decode_one(self, field, object, ret);
+    case KIND_group:
+        return decode_group(self, field, object, ret);
+    }
+    return STATUS_OK;
+}
+
+static const msg_field_t *find_field(const msg_type_t *type, const msgpack_object *key)
+{
+    if (key->type != MSGPACK_OBJECT_STR)
+        return NULL;
+    for (size_t i = 0; i < type->field_count; i++) {
+        const char *name = type->fields[i].name;
+        if (strlen(name) == key->via.str.size && !memcmp(name, key->via.str.ptr, strlen(name)))
+            return &type->fields[i];
+    }
+    return NULL;
+}
+
+static status_code_t decode_map(decoder_t *self, msg_id_t id, const msgpack_object *object,
+                                void *ret)
+{
+    const msg_type_t *type = msg_type(id);
+    uint64_t seen = 0;
+    memset(ret, 0, type->size);
+    for (uint32_t i = 0; i < object->via.map.size; i++) {
+        const msgpack_object_kv *entry = &object->via.map.ptr[i];
+        const msg_field_t *field = find_field(type, &entry->key);
+        if (!field || entry->val.type == MSGPACK_OBJECT_NIL)
+            continue;
+        if (decode_field(self, field, &entry->val, (char *)ret + field->offset))
+            return self->st->code;
+        seen |= (uint64_t)1 << (field - type->fields);
+    }
+    for (size_t i = 0; i < type->field_count; i++)
+        if (type->fields[i].required && !(seen >> i & 1))
+            return refuse(self, &type->fields[i], "is missing");
+    return STATUS_OK;
+}
+
+status_code_t msg_decode(msg_id_t id, const void *data, size_t size, msgpack_zone *zone, void *ret,
+                         status_t *st)
+{
+    const msg_type_t *type = msg_type(id);
+    const char *name = type->name ? type->name : type->c_name;
+    if (msg_scan(data, size, st))
+        return status_wrap(st, "%s", name);
+
+    msgpack_object object;
+    size_t offset = 0;
+    if (msgpack_unpack(data, size, &offset, zone, &object) < 0)
+        return status_set(st, STATUS_INVALID_ARGUMENT, "%s: not msgpack", name);
+    if (object.type != MSGPACK_OBJECT_MAP)
+        return status_set(st, STATUS_INVALID_ARGUMENT, "%s: not a map", name);
+    decoder_t decoder = {.zone = zone, .st = st, .message = id};
+    return decode_map(&decoder, id, &object, ret);
+}

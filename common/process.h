@@ -1,0 +1,16 @@
+/* What the main function of broker and workers has in common: options, log, signals. */
+#ifndef SHIMD_PROCESS_H
+#define SHIMD_PROCESS_H
+
+#include "common/cluster.h"
+
+/* Parses the command line that every process under the supervisor takes (--run-dir, --root-dir,
+ * --config, --log-level, --help, --version), opens the log as `name` ("shimd-broker"), ignores
+ * SIGPIPE, blocks SIGTERM and SIGINT and returns the signalfd that reads them (non-blocking).
+ * Raises the soft limit of open files to the hard one. Must run before the first ZeroMQ socket, so
+ * that its threads inherit the mask. Exits with a sentence when anything fails: nobody depends on
+ * the process yet. A child that is spawned later must be given an empty signal mask. `name` must be
+ * static. */
+int process_init(const char *name, int argc, char **argv, cluster_t *cluster);
+
+#endif

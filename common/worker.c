@@ -1,0 +1,195 @@
+/* The skeleton of every worker: options, signals, loop, link, readiness and the way out. */
+#include "common/worker_internal.h"
+
+#include "common/process.h"
+#include "common/util.h"
+
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+
+#define HEARTBEAT_MS  1000
+#define STOP_GRACE_MS 5000 /* for answers still owed when TERM comes */
+#define STOP_TICK_MS  20
+
+static int end_when_answered(zloop_t *loop, int timer, void *arg)
+{
+    worker_t *self = arg;
+    (void)loop;
+    (void)timer;
+    bool late = util_now_ms() > self->stop_deadline;
+    return request_count_mutating(self) == 0 || late ? -1 : 0;
+}
+
+static void on_signal(void *arg, int fd, uint32_t events)
+{
+    worker_t *self = arg;
+    struct signalfd_siginfo info;
+    (void)events;
+    if (read(fd, &info, sizeof info) != sizeof info || self->stopping)
+        return;
+    log_debug("signal %u: stopping", info.ssi_signo);
+    self->stopping = true;
+    self->stop_deadline = util_now_ms() + STOP_GRACE_MS;
+    msg_worker_goodbye_t goodbye = {.service = msg_service_name(self->service),
+                                    .pid = (uint32_t)getpid()};
+    if (self->is_ready)
+        link_notify(self->link, MSG_worker_goodbye, &goodbye);
+    zloop_timer(self->loop, STOP_TICK_MS, 0, end_when_answered, self);
+}
+
+static void say_ready(worker_t *self)
+{
+    msg_method_entry_t *entries = zmalloc((self->method_count + 1) * sizeof *entries);
+    for (size_t i = 0; i < self->method_count; i++) {
+        const msg_type_t *type = msg_type(self->methods[i].id);
+        entries[i] = (msg_method_entry_t){.name = type->name,
+                                          .redelivery = msg_redelivery_name(type->redelivery),
+                                          .class = msg_class_name(type->class),
+                                          .seconds = type->seconds};
+    }
+    msg_worker_ready_t ready = {.service = msg_service_name(self->service),
+                                .pid = (uint32_t)getpid(),
+                                .window = self->window,
+                                .methods = {.items = entries, .count = self->method_count}};
+    link_notify(self->link, MSG_worker_ready, &ready);
+    free(entries);
+}
+
+static void on_connect(void *arg)
+{
+    worker_t *self = arg;
+    if (self->is_ready && !self->stopping)
+        say_ready(self);
+}
+
+static void on_request(void *arg, const msg_header_t *header, zmq_msg_t *body)
+{
+    worker_t *self = arg;
+    if (!strcmp(header->method, msg_type(MSG_worker_who)->name)) {
+        on_connect(self);
+        zmq_msg_close(body);
+        return;
+    }
+    request_begin(self, header, body);
+}
+
+static int on_heartbeat(zloop_t *loop, int timer, void *arg)
+{
+    worker_t *self = arg;
+    (void)loop;
+    (void)timer;
+    msg_worker_heartbeat_t beat = {.service = msg_service_name(self->service),
+                                   .pid = (uint32_t)getpid()};
+    if (self->is_ready && !self->stopping)
+        link_notify(self->link, MSG_worker_heartbeat, &beat);
+    return 0;
+}
+
+worker_t *worker_attach(msg_service_t service, zloop_t *loop, io_set_t *io,
+                        const cluster_t *cluster, status_t *st)
+{
+    AUTO_FREE char *endpoint = cluster_endpoint(cluster, CLUSTER_WORKER);
+    link_t *link = link_new(loop, endpoint, st);
+    if (!link)
+        return NULL;
+    worker_t *self = zmalloc(sizeof *self);
+    *self = (worker_t){.service = service,
+                       .loop = loop,
+                       .io = io,
+                       .cluster = *cluster,
+                       .link = link,
+                       .journal = request_journal_remote,
+                       .requests = request_table_new(),
+                       .signals = -1};
+    self->journal.arg = self;
+    link_serve(link, on_request, on_connect, self);
+    zloop_timer(loop, HEARTBEAT_MS, 0, on_heartbeat, self);
+    return self;
+}
+
+worker_t *worker_new(msg_service_t service, int argc, char **argv)
+{
+    static char name[32];
+    snprintf(name, sizeof name, "shimd-%s", msg_service_name(service));
+    cluster_t cluster;
+    int signals = process_init(name, argc, argv, &cluster);
+    zsys_handler_set(NULL);
+    zloop_t *loop = zloop_new();
+    io_set_t *io = io_set_new(loop);
+    status_t st;
+    worker_t *self = worker_attach(service, loop, io, &cluster, &st);
+    if (!self) {
+        log_error("start: %s", st.text);
+        exit(EXIT_FAILURE);
+    }
+    self->owns_loop = true;
+    self->signals = signals;
+    io_set_add(io, signals, EPOLLIN, on_signal, self);
+    return self;
+}
+
+void worker_destroy(worker_t **self_p)
+{
+    worker_t *self = *self_p;
+    if (!self)
+        return;
+    zhashx_destroy(&self->requests);
+    link_destroy(&self->link);
+    if (self->owns_loop) {
+        io_set_remove(self->io, self->signals);
+        util_close(&self->signals);
+        io_set_destroy(&self->io);
+        zloop_destroy(&self->loop);
+    }
+    free(self);
+    *self_p = NULL;
+}
+
+zloop_t *worker_loop(worker_t *self)
+{
+    return self->loop;
+}
+
+io_set_t *worker_io(worker_t *self)
+{
+    return self->io;
+}
+
+link_t *worker_link(worker_t *self)
+{
+    return self->link;
+}
+
+const cluster_t *worker_cluster(worker_t *self)
+{
+    return &self->cluster;
+}
+
+void worker_serve(worker_t *self, const worker_method_t *methods, size_t count, void *handler_self,
+                  uint32_t window)
+{
+    self->methods = methods;
+    self->method_count = count;
+    self->handler_self = handler_self;
+    self->window = window;
+}
+
+void worker_set_journal(worker_t *self, const worker_journal_t *journal)
+{
+    self->journal = *journal;
+}
+
+void worker_ready(worker_t *self)
+{
+    self->is_ready = true;
+    say_ready(self);
+    cluster_notify_ready();
+    log_debug("ready");
+}
+
+int worker_run(worker_t *self)
+{
+    zloop_start(self->loop);
+    log_debug("stopped");
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,40 @@
+/* What worker.c (process and link) and request.c (one request's life) share. */
+#ifndef SHIMD_WORKER_INTERNAL_H
+#define SHIMD_WORKER_INTERNAL_H
+
+#include "common/worker.h"
+
+struct worker {
+    msg_service_t service;
+    zloop_t *loop;
+    io_set_t *io;
+    cluster_t cluster;
+    link_t *link;
+    bool owns_loop;
+
+    const worker_method_t *methods;
+    size_t method_count;
+    void *handler_self;
+    uint32_t window;
+    worker_journal_t journal;
+    zhashx_t *requests; /* request_t by id: everything not answered yet; owns them */
+
+    int signals; /* signalfd, -1 when attached */
+    bool is_ready, stopping;
+    int64_t stop_deadline; /* ms since the epoch */
+};
+
+/* A request from the link: decodes it, looks its id up when it must run once, and calls the
+ * handler. */
+void request_begin(worker_t *worker, const msg_header_t *header, zmq_msg_t *body);
+
+/* How many requests would lose something if the process ended now. */
+size_t request_count_mutating(worker_t *worker);
+
+/* A table of requests by id, which owns them. */
+zhashx_t *request_table_new(void);
+
+/* The default journal: asks the metadata worker. */
+extern const worker_journal_t request_journal_remote;
+
+#endif
