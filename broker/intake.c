@@ -41,8 +41,18 @@ static status_code_t check(router_t *self, arrival_t *arrival, const method_t *m
     return STATUS_OK;
 }
 
-/* The same request again, from a client that lost a broker or its patience. */
-static void join(router_t *self, arrival_t *arrival, job_t *job, const msg_peer_t *peer)
+/* Milliseconds since the epoch, 0 for none. */
+static int64_t deadline_of(const msg_header_t *header, const method_t *method)
+{
+    if (header->deadline || !method->seconds)
+        return header->deadline;
+    return util_now_ms() + (int64_t)method->seconds * 1000;
+}
+
+/* The same request again, from a client that lost a broker or its patience: it waits for the same
+ * answer, until its new deadline. */
+static void join(router_t *self, arrival_t *arrival, job_t *job, const method_t *method,
+                 const msg_peer_t *peer)
 {
     if (job->peer.uid != peer->uid || strcmp(job->method, arrival->header.method)) {
         status_t st;
@@ -51,6 +61,7 @@ static void join(router_t *self, arrival_t *arrival, job_t *job, const msg_peer_
         router_refuse(self, arrival, &st);
         return;
     }
+    job->deadline = deadline_of(&arrival->header, method);
     job_add_route(job, arrival->socket, arrival->identity, arrival->delimited);
 }
 
@@ -63,9 +74,7 @@ static job_t *job_from(arrival_t *arrival, const method_t *method, const msg_pee
     job->redelivery = method->redelivery;
     job->class = method->class;
     job->peer = *peer;
-    job->deadline = header->deadline;
-    if (!job->deadline && method->seconds)
-        job->deadline = util_now_ms() + (int64_t)method->seconds * 1000;
+    job->deadline = deadline_of(header, method);
     job->takes_slot = method->seconds != 0;
     snprintf(job->ns, sizeof job->ns, "%s", header->ns ? header->ns : "");
     zmq_msg_move(&job->body, arrival->body);
@@ -92,7 +101,7 @@ void router_take_request(router_t *self, arrival_t *arrival)
     msg_peer_t peer = peer_of_frame(arrival->header_frame);
     job_t *job = zhashx_lookup(self->jobs, &arrival->header.id);
     if (job) {
-        join(self, arrival, job, &peer);
+        join(self, arrival, job, method, &peer);
         return;
     }
     job = job_from(arrival, method, &peer);

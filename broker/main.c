@@ -15,6 +15,7 @@
 
 #define MESSAGE_MAX    (16 << 20) /* bytes of a frame; a peer that sends more is disconnected */
 #define SUBSCRIBER_HWM 10000      /* events kept for a slow subscriber before it misses some */
+#define PEER_HWM       ROUTER_JOBS_MAX /* a ROUTER drops what exceeds it: no fewer than may be asked */
 #define LINGER_MS      200
 
 /* A socket of its kind on the listener the supervisor keeps, or on one of our own when the broker
@@ -30,6 +31,8 @@ static zsock_t *open_socket(const cluster_t *cluster, cluster_socket_t which, in
     }
     zsock_set_linger(socket, LINGER_MS);
     zmq_setsockopt(zsock_resolve(socket), ZMQ_MAXMSGSIZE, &(int64_t){MESSAGE_MAX}, sizeof(int64_t));
+    /* A listener hands on the options it has while it is bound. */
+    zsock_set_sndhwm(socket, type == ZMQ_XPUB ? SUBSCRIBER_HWM : PEER_HWM);
     if (inherited >= 0)
         zmq_setsockopt(zsock_resolve(socket), ZMQ_USE_FD, &inherited, sizeof inherited);
     mode_t mask = umask(0177);
@@ -72,7 +75,6 @@ int main(int argc, char **argv)
     zsock_t *clients = open_socket(&cluster, CLUSTER_CLIENT, ZMQ_ROUTER);
     zsock_t *publish = open_socket(&cluster, CLUSTER_PUBLISH, ZMQ_XSUB);
     zsock_t *events = open_socket(&cluster, CLUSTER_EVENTS, ZMQ_XPUB);
-    zsock_set_sndhwm(events, SUBSCRIBER_HWM);
     router_t *router = router_new(loop, zsock_resolve(clients), zsock_resolve(workers));
     fanout_t *fanout = fanout_new(loop, zsock_resolve(publish), zsock_resolve(events));
     router_set_event_counter(router, fanout_count(fanout));

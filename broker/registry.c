@@ -69,8 +69,9 @@ static void lose_worker(router_t *self, service_t *service)
 static void on_ready(router_t *self, arrival_t *arrival, const msg_worker_ready_t *ready)
 {
     service_t *service = router_service(self, ready->service);
-    /* A successor that is faster than the news of its predecessor's death. */
-    if (service->has_worker && service->pid != ready->pid)
+    /* A successor that is faster than the news of its predecessor's death, which may have said
+     * goodbye and still owe answers. */
+    if (service->pid && service->pid != ready->pid)
         lose_worker(self, service);
     zmq_msg_copy(&service->worker, arrival->identity);
     service->has_worker = true;

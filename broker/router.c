@@ -13,8 +13,9 @@
 static bool take_apart(frame_set_t *set, void *socket, arrival_t *arrival)
 {
     *arrival = (arrival_t){.socket = socket, .identity = &set->frames[0]};
-    arrival->delimited = set->count == 4 && zmq_msg_size(&set->frames[1]) == 0;
-    if (set->count != 3 && !arrival->delimited)
+    /* A REQ socket drops an answer without its empty frame, that to a malformed message too. */
+    arrival->delimited = set->count > 1 && zmq_msg_size(&set->frames[1]) == 0;
+    if (set->count != (arrival->delimited ? 4 : 3))
         return false;
     arrival->header_frame = &set->frames[set->count - 2];
     arrival->body = &set->frames[set->count - 1];
@@ -30,7 +31,7 @@ static void handle(router_t *self, frame_set_t *set, void *socket, msgpack_zone 
         if (frame_set_kept(set) < 2)
             return;
         status_set(&st, STATUS_INVALID_ARGUMENT, "message has %zu frames, header and body expected",
-                   set->count - 1);
+                   set->count - (arrival.delimited ? 2 : 1));
         router_refuse(self, &arrival, &st);
         return;
     }

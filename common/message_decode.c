@@ -1,6 +1,7 @@
 /* Reads any record or method from a msgpack map by walking its row of the table. */
 #include "common/message.h"
 
+#include "common/utf8.h"
 #include "common/util.h"
 
 #include <inttypes.h>
@@ -41,35 +42,9 @@ static void *zone_take(decoder_t *self, size_t size)
     return memory;
 }
 
-/* The length of the UTF-8 sequence at `text`, 0 when it is not one (overlong, surrogate, too
- * large). */
-static size_t utf8_sequence(const uint8_t *text, size_t size)
-{
-    uint8_t lead = text[0];
-    if (lead < 0x80)
-        return 1;
-    size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    if (lead < 0xc2 || lead > 0xf4 || size < length)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    if ((lead == 0xe0 && text[1] < 0xa0) || (lead == 0xed && text[1] > 0x9f) ||
-        (lead == 0xf0 && text[1] < 0x90) || (lead == 0xf4 && text[1] > 0x8f))
-        return 0;
-    return length;
-}
-
 static bool is_text(const char *text, size_t size)
 {
-    size_t at = 0;
-    while (at < size) {
-        size_t length = utf8_sequence((const uint8_t *)text + at, size - at);
-        if (length == 0 || text[at] == '\0')
-            return false;
-        at += length;
-    }
-    return true;
+    return utf8_is_valid(text, size) && !memchr(text, '\0', size);
 }
 
 static bool is_alphanumeric(char c)

@@ -76,6 +76,8 @@ static bool take_head(scan_t *self, uint64_t *children)
 
 status_code_t msg_scan(const void *data, size_t size, status_t *st)
 {
+    if (size == 0) /* `data` may be NULL, to which not even 0 can be added */
+        return status_set(st, STATUS_INVALID_ARGUMENT, "msgpack is cut short or malformed");
     scan_t scan = {.next = data, .end = (const uint8_t *)data + size};
     uint64_t left[MSG_DEPTH_MAX + 1] = {1}; /* values still to come at each depth */
     size_t depth = 0;

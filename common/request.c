@@ -104,7 +104,7 @@ static request_t *request_new(worker_t *worker, const worker_method_t *method,
         self->header.peer = &self->peer;
     }
     self->begun_us = util_monotonic_us();
-    zmq_msg_init(&self->answer);
+    frame_encode(&self->answer, MSG_empty, &(msg_empty_t){0}); /* a body is a map always */
     return self;
 }
 

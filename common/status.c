@@ -1,11 +1,14 @@
 /* Outcomes as a gRPC status code and a sentence. */
 #include "common/status.h"
 
+#include "common/utf8.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-/* A cut in the middle of a UTF-8 sequence would make the reply's text invalid msgpack str. */
+/* A reply whose sentence is not UTF-8 could be read by nobody: a sequence that was cut is dropped.
+ */
 static void trim_partial_utf8(char *text)
 {
     size_t length = strlen(text);
@@ -26,6 +29,7 @@ __attribute__((format(printf, 2, 0))) static void write_text(status_t *st, const
     int wanted = vsnprintf(st->text, sizeof st->text, format, args);
     if (wanted >= (int)sizeof st->text)
         trim_partial_utf8(st->text);
+    utf8_repair(st->text); /* names of files, and what shims print, may be any bytes */
 }
 
 static void append_text(status_t *st, const char *text)

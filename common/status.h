@@ -40,7 +40,8 @@ typedef struct status {
 } status_t;
 
 /* Each of these writes the sentence into `st` and returns the code, so that a failing function can
- * `return status_set(...)`. Text that does not fit is cut at a UTF-8 boundary. */
+ * `return status_set(...)`. Text that does not fit is cut at a UTF-8 boundary, and bytes that are
+ * no UTF-8 become '?'. */
 status_code_t status_set(status_t *st, status_code_t code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -1,0 +1,21 @@
+/* Words of the command line that several commands understand: labels, signals, sequence numbers. */
+#ifndef SHIMD_ARGUMENTS_H
+#define SHIMD_ARGUMENTS_H
+
+#include "common/message.h"
+
+/* KEY=VALUE words as labels; a word without "=" is KEY=`missing`, "true" as in ctr. The texts live
+ * in `zone`. INVALID_ARGUMENT for an empty key. */
+status_code_t arguments_labels(char *const *words, size_t count, const char *missing,
+                               msgpack_zone *zone, msg_labels_t *ret, status_t *st);
+
+/* SIGTERM, TERM, sigterm, 15, RTMIN+3. INVALID_ARGUMENT: "invalid signal: FOO". */
+status_code_t arguments_signal(const char *text, uint32_t *ret, status_t *st);
+
+/* The name of a signal without SIG, or NULL; for completion. */
+const char *arguments_signal_name(uint32_t number);
+
+/* A path made absolute by this process's working directory. The caller frees. */
+char *arguments_absolute(const char *path);
+
+#endif

@@ -1,0 +1,204 @@
+/* shimctl containers. */
+#include "client/arguments.h"
+#include "client/commands.h"
+#include "client/container_options.h"
+#include "client/message_json.h"
+#include "client/output.h"
+#include "common/util.h"
+
+#define PADDING    4
+#define PAGE_LIMIT 1000 /* records asked for at a time */
+
+int cmd_containers_create(session_t *session)
+{
+    status_t st;
+    msg_container_t answer;
+    container_options_t made;
+    int wrong = container_options_usage(session);
+    if (wrong)
+        return wrong;
+    if (container_options_read(session, CONTAINER_OPTIONS_CREATE, &made, &st))
+        return session_fail(&st);
+    msg_container_create_t ask = made.ask;
+    if (session_call(session, MSG_container_create, &ask, &answer, &st)) {
+        session_explain(&st, "create container", ask.id);
+        return session_fail(&st);
+    }
+    answer.spec = (msg_bytes_t){0};
+    if (session_json(session))
+        output_json(message_json(MSG_container, &answer));
+    return 0;
+}
+
+/* Deleting --------------------------------------------------------------------------------------
+ */
+
+/* As ctr: a task that is over or was never started goes with its container, a running one stays. */
+static status_code_t delete_task(session_t *session, const char *id, status_t *st)
+{
+    msg_process_t task;
+    if (session_call(session, MSG_task_get, &(msg_task_get_t){.id = id}, &task, st)) {
+        if (st->code == STATUS_NOT_FOUND)
+            status_clear(st);
+        return st->code;
+    }
+    bool created = !strcmp(task.status, "CREATED");
+    if (!created && strcmp(task.status, "STOPPED"))
+        return status_set(st, STATUS_FAILED_PRECONDITION,
+                          "delete container %s: its task is %s: kill it first", id, task.status);
+    msg_task_delete_t ask = {.id = id, .force = created};
+    session_call(session, MSG_task_delete, &ask, NULL, st);
+    if (st->code == STATUS_NOT_FOUND)
+        status_clear(st);
+    return st->code;
+}
+
+static status_code_t delete_one(session_t *session, const char *id, status_t *st)
+{
+    msg_container_delete_t ask = {.id = id};
+    if (delete_task(session, id, st) || session_call(session, MSG_container_delete, &ask, NULL, st))
+        return session_explain(st, "delete container", id);
+    if (session_json(session))
+        output_json(json_pack("{s:s}", "id", id));
+    return STATUS_OK;
+}
+
+int cmd_containers_delete(session_t *session)
+{
+    return session_each(session, 0, delete_one);
+}
+
+/* Showing ---------------------------------------------------------------------------------------
+ */
+
+static json_t *spec_json(const msg_container_t *container)
+{
+    json_t *spec = json_loadb((const char *)container->spec.data, container->spec.size,
+                              JSON_REJECT_DUPLICATES, NULL);
+    return spec ? spec : json_null();
+}
+
+/* The record as it is on the wire, but with the spec readable. */
+static json_t *wire_json(const msg_container_t *container)
+{
+    msg_container_t bare = *container;
+    bare.spec = (msg_bytes_t){0};
+    json_t *object = message_json(MSG_container, &bare);
+    if (container->spec.data)
+        json_object_set_new(object, "spec", spec_json(container));
+    return object;
+}
+
+/* The names and the order of ctr, for scripts that read them; null where it has null. */
+static json_t *ctr_json(const msg_container_t *container)
+{
+    char created[OUTPUT_TIME_SIZE], updated[OUTPUT_TIME_SIZE];
+    output_rfc3339(container->created_at, created);
+    output_rfc3339(container->updated_at, updated);
+    json_t *labels = json_null();
+    if (container->labels.count)
+        labels = json_object();
+    for (size_t i = 0; i < container->labels.count; i++)
+        json_object_set_new(labels, container->labels.items[i].key,
+                            json_string(container->labels.items[i].value));
+    json_t *options = json_null();
+    if (container->options_type)
+        options = json_pack("{s:s, s:o}", "type_url", container->options_type, "value",
+                            message_json_base64(container->options.data, container->options.size));
+    else if (container->runc)
+        options = message_json(MSG_runc_options, container->runc);
+    return json_pack(
+        "{s:s, s:o, s:s, s:{s:s, s:o}, s:s, s:s, s:s, s:s, s:n, s:o}", "ID", container->id,
+        "Labels", labels, "Image", container->image ? container->image : "", "Runtime", "Name",
+        container->runtime, "Options", options, "SnapshotKey", "", "Snapshotter", "", "CreatedAt",
+        created, "UpdatedAt", updated, "Extensions", "Spec", spec_json(container));
+}
+
+int cmd_containers_info(session_t *session)
+{
+    status_t st;
+    msg_container_t answer;
+    msg_container_get_t ask = {.id = session_operand(session, 0)};
+    if (session_call(session, MSG_container_get, &ask, &answer, &st)) {
+        session_explain(&st, "container", ask.id);
+        return session_fail(&st);
+    }
+    bool only_spec = options_flag(session_options(session), "spec");
+    json_t *value = only_spec               ? spec_json(&answer)
+                    : session_json(session) ? wire_json(&answer)
+                                            : ctr_json(&answer);
+    if (session_json(session))
+        output_json(value);
+    else
+        output_json_indented(value);
+    return 0;
+}
+
+static void list_one(session_t *session, table_t *table, const msg_container_t *container)
+{
+    if (options_flag(session_options(session), "quiet"))
+        puts(container->id);
+    else if (session_json(session))
+        output_json(message_json(MSG_container, container));
+    else
+        table_add(table, "%s\t%s\t%s\t", container->id,
+                  container->image && *container->image ? container->image : "-",
+                  container->runtime);
+}
+
+int cmd_containers_list(session_t *session)
+{
+    status_t st;
+    msg_container_list_t ask = {.limit = PAGE_LIMIT};
+    AUTO(table)
+    table = table_new(PADDING);
+    table_add(table, "CONTAINER\tIMAGE\tRUNTIME\t");
+    do {
+        msg_containers_t page;
+        if (session_call(session, MSG_container_list, &ask, &page, &st))
+            return session_fail(&st);
+        for (size_t i = 0; i < page.containers.count; i++)
+            list_one(session, table, &page.containers.items[i]);
+        ask.after = page.next;
+    } while (ask.after);
+    if (!options_flag(session_options(session), "quiet") && !session_json(session))
+        table_print(table, stdout);
+    return 0;
+}
+
+/* Labels ----------------------------------------------------------------------------------------
+ */
+
+static int compare_labels(const void *left, const void *right)
+{
+    return strcmp(((const msg_label_t *)left)->key, ((const msg_label_t *)right)->key);
+}
+
+int cmd_containers_label(session_t *session)
+{
+    status_t st;
+    msg_container_t answer;
+    size_t count;
+    char **words = session_operands(session, &count);
+    msg_container_update_t ask = {.id = words[0]};
+    if (arguments_labels(words + 1, count - 1, "true", session_zone(session), &ask.labels, &st))
+        return session_fail(&st);
+    const msg_container_get_t look = {.id = ask.id};
+    if (ask.labels.count ? session_call(session, MSG_container_update, &ask, &answer, &st)
+                         : session_call(session, MSG_container_get, &look, &answer, &st)) {
+        session_explain(&st, "label container", ask.id);
+        return session_fail(&st);
+    }
+    answer.spec = (msg_bytes_t){0};
+    if (session_json(session)) {
+        output_json(message_json(MSG_container, &answer));
+        return 0;
+    }
+    if (answer.labels.count)
+        qsort(answer.labels.items, answer.labels.count, sizeof *answer.labels.items,
+              compare_labels);
+    for (size_t i = 0; i < answer.labels.count; i++)
+        printf("%s%s=%s", i ? "," : "", answer.labels.items[i].key, answer.labels.items[i].value);
+    putchar('\n');
+    return 0;
+}

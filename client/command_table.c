@@ -1,0 +1,377 @@
+/* Every command of shimctl with its options and its help. Names and aliases are ctr's wherever ctr
+ * has the command. */
+#include "client/commands.h"
+
+#define END                                                                                        \
+    {                                                                                              \
+        0                                                                                          \
+    }
+
+const option_row_t command_global_options[] = {
+    {"namespace", 'n', OPTION_TEXT, "NAME", "namespace, or $SHIMD_NAMESPACE; \"default\" otherwise",
+     WORD_NAMESPACE},
+    {"json", 0, OPTION_FLAG, NULL, "print one JSON object, or one a line", WORD_ANY},
+    {"run-dir", 0, OPTION_TEXT, "DIR", "the cluster's, or $SHIMD_RUN_DIR; /run/shimd otherwise",
+     WORD_DIRECTORY},
+    {"timeout", 0, OPTION_TEXT, "TIME", "how long one request may take, 30s or 1m", WORD_ANY},
+    {"help", 'h', OPTION_FLAG, NULL, "print help", WORD_ANY},
+    {"version", 0, OPTION_FLAG, NULL, "print the version", WORD_ANY},
+    END,
+};
+
+static const option_row_t quiet_options[] = {
+    {"quiet", 'q', OPTION_FLAG, NULL, "print only the names", WORD_ANY},
+    END,
+};
+
+static const option_row_t exec_id_options[] = {
+    {"exec-id", 0, OPTION_TEXT, "EXEC", "this exec instead of the container's own process",
+     WORD_ANY},
+    END,
+};
+
+/* What a container is: run and containers create. */
+static const option_row_t container_options[] = {
+    {"rootfs", 0, OPTION_FLAG, NULL, "the first operand is a directory, not an image", WORD_ANY},
+    {"config", 'c', OPTION_TEXT, "FILE", "OCI spec to take as it is, instead of --rootfs",
+     WORD_FILE},
+    {"env", 0, OPTION_LIST, "NAME=VALUE", "set an environment variable; NAME alone removes it",
+     WORD_ANY},
+    {"env-file", 0, OPTION_TEXT, "FILE", "the same for each line of a file", WORD_FILE},
+    {"cwd", 0, OPTION_TEXT, "DIR", "working directory in the container", WORD_ANY},
+    {"user", 'u', OPTION_TEXT, "USER[:GROUP]", "name or number in the container", WORD_ANY},
+    {"hostname", 0, OPTION_TEXT, "NAME", "host name in the container", WORD_ANY},
+    {"mount", 0, OPTION_LIST, "SPEC", "type=bind,src=S,dst=D,options=rbind:ro", WORD_ANY},
+    {"label", 0, OPTION_LIST, "KEY=VALUE", "label of the container", WORD_ANY},
+    {"annotation", 0, OPTION_LIST, "KEY=VALUE", "annotation of the OCI spec", WORD_ANY},
+    {"image", 0, OPTION_TEXT, "NAME", "image name to note in the record", WORD_ANY},
+    {"tty", 't', OPTION_FLAG, NULL, "give it a terminal", WORD_ANY},
+    {"read-only", 0, OPTION_FLAG, NULL, "root filesystem read-only", WORD_ANY},
+    {"net-host", 0, OPTION_FLAG, NULL, "use the host's network", WORD_ANY},
+    {"privileged", 0, OPTION_FLAG, NULL, "all capabilities and devices", WORD_ANY},
+    {"allow-new-privs", 0, OPTION_FLAG, NULL, "do not set no_new_privs", WORD_ANY},
+    {"cap-add", 0, OPTION_LIST, "CAP_NAME", "add a capability", WORD_ANY},
+    {"cap-drop", 0, OPTION_LIST, "CAP_NAME", "drop a capability", WORD_ANY},
+    {"device", 0, OPTION_LIST, "PATH", "device, or directory of devices, to give it", WORD_FILE},
+    {"with-ns", 0, OPTION_LIST, "TYPE:PATH", "namespace to join: pid, network, mount, ipc, uts",
+     WORD_ANY},
+    {"rootfs-propagation", 0, OPTION_TEXT, "MODE", "private, shared, slave, rprivate, ...",
+     WORD_ANY},
+    END,
+};
+
+static const option_row_t resource_options[] = {
+    {"memory-limit", 0, OPTION_TEXT, "BYTES", "memory it may use", WORD_ANY},
+    {"cpus", 0, OPTION_TEXT, "NUMBER", "processors it may use, 1.5 or so", WORD_ANY},
+    {"cpu-shares", 0, OPTION_TEXT, "NUMBER", "weight; run sets 1024", WORD_ANY},
+    {"cpu-quota", 0, OPTION_TEXT, "US", "microseconds in each period; -1 for no limit", WORD_ANY},
+    {"cpu-period", 0, OPTION_TEXT, "US", "length of a period in microseconds", WORD_ANY},
+    {"cpuset-cpus", 0, OPTION_TEXT, "LIST", "processors, 0-2,5", WORD_ANY},
+    {"cpuset-mems", 0, OPTION_TEXT, "LIST", "memory nodes, 0-1", WORD_ANY},
+    {"rlimit-nofile", 0, OPTION_TEXT, "SOFT[:HARD]", "open files; 1024 otherwise", WORD_ANY},
+    {"cgroup", 0, OPTION_TEXT, "PATH", "cgroup; \"\" for the runtime's choice", WORD_ANY},
+    END,
+};
+
+static const option_row_t runtime_options[] = {
+    {"runtime", 0, OPTION_TEXT, "NAME", "io.containerd.runc.v2, or a shim's absolute path",
+     WORD_FILE},
+    {"runc-binary", 0, OPTION_TEXT, "PATH", "OCI runtime for the runc shim", WORD_FILE},
+    {"runc-root", 0, OPTION_TEXT, "DIR", "directory of its state", WORD_DIRECTORY},
+    {"runc-systemd-cgroup", 0, OPTION_FLAG, NULL, "let systemd make the cgroup", WORD_ANY},
+    {"no-pivot", 0, OPTION_FLAG, NULL, "do not use pivot_root", WORD_ANY},
+    END,
+};
+
+/* How a process is followed: run, tasks start, tasks exec. */
+static const option_row_t io_options[] = {
+    {"detach", 'd', OPTION_FLAG, NULL, "leave once it is started", WORD_ANY},
+    {"null-io", 0, OPTION_FLAG, NULL, "no input, output thrown away", WORD_ANY},
+    {"log-uri", 0, OPTION_TEXT, "URI", "output to file:///PATH or binary:///PATH", WORD_ANY},
+    {"fifo-dir", 0, OPTION_TEXT, "DIR", "where the fifos are made; RUN/fifo otherwise",
+     WORD_DIRECTORY},
+    END,
+};
+
+static const option_row_t pid_file_options[] = {
+    {"pid-file", 0, OPTION_TEXT, "FILE", "write the process id there before the start", WORD_FILE},
+    END,
+};
+
+static const option_row_t run_options[] = {
+    {"rm", 0, OPTION_FLAG, NULL, "delete the container at the end; not with --detach", WORD_ANY},
+    END,
+};
+
+static const option_row_t exec_options[] = {
+    {"exec-id", 0, OPTION_TEXT, "EXEC", "name of the new process; a random one otherwise",
+     WORD_ANY},
+    {"tty", 't', OPTION_FLAG, NULL, "give it a terminal", WORD_ANY},
+    {"cwd", 0, OPTION_TEXT, "DIR", "working directory in the container", WORD_ANY},
+    {"env", 0, OPTION_LIST, "NAME=VALUE", "change the container's environment", WORD_ANY},
+    {"user", 'u', OPTION_TEXT, "USER[:GROUP]", "name or number in the container", WORD_ANY},
+    END,
+};
+
+static const option_row_t kill_options[] = {
+    {"signal", 's', OPTION_TEXT, "SIGNAL", "SIGTERM otherwise; name or number", WORD_SIGNAL},
+    {"all", 'a', OPTION_FLAG, NULL, "to all processes of the container", WORD_ANY},
+    END,
+};
+
+static const option_row_t delete_options[] = {
+    {"force", 'f', OPTION_FLAG, NULL, "kill it first if it runs", WORD_ANY},
+    END,
+};
+
+static const option_row_t info_options[] = {
+    {"spec", 0, OPTION_FLAG, NULL, "print the OCI spec alone", WORD_ANY},
+    END,
+};
+
+static const option_row_t event_options[] = {
+    {"since", 0, OPTION_TEXT, "SEQ", "begin with this number of the journal; 0 for the oldest",
+     WORD_ANY},
+    {"until", 0, OPTION_TEXT, "now|SEQ", "end with what there is now, or with this number",
+     WORD_ANY},
+    END,
+};
+
+/* The words that more than one row uses. */
+#define RUN_SYNOPSIS "--rootfs DIR ID COMMAND [ARGUMENT...] | --config FILE ID"
+
+const command_t command_table[] = {
+    {.path = "run",
+     .synopsis = RUN_SYNOPSIS,
+     .brief = "make a container and run it",
+     .help = "Makes a container record and its task, starts it, passes input, output and signals\n"
+             "on, and ends with the process's exit status. The task is deleted at the end; the\n"
+             "container only with --rm. With --detach it leaves once the process is started.\n"
+             "Everything behind ID is the container's command. When something fails before the\n"
+             "process is started, all that was made is undone.\n\n"
+             "  shimctl run --rm --rootfs /srv/alpine a /bin/sh -c 'echo hello; exit 7'\n"
+             "  shimctl run --rm -t --rootfs /srv/alpine a /bin/sh\n"
+             "  shimctl run -d --memory-limit 67108864 --rootfs /srv/alpine b /bin/sleep 100\n",
+     .options = {run_options, io_options, pid_file_options, container_options, resource_options,
+                 runtime_options},
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .stop_after = 2,
+     .operand = WORD_DIRECTORY,
+     .run = cmd_run},
+
+    {.path = "containers", .aliases = {"c", "container"}, .brief = "container records"},
+    {.path = "containers create",
+     .synopsis = RUN_SYNOPSIS,
+     .brief = "record a container",
+     .help = "Records a container; `shimctl tasks start ID` runs it, as often as wanted.\n\n"
+             "  shimctl containers create --rootfs /srv/alpine a /bin/sleep 100\n",
+     .options = {container_options, resource_options, runtime_options},
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .stop_after = 2,
+     .operand = WORD_DIRECTORY,
+     .run = cmd_containers_create},
+    {.path = "containers delete",
+     .aliases = {"del", "remove", "rm"},
+     .synopsis = "ID [ID...]",
+     .brief = "delete records",
+     .help = "Deletes containers, and their tasks when those have ended or were never started.\n"
+             "Goes on after a failure and ends with the exit status of the first.\n",
+     .operands_min = 1,
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .operand = WORD_CONTAINER,
+     .run = cmd_containers_delete},
+    {.path = "containers info",
+     .synopsis = "ID",
+     .brief = "print a record with its spec",
+     .help = "Prints ctr's fields, or with --json those of the wire.\n",
+     .options = {info_options},
+     .operands_min = 1,
+     .operands_max = 1,
+     .operand = WORD_CONTAINER,
+     .run = cmd_containers_info},
+    {.path = "containers label",
+     .synopsis = "ID [KEY=VALUE...]",
+     .brief = "set labels and print all of them",
+     .help = "An empty value removes the label; KEY alone sets it to \"true\".\n\n"
+             "  shimctl containers label a tier=web old=\n",
+     .operands_min = 1,
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .operand = WORD_CONTAINER,
+     .run = cmd_containers_label},
+    {.path = "containers list",
+     .aliases = {"ls"},
+     .synopsis = "",
+     .brief = "list records",
+     .options = {quiet_options},
+     .run = cmd_containers_list},
+
+    {.path = "tasks", .aliases = {"t", "task"}, .brief = "running containers"},
+    {.path = "tasks start",
+     .synopsis = "ID",
+     .brief = "run a container that is recorded",
+     .help = "As run does it: follows the process and ends with its exit status.\n",
+     .options = {io_options, pid_file_options},
+     .operands_min = 1,
+     .operands_max = 1,
+     .operand = WORD_CONTAINER,
+     .run = cmd_tasks_start},
+    {.path = "tasks attach",
+     .synopsis = "ID",
+     .brief = "follow a container that runs",
+     .help = "Takes up the fifos of a task that was started detached, ends with the exit status\n"
+             "of its process and deletes the task then.\n",
+     .operands_min = 1,
+     .operands_max = 1,
+     .operand = WORD_TASK,
+     .run = cmd_tasks_attach},
+    {.path = "tasks exec",
+     .synopsis = "ID COMMAND [ARGUMENT...]",
+     .brief = "run another process in a container",
+     .help = "Everything behind ID is the command.\n\n"
+             "  shimctl tasks exec -t a /bin/sh\n"
+             "  shimctl tasks exec -d --exec-id logger a /bin/sleep 100\n",
+     .options = {exec_options, io_options},
+     .operands_min = 2,
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .stop_after = 1,
+     .operand = WORD_TASK,
+     .run = cmd_tasks_exec},
+    {.path = "tasks list",
+     .aliases = {"ls"},
+     .synopsis = "",
+     .brief = "list tasks",
+     .options = {quiet_options},
+     .run = cmd_tasks_list},
+    {.path = "tasks ps",
+     .synopsis = "ID",
+     .brief = "list the processes of a container",
+     .operands_min = 1,
+     .operands_max = 1,
+     .operand = WORD_TASK,
+     .run = cmd_tasks_ps},
+    {.path = "tasks kill",
+     .synopsis = "ID",
+     .brief = "send a signal",
+     .help = "  shimctl tasks kill a\n"
+             "  shimctl tasks kill -s KILL --all a\n",
+     .options = {kill_options, exec_id_options},
+     .operands_min = 1,
+     .operands_max = 1,
+     .operand = WORD_TASK,
+     .run = cmd_tasks_kill},
+    {.path = "tasks pause",
+     .synopsis = "ID",
+     .brief = "freeze a container",
+     .operands_min = 1,
+     .operands_max = 1,
+     .operand = WORD_TASK,
+     .run = cmd_tasks_pause},
+    {.path = "tasks resume",
+     .synopsis = "ID",
+     .brief = "thaw it",
+     .operands_min = 1,
+     .operands_max = 1,
+     .operand = WORD_TASK,
+     .run = cmd_tasks_resume},
+    {.path = "tasks wait",
+     .synopsis = "ID [ID...]",
+     .brief = "wait for the end and print exit codes",
+     .help = "Prints a line for each, in the order of the words, also when it has ended already.\n",
+     .options = {exec_id_options},
+     .operands_min = 1,
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .operand = WORD_TASK,
+     .run = cmd_tasks_wait},
+    {.path = "tasks delete",
+     .aliases = {"del", "remove", "rm"},
+     .synopsis = "ID [ID...]",
+     .brief = "delete tasks that have ended",
+     .help = "Goes on after a failure and ends with the exit status of the first. With --exec-id\n"
+             "it ends with the exit status of the exec that was deleted.\n",
+     .options = {delete_options, exec_id_options},
+     .operands_min = 1,
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .operand = WORD_TASK,
+     .run = cmd_tasks_delete},
+
+    {.path = "namespaces", .aliases = {"ns", "namespace"}, .brief = "namespaces"},
+    {.path = "namespaces create",
+     .aliases = {"c"},
+     .synopsis = "NAME [KEY=VALUE...]",
+     .brief = "make a namespace",
+     .operands_min = 1,
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .run = cmd_namespaces_create},
+    {.path = "namespaces list",
+     .aliases = {"ls"},
+     .synopsis = "",
+     .brief = "list namespaces",
+     .options = {quiet_options},
+     .run = cmd_namespaces_list},
+    {.path = "namespaces label",
+     .synopsis = "NAME [KEY=VALUE...]",
+     .brief = "set labels",
+     .help = "An empty value removes the label; KEY alone sets it to \"true\".\n",
+     .operands_min = 1,
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .operand = WORD_NAMESPACE,
+     .run = cmd_namespaces_label},
+    {.path = "namespaces remove",
+     .aliases = {"rm"},
+     .synopsis = "NAME [NAME...]",
+     .brief = "delete empty namespaces",
+     .help = "Prints the names of those that are gone, and goes on after a failure.\n",
+     .operands_min = 1,
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .operand = WORD_NAMESPACE,
+     .run = cmd_namespaces_remove},
+
+    {.path = "events",
+     .aliases = {"event"},
+     .synopsis = "",
+     .brief = "print events as they happen",
+     .help =
+         "Lines are TIMESTAMP NAMESPACE TOPIC JSON, of all namespaces unless -n is given. Each\n"
+         "event comes once and in the journal's order, also after an outage of the cluster's\n"
+         "processes.\n\n"
+         "  shimctl events\n"
+         "  shimctl events --since 0 --until now --json\n",
+     .options = {event_options},
+     .run = cmd_events},
+
+    {.path = "cluster", .brief = "the cluster's own processes"},
+    {.path = "cluster status", .synopsis = "", .brief = "how they are", .run = cmd_cluster_status},
+    {.path = "cluster restart",
+     .synopsis = "PROCESS",
+     .brief = "stop one and start its successor",
+     .help = "PROCESS is broker, bundle, shim or metadata. Containers are not touched.\n",
+     .operands_min = 1,
+     .operands_max = 1,
+     .operand = WORD_PROCESS,
+     .run = cmd_cluster_restart},
+
+    {.path = "messages",
+     .synopsis = "[NAME]",
+     .brief = "print the wire's methods and records",
+     .help = "  shimctl messages task.create\n",
+     .operands_max = 1,
+     .operand = WORD_METHOD,
+     .run = cmd_messages},
+    {.path = "version",
+     .synopsis = "",
+     .brief = "print the versions of client and cluster",
+     .run = cmd_version},
+    {.path = "help",
+     .aliases = {"h"},
+     .synopsis = "[COMMAND]",
+     .brief = "print help",
+     .operands_max = 2,
+     .run = cmd_help},
+    {.path = "__complete",
+     .synopsis = "-- WORD...",
+     .brief = "candidates for the last word",
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .run = cmd_complete,
+     .hidden = true},
+    {0},
+};

@@ -1,0 +1,211 @@
+/* Every event once and in the journal's order. */
+#include "client/event_stream.h"
+
+#include "client/event_line.h"
+#include "common/frame.h"
+#include "common/util.h"
+
+#include <errno.h>
+
+#define PAGE_LIMIT 1000      /* events asked for at a time */
+#define FUTURE     INT64_MAX /* behind every sequence number */
+#define HIGH_WATER 10000 /* events waiting here; what comes on top is fetched from the journal */
+
+struct event_stream {
+    session_t *session;
+    event_stream_options_t options;
+    zsock_t *sub;
+    uint64_t next; /* the sequence number to come */
+    bool lost;
+    event_stream_handler_t *handler;
+    void *arg;
+};
+
+event_stream_t *event_stream_new(session_t *session, const event_stream_options_t *options,
+                                 status_t *st)
+{
+    if (!session_link(session, st))
+        return NULL;
+    event_stream_t *self = zmalloc(sizeof *self);
+    self->session = session;
+    self->options = *options;
+    AUTO_FREE char *endpoint = cluster_endpoint(session_cluster(session), CLUSTER_EVENTS);
+    self->sub = zsock_new(ZMQ_SUB);
+    if (self->sub) {
+        zsock_set_rcvhwm(self->sub, HIGH_WATER);
+        zsock_set_linger(self->sub, 0);
+        zsock_set_subscribe(self->sub, "");
+    }
+    if (!self->sub || zsock_connect(self->sub, "%s", endpoint)) {
+        status_errno(st, errno, "subscribe to %s", endpoint);
+        event_stream_destroy(&self);
+    }
+    return self;
+}
+
+void event_stream_destroy(event_stream_t **self_p)
+{
+    event_stream_t *self = *self_p;
+    if (!self)
+        return;
+    zsock_destroy(&self->sub);
+    free(self);
+    *self_p = NULL;
+}
+
+bool event_stream_lost_some(const event_stream_t *self)
+{
+    return self->lost;
+}
+
+static bool is_at_end(const event_stream_t *self)
+{
+    return self->options.until && self->next > self->options.until;
+}
+
+static void hand_over(event_stream_t *self, const msgpack_object *event)
+{
+    event_line_t line;
+    if (!event_line_read(event, &line))
+        return;
+    const char *ns = self->options.ns;
+    if (ns && (line.ns->size != strlen(ns) || memcmp(line.ns->ptr, ns, line.ns->size)))
+        return;
+    self->handler(self->arg, event);
+}
+
+/* The journal -----------------------------------------------------------------------------------
+ */
+
+static void hand_over_page(event_stream_t *self, const msg_bytes_t *events)
+{
+    msgpack_unpacked page;
+    msgpack_unpacked_init(&page);
+    const char *data = (const char *)events->data;
+    if (msgpack_unpack_next(&page, data, events->size, NULL) == MSGPACK_UNPACK_SUCCESS &&
+        page.data.type == MSGPACK_OBJECT_ARRAY)
+        for (uint32_t i = 0; i < page.data.via.array.size; i++)
+            hand_over(self, &page.data.via.array.ptr[i]);
+    msgpack_unpacked_destroy(&page);
+}
+
+/* One page from `next` to `until` (0: to the end). `last` is the newest there is. */
+static status_code_t read_page(event_stream_t *self, uint64_t until, uint64_t *last, status_t *st)
+{
+    msg_event_page_t page;
+    const msg_event_list_t ask = {
+        .since = self->next, .until = until, .limit = PAGE_LIMIT, .all = !self->options.ns};
+    msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
+    link_t *link = session_link(self->session, st);
+    if (link && !link_call(link, MSG_event_list, &ask, session_ns(self->session),
+                           session_timeout_ms(self->session), zone, &page, st)) {
+        hand_over_page(self, &page.events);
+        self->lost = self->lost || page.gap;
+        *last = page.last;
+        /* An answer that leads nowhere must not be asked for again for ever. */
+        if (page.next > self->next)
+            self->next = page.next;
+        else
+            self->next = (until ? until : page.last) + 1;
+    }
+    msgpack_zone_free(zone);
+    return link ? st->code : STATUS_UNAVAILABLE;
+}
+
+/* Reads from `next` to `until`, or to the journal's end where that is 0. */
+static status_code_t catch_up(event_stream_t *self, uint64_t until, status_t *st)
+{
+    uint64_t last = 0;
+    do {
+        if (read_page(self, until, &last, st))
+            return st->code;
+    } while (self->next <= (until && until < last ? until : last));
+    return STATUS_OK;
+}
+
+/* Where to begin, and where "now" is. */
+static status_code_t find_bounds(event_stream_t *self, status_t *st)
+{
+    msg_event_page_t page;
+    const msg_event_list_t ask = {.since = FUTURE, .limit = 1, .all = true};
+    if (session_call(self->session, MSG_event_list, &ask, &page, st))
+        return st->code;
+    self->next = self->options.from_seq ? self->options.since : page.last + 1;
+    if (self->options.until_now)
+        self->options.until = page.last;
+    return STATUS_OK;
+}
+
+/* The subscription ------------------------------------------------------------------------------
+ */
+
+/* The number in ".sync", or 0. */
+static uint64_t sync_seq(const msgpack_object *object)
+{
+    if (object->type != MSGPACK_OBJECT_MAP)
+        return 0;
+    for (uint32_t i = 0; i < object->via.map.size; i++) {
+        const msgpack_object_kv *entry = &object->via.map.ptr[i];
+        if (entry->key.type == MSGPACK_OBJECT_STR && entry->key.via.str.size == 3 &&
+            !memcmp(entry->key.via.str.ptr, "seq", 3) &&
+            entry->val.type == MSGPACK_OBJECT_POSITIVE_INTEGER)
+            return entry->val.via.u64;
+    }
+    return 0;
+}
+
+/* What was missed comes first; what the journal told already is passed by. */
+static status_code_t take(event_stream_t *self, bool is_sync, const msgpack_object *object,
+                          status_t *st)
+{
+    event_line_t line;
+    uint64_t seq = is_sync ? sync_seq(object) : event_line_read(object, &line) ? line.seq : 0;
+    uint64_t missed = is_sync ? seq : seq ? seq - 1 : 0;
+    if (missed >= self->next && catch_up(self, missed, st))
+        return st->code;
+    if (is_sync || seq < self->next || is_at_end(self))
+        return STATUS_OK;
+    hand_over(self, object);
+    self->next = seq + 1;
+    return STATUS_OK;
+}
+
+static status_code_t receive_one(event_stream_t *self, status_t *st)
+{
+    frame_set_t set;
+    status_t ignored;
+    zmq_pollitem_t item = {.socket = zsock_resolve(self->sub), .events = ZMQ_POLLIN};
+    zmq_poll(&item, 1, -1);
+    if (!frame_receive(item.socket, &set))
+        return STATUS_OK;
+    zmq_msg_t *key = &set.frames[0], *body = &set.frames[1];
+    st->code = STATUS_OK;
+    if (set.count == 2 && !msg_scan(zmq_msg_data(body), zmq_msg_size(body), &ignored)) {
+        bool is_sync = zmq_msg_size(key) == 5 && !memcmp(zmq_msg_data(key), ".sync", 5);
+        msgpack_unpacked event;
+        msgpack_unpacked_init(&event);
+        if (msgpack_unpack_next(&event, zmq_msg_data(body), zmq_msg_size(body), NULL) ==
+            MSGPACK_UNPACK_SUCCESS)
+            take(self, is_sync, &event.data, st);
+        msgpack_unpacked_destroy(&event);
+    }
+    frame_set_close(&set);
+    return st->code;
+}
+
+status_code_t event_stream_run(event_stream_t *self, event_stream_handler_t *handler, void *arg,
+                               status_t *st)
+{
+    self->handler = handler;
+    self->arg = arg;
+    if (find_bounds(self, st))
+        return st->code;
+    if (self->options.from_seq && catch_up(self, self->options.until, st))
+        return st->code;
+    if (self->options.until_now)
+        return STATUS_OK;
+    while (!is_at_end(self))
+        if (receive_one(self, st))
+            return st->code;
+    return STATUS_OK;
+}

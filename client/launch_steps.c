@@ -1,0 +1,163 @@
+/* Steps of a launch up to the start, each with what undoes it. */
+#include "client/console.h"
+#include "client/launch_internal.h"
+#include "client/pid_file.h"
+#include "common/util.h"
+
+/* What undoing meets is not what the user has to know, unless something is left over. */
+static void on_undone(void *arg, const status_t *st, const void *answer)
+{
+    (void)answer;
+    if (st->code && st->code != STATUS_NOT_FOUND)
+        fprintf(stderr, "shimctl: undo: %s\n", st->text);
+    launch_advance(arg, STEP_DONE);
+}
+
+/* container --------------------------------------------------------------------------------------
+ */
+
+launch_outcome_t launch_create_container(launch_t *self)
+{
+    if (!self->options->container)
+        return STEP_DONE;
+    return launch_ask(self, MSG_container_create, self->options->container, launch_on_reply);
+}
+
+launch_outcome_t launch_undo_container(launch_t *self)
+{
+    const msg_container_delete_t ask = {.id = self->options->id};
+    if (!self->options->container)
+        return STEP_DONE;
+    return launch_ask(self, MSG_container_delete, &ask, on_undone);
+}
+
+/* I/O --------------------------------------------------------------------------------------------
+ */
+
+launch_outcome_t launch_open_io(launch_t *self)
+{
+    const launch_options_t *options = self->options;
+    zloop_t *loop = session_loop(self->session);
+    if (options->attach) {
+        self->io = task_io_open(loop, options->attach->stdin, options->attach->stdout,
+                                options->attach->stderr, &self->st);
+        return self->io ? STEP_DONE : STEP_FAILED;
+    }
+    AUTO_FREE char *dir = options->fifo_dir
+                              ? util_strdup(options->fifo_dir)
+                              : util_format("%s/fifo", session_cluster(self->session)->run_dir);
+    const task_io_options_t wanted = {.name = options->exec_id ? options->exec_id : options->id,
+                                      .dir = dir,
+                                      .terminal = options->terminal,
+                                      .null_io = options->null_io,
+                                      .log_uri = options->log_uri};
+    self->io = task_io_new(loop, &wanted, &self->st);
+    return self->io ? STEP_DONE : STEP_FAILED;
+}
+
+launch_outcome_t launch_undo_io(launch_t *self)
+{
+    task_io_destroy(&self->io);
+    return STEP_DONE;
+}
+
+/* task or exec -----------------------------------------------------------------------------------
+ */
+
+static void on_task_created(void *arg, const status_t *st, const void *answer)
+{
+    launch_t *self = arg;
+    if (!st->code)
+        self->pid = ((const msg_started_t *)answer)->pid;
+    launch_on_reply(self, st, answer);
+}
+
+static launch_outcome_t create_exec(launch_t *self)
+{
+    const msg_task_exec_t ask = {.id = self->options->id,
+                                 .exec_id = self->options->exec_id,
+                                 .terminal = self->options->terminal,
+                                 .stdin = task_io_stdin(self->io),
+                                 .stdout = task_io_stdout(self->io),
+                                 .stderr = task_io_stderr(self->io),
+                                 .spec = self->options->process};
+    return launch_ask(self, MSG_task_exec, &ask, launch_on_reply);
+}
+
+launch_outcome_t launch_create_task(launch_t *self)
+{
+    if (self->options->attach)
+        return STEP_DONE;
+    if (self->options->exec_id)
+        return create_exec(self);
+    const msg_task_create_t ask = {.id = self->options->id,
+                                   .terminal = self->options->terminal,
+                                   .stdin = task_io_stdin(self->io),
+                                   .stdout = task_io_stdout(self->io),
+                                   .stderr = task_io_stderr(self->io)};
+    return launch_ask(self, MSG_task_create, &ask, on_task_created);
+}
+
+launch_outcome_t launch_undo_task(launch_t *self)
+{
+    const msg_task_delete_t ask = {
+        .id = self->options->id, .exec_id = self->options->exec_id, .force = true};
+    if (self->options->attach)
+        return STEP_DONE;
+    return launch_ask(self, MSG_task_delete, &ask, on_undone);
+}
+
+/* pid file ---------------------------------------------------------------------------------------
+ */
+
+launch_outcome_t launch_write_pid_file(launch_t *self)
+{
+    if (!self->options->pid_file)
+        return STEP_DONE;
+    if (pid_file_write(self->options->pid_file, self->pid, &self->st))
+        return STEP_FAILED;
+    self->wrote_pid_file = true;
+    return STEP_DONE;
+}
+
+launch_outcome_t launch_undo_pid_file(launch_t *self)
+{
+    if (self->wrote_pid_file)
+        (void)unlink(self->options->pid_file); /* its reader may have taken it away */
+    return STEP_DONE;
+}
+
+/* start ------------------------------------------------------------------------------------------
+ */
+
+static void on_started(void *arg, const status_t *st, const void *answer)
+{
+    launch_t *self = arg;
+    if (!st->code) {
+        self->started = true;
+        self->pid = ((const msg_started_t *)answer)->pid;
+    }
+    launch_on_reply(self, st, answer);
+}
+
+static status_code_t take_console(launch_t *self)
+{
+    if (console_raw(&self->st))
+        return self->st.code;
+    launch_send_size(self);
+    return STATUS_OK;
+}
+
+launch_outcome_t launch_start(launch_t *self)
+{
+    const launch_options_t *options = self->options;
+    const msg_task_start_t ask = {.id = options->id, .exec_id = options->exec_id};
+    if (!options->detach && options->terminal && take_console(self))
+        return STEP_FAILED;
+    if (!options->detach)
+        task_io_start(self->io, launch_on_stdin_end, launch_on_drained, self);
+    if (!options->attach)
+        return launch_ask(self, MSG_task_start, &ask, on_started);
+    self->started = true;
+    return STEP_DONE;
+}

@@ -1,0 +1,36 @@
+"""What all whole-system tests share.
+
+SHIMD_REQUIRE_ALL=1 makes a skipped test a failed one: where everything a test needs is meant to be there
+(CI), a test that quietly did not run would say nothing.
+"""
+
+import os
+
+import pytest
+from cluster import Cluster
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("SHIMD_REQUIRE_ALL") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: skipped, but SHIMD_REQUIRE_ALL is set: {report.longrepr}"
+    running = getattr(item, "funcargs", {}).get("cluster")
+    if report.failed and running:
+        report.sections.append(("log of the cluster", running.log()))
+
+
+@pytest.fixture
+def fresh_cluster():
+    """Directories for a cluster that has not been started yet."""
+    made = Cluster()
+    yield made
+    made.destroy()
+
+
+@pytest.fixture
+def cluster(fresh_cluster):
+    """A cluster that is ready; afterwards nothing of it may be left."""
+    return fresh_cluster.start()

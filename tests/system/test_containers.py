@@ -1,0 +1,271 @@
+"""Real containers: the whole cluster, Debian's containerd-shim-runc-v2 and runc."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from cluster import PROCESSES, SHIM_SOCKETS, until
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="containers need root"),
+    pytest.mark.skipif(not shutil.which("containerd-shim-runc-v2"), reason="no containerd-shim-runc-v2"),
+    pytest.mark.skipif(not shutil.which("runc"), reason="no runc"),
+]
+
+
+def detached(cluster, name, script, *options):
+    done = cluster.shimctl("run", "-d", *options, "--rootfs", cluster.rootfs(name), name, "/bin/sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    return name
+
+
+def remove(cluster, *names):
+    for name in names:
+        for words in (("tasks", "delete", "-f", name), ("containers", "delete", name)):
+            done = cluster.shimctl(*words)
+            assert done.returncode == 0, done.stderr
+
+
+def tasks(cluster):
+    rows = cluster.shimctl("--json", "tasks", "list").stdout.splitlines()
+    return {row["id"]: row for row in map(json.loads, rows)}
+
+
+def topics(cluster, name):
+    page = cluster.client().call("event.list", {"all": True})
+    return [e["topic"] for e in page["events"] if name in (e["event"].get("container_id"), e["event"].get("id"))]
+
+
+def nothing_of(cluster, name):
+    """What a container may have left: a bundle, a work directory, runc's state, processes."""
+    places = [cluster.run / "task/default" / name, cluster.root / "task/default" / name, cluster.run / "runc/default" / name]
+    return not [p for p in places if p.exists()] and not [
+        command for command in cluster.processes().values() if "-id" in command and name in command
+    ]
+
+
+def test_run_prints_and_passes_the_exit_code_on(cluster):
+    done = cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs(), "c", "/bin/sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
+    assert nothing_of(cluster, "c")
+    assert topics(cluster, "c") == [
+        "/containers/create", "/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete", "/containers/delete",
+    ]
+
+
+def test_input_reaches_the_container(cluster):
+    done = cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs(), "c", "/bin/cat", stdin=None, input="a\nb\n")
+    assert (done.returncode, done.stdout) == (0, "a\nb\n")
+
+
+def test_large_output_is_complete(cluster):
+    done = cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs(), "c", "/bin/sh", "-c", "yes 0123456789 | head -n 200000")
+    assert done.stdout == "0123456789\n" * 200000
+
+
+def test_a_detached_task_lives_and_is_waited_for(cluster):
+    detached(cluster, "c", "sleep 1000")
+    assert tasks(cluster)["c"]["status"] == "RUNNING"
+    assert cluster.shimctl("tasks", "delete", "c").returncode != 0, "a running task is not deleted"
+    assert cluster.shimctl("tasks", "kill", "-s", "KILL", "c").returncode == 0
+    assert cluster.shimctl("tasks", "wait", "c").stdout == "137\n"
+    remove(cluster, "c")
+    assert nothing_of(cluster, "c")
+    assert cluster.shimctl("tasks", "wait", "c").stdout == "137\n", "the exit record outlives the task"
+
+
+def test_states_are_kept_and_refused(cluster):
+    detached(cluster, "c", "sleep 1000")
+    client = cluster.client()
+
+    def refused(method, **fields):
+        with pytest.raises(Exception) as error:
+            client.call(method, {"id": "c", **fields}, "default", timeout=20)
+        return str(error.value)
+
+    assert "RUNNING" in refused("task.start")
+    assert "exists" in refused("task.create")
+    assert "PAUSED" in refused("task.resume")
+    client.call("task.pause", {"id": "c"}, "default", timeout=20)
+    assert tasks(cluster)["c"]["status"] == "PAUSED"
+    assert "PAUSED" in refused("task.exec", exec_id="e", spec=b'{"args":["/bin/true"]}')
+    client.call("task.resume", {"id": "c"}, "default", timeout=20)
+    assert "JSON" in refused("task.exec", exec_id="e", spec=b"no json")
+    assert "args" in refused("task.exec", exec_id="e", spec=b"{}")
+    assert "JSON" in refused("task.update", resources=b"[]")
+    client.call("task.update", {"id": "c", "resources": b'{"pids":{"limit":50}}'}, "default", timeout=20)
+    assert client.call("task.stats", {"id": "c"}, "default", timeout=20)["stats"]["pids"]["limit"] == 50
+    remove(cluster, "c")
+
+
+def test_an_exec_runs_and_passes_its_code_on(cluster):
+    detached(cluster, "c", "sleep 1000")
+    done = cluster.shimctl("tasks", "exec", "--exec-id", "e", "c", "/bin/sh", "-c", "echo in; exit 3")
+    assert (done.returncode, done.stdout) == (3, "in\n")
+    assert [t for t in topics(cluster, "c") if "exec" in t] == ["/tasks/exec-added", "/tasks/exec-started"]
+    remove(cluster, "c")
+
+
+@pytest.mark.parametrize("victim", PROCESSES)
+def test_a_waiter_survives_the_death_of(cluster, victim):
+    detached(cluster, "c", "read x < /gate; exit 9", "--mount", gate_mount(cluster))
+    waiter = subprocess.Popen(cluster.command("tasks", "wait", "c"), stdout=subprocess.PIPE, text=True)
+    until(lambda: cluster.status()["shim"].get("in_flight", 0) > 0, "the wait is with the worker")
+    cluster.await_successor(victim, cluster.kill(victim))
+    assert tasks(cluster)["c"]["status"] == "RUNNING"
+    open_gate(cluster)
+    assert waiter.communicate(timeout=20)[0] == "9\n"
+    assert until(lambda: topics(cluster, "c").count("/tasks/exit"), "the exit event") == 1
+    remove(cluster, "c")
+    assert nothing_of(cluster, "c")
+
+
+def gate_mount(cluster):
+    """A fifo in the container on which it waits to be told to go on."""
+    os.mkfifo(cluster.dir / "gate")
+    (cluster.rootfs("c") / "gate").touch()
+    return f"type=bind,src={cluster.dir}/gate,dst=/gate,options=rbind:rw"
+
+
+def open_gate(cluster):
+    with open(cluster.dir / "gate", "w", encoding="utf-8") as gate:
+        gate.write("go\n")
+
+
+def test_an_exit_while_the_worker_is_away_is_recorded_once(cluster):
+    detached(cluster, "c", "read x < /gate; exit 5", "--mount", gate_mount(cluster))
+    pid = cluster.pid("shim")
+    os.kill(pid, signal.SIGSTOP)
+    open_gate(cluster)
+    until(lambda: "/tasks/exit" in topics(cluster, "c"), "the shim's exit event")
+    os.kill(pid, signal.SIGKILL)
+    cluster.await_successor("shim", pid)
+    assert cluster.shimctl("tasks", "wait", "c").stdout == "5\n"
+    assert topics(cluster, "c").count("/tasks/exit") == 1
+    remove(cluster, "c")
+
+
+def test_a_killed_shim_leaves_nothing(cluster):
+    detached(cluster, "c", "sleep 1000")
+    waiter = subprocess.Popen(cluster.command("tasks", "wait", "c"), stdout=subprocess.PIPE, text=True)
+    row = tasks(cluster)["c"]
+    os.kill(row["shim_pid"], signal.SIGKILL)
+    until(lambda: "c" not in tasks(cluster), "the task is gone")
+    waiter.communicate(timeout=20)
+    assert nothing_of(cluster, "c")
+    assert topics(cluster, "c")[-2:] == ["/tasks/exit", "/tasks/delete"]
+    assert not cluster.dead_sockets()
+    assert cluster.shimctl("containers", "delete", "c").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["--runtime", "io.containerd.none.v9"], "not installed"),
+        (["--runtime", "nodots"], "invalid runtime name"),
+        (["--runtime", "/no/such/shim"], "no such executable"),
+    ],
+)
+def test_a_runtime_that_cannot_be_had(cluster, words, sentence):
+    done = cluster.shimctl("run", *words, "--rootfs", cluster.rootfs(), "c", "/bin/true")
+    assert done.returncode != 0 and sentence in done.stderr, done.stderr
+    assert nothing_of(cluster, "c") and not tasks(cluster)
+    assert cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs("again"), "c", "/bin/true").returncode == 0
+
+
+def test_a_command_that_is_not_there_leaves_nothing(cluster):
+    done = cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs(), "c", "/bin/nothing")
+    assert done.returncode != 0 and "nothing" in done.stderr, done.stderr
+    assert nothing_of(cluster, "c") and not tasks(cluster)
+    assert "/tasks/exit" not in topics(cluster, "c")
+
+
+def shim_script(cluster, body):
+    path = cluster.dir / "containerd-shim-odd-v1"
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "body, sentence",
+    [
+        ("head -c 100 /dev/urandom", "no address"),
+        ("echo complaint >&2; exit 3", "complaint"),
+        ("true", "no address"),
+        ('echo unix:///no/such/socket; echo noise >&2', "connect to the shim"),
+        ('printf \'{"version":9,"address":"unix:///x","protocol":"ttrpc"}\'', "version 9"),
+        ('printf \'{"version":2,"address":"unix:///x","protocol":"grpc"}\'', "grpc"),
+        ("yes | head -c 200000", "bytes"),
+    ],
+)
+def test_an_odd_shim_is_an_error_and_leaves_nothing(cluster, body, sentence):
+    shim = shim_script(cluster, f'case "$*" in *delete) exit 0;; esac\n{body}')
+    done = cluster.shimctl("run", "--runtime", shim, "--rootfs", cluster.rootfs(), "c", "/bin/true")
+    assert done.returncode != 0 and sentence in done.stderr, done.stderr
+    assert nothing_of(cluster, "c") and not tasks(cluster)
+
+
+def test_a_shim_that_hangs_in_start_is_killed(cluster):
+    shim = shim_script(cluster, 'case "$*" in *delete) exit 0;; esac\nexec sleep 1000')
+    begun = time.monotonic()
+    done = cluster.shimctl("run", "--runtime", shim, "--rootfs", cluster.rootfs(), "c", "/bin/true")
+    assert done.returncode != 0 and "deadline" in done.stderr, done.stderr
+    assert time.monotonic() - begun < 20
+    assert nothing_of(cluster, "c") and not tasks(cluster)
+
+
+def test_streams_are_checked_before_the_shim_is_asked(cluster):
+    os.mkfifo(cluster.dir / "unread")
+    cluster.shimctl("containers", "create", "--rootfs", cluster.rootfs(), "c", "/bin/true")
+    client = cluster.client()
+    for streams, sentence in [
+        ({"stdout": str(cluster.dir / "unread"), "stderr": str(cluster.dir / "unread")}, "nobody reads"),
+        ({"stdout": "/no/such", "stderr": "/no/such"}, "No such file"),
+        ({"stdout": str(cluster.dir / "unread")}, "both of stdout and stderr"),
+        ({"stdout": "binary:///no/logger", "stderr": "binary:///no/logger"}, "logger"),
+    ]:
+        with pytest.raises(Exception, match=sentence):
+            client.call("task.create", {"id": "c", **streams}, "default", timeout=20)
+    assert nothing_of(cluster, "c")
+
+
+def test_a_group_shares_one_shim(cluster):
+    group = ("--annotation", "io.containerd.runc.v2.group=g")
+    detached(cluster, "a", "sleep 1000", *group)
+    detached(cluster, "b", "sleep 1000", *group)
+    rows = tasks(cluster)
+    assert rows["a"]["shim_pid"] == rows["b"]["shim_pid"]
+    remove(cluster, "a")
+    assert tasks(cluster)["b"]["status"] == "RUNNING"
+    remove(cluster, "b")
+    until(lambda: not os.path.exists(f"/proc/{rows['a']['shim_pid']}/exe"), "the shim is gone")
+    assert not cluster.dead_sockets()
+
+
+def test_damaged_bundles_do_not_stop_the_start(cluster):
+    detached(cluster, "c", "sleep 1000")
+    pid = cluster.pid("shim")
+    os.kill(pid, signal.SIGSTOP)
+    for name, files in {"empty": {}, "garbage": {"config.json": b"\xff", "incarnation": b"\0"}}.items():
+        path = cluster.run / "task/default" / name
+        path.mkdir()
+        for file, content in files.items():
+            (path / file).write_bytes(content)
+    os.kill(pid, signal.SIGKILL)
+    cluster.await_successor("shim", pid)
+    until(lambda: list(tasks(cluster)) == ["c"], "only the real task is listed")
+    assert not (cluster.run / "task/default/empty").exists()
+    assert list((cluster.run / "quarantine/default").glob("garbage.*"))
+    remove(cluster, "c")
+
+
+def test_sockets_do_not_accumulate(cluster):
+    before = set(SHIM_SOCKETS.iterdir()) if SHIM_SOCKETS.is_dir() else set()
+    for _ in range(10):
+        assert cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs(), "c", "/bin/true").returncode == 0
+    assert not (set(SHIM_SOCKETS.iterdir()) - before)

@@ -1,0 +1,185 @@
+/* Queues and window of a service. */
+#include "broker/service.h"
+
+#include "common/util.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static service_t *service;
+static zlistx_t *jobs; /* all that were made */
+static status_t st;
+
+static int set_up(void **state)
+{
+    (void)state;
+    service = service_new("shim");
+    service->has_worker = true;
+    service->window = 2;
+    jobs = zlistx_new();
+    zlistx_set_destructor(jobs, (zlistx_destructor_fn *)job_destroy);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    service_destroy(&service);
+    zlistx_destroy(&jobs);
+    return 0;
+}
+
+static job_t *make(msg_class_t class, bool takes_slot)
+{
+    msg_uuid_t id;
+    msg_uuid_new(&id);
+    job_t *job = job_new(&id);
+    job->class = class;
+    job->takes_slot = takes_slot;
+    zlistx_add_end(jobs, job);
+    return job;
+}
+
+static job_t *enqueue(msg_class_t class)
+{
+    job_t *job = make(class, true);
+    assert_int_equal(service_enqueue(service, job, false, &st), STATUS_OK);
+    return job;
+}
+
+static void give(const job_t *expected)
+{
+    job_t *job = service_next(service);
+    assert_ptr_equal(job, expected);
+    service_count(service, job, true);
+}
+
+static void test_window(void **state)
+{
+    (void)state;
+    job_t *a = enqueue(CLASS_READ), *b = enqueue(CLASS_WRITE), *c = enqueue(CLASS_READ);
+    give(a);
+    give(b);
+    assert_null(service_next(service));
+    assert_int_equal(service_queued(service), 1);
+    assert_int_equal(service->in_flight, 2);
+    service_count(service, a, false);
+    give(c);
+}
+
+static void test_no_worker_no_job(void **state)
+{
+    (void)state;
+    enqueue(CLASS_READ);
+    service->has_worker = false;
+    assert_null(service_next(service));
+    assert_int_equal(service_queued(service), 1);
+}
+
+static void test_urgent_goes_first_and_over_the_window(void **state)
+{
+    (void)state;
+    job_t *a = enqueue(CLASS_READ), *b = enqueue(CLASS_WRITE), *c = enqueue(CLASS_WRITE);
+    job_t *kill = enqueue(CLASS_URGENT), *more = enqueue(CLASS_URGENT);
+    give(kill);
+    give(more);
+    assert_null(service_next(service)); /* they fill the window too */
+    job_t *third = enqueue(CLASS_URGENT);
+    give(third);
+    for (int i = 0; i < 3; i++)
+        service_count(service, third, false);
+    give(a);
+    give(b);
+    assert_null(service_next(service));
+    assert_int_equal(c->state, JOB_QUEUED);
+}
+
+static void test_urgent_has_a_limit(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < service->window + SERVICE_URGENT_OVER; i++)
+        give(enqueue(CLASS_URGENT));
+    enqueue(CLASS_URGENT);
+    assert_null(service_next(service));
+}
+
+static void test_waits_take_no_slot(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        job_t *wait = make(CLASS_READ, false);
+        assert_int_equal(service_enqueue(service, wait, false, &st), STATUS_OK);
+        give(wait);
+    }
+    assert_int_equal(service->slots, 0);
+    assert_int_equal(service->waits, 10);
+    assert_int_equal(service->in_flight, 10);
+}
+
+static void test_queue_is_bounded(void **state)
+{
+    (void)state;
+    service->has_worker = false;
+    for (int i = 0; i < SERVICE_QUEUE_MAX; i++)
+        enqueue(CLASS_READ);
+    job_t *one_more = make(CLASS_READ, true);
+    assert_int_equal(service_enqueue(service, one_more, false, &st), STATUS_RESOURCE_EXHAUSTED);
+    assert_string_equal(st.text, "shim: 8192 requests wait already");
+    enqueue(CLASS_URGENT); /* killing is still possible */
+    /* What a dead worker had is never refused. */
+    assert_int_equal(service_enqueue(service, one_more, true, &st), STATUS_OK);
+}
+
+static void test_bytes_are_bounded(void **state)
+{
+    (void)state;
+    job_t *large = make(CLASS_WRITE, true), *small = make(CLASS_WRITE, true);
+    large->body_size = SERVICE_BYTES_MAX - 1;
+    small->body_size = 2;
+    service->has_worker = false;
+    assert_int_equal(service_enqueue(service, large, false, &st), STATUS_OK);
+    assert_int_equal(service_enqueue(service, small, false, &st), STATUS_RESOURCE_EXHAUSTED);
+    assert_string_equal(st.text, "shim: 67108864 bytes of requests wait already");
+    service_unqueue(service, large);
+    assert_int_equal(service->bytes, 0);
+    assert_int_equal(service_enqueue(service, small, false, &st), STATUS_OK);
+}
+
+static void test_again_goes_to_the_front(void **state)
+{
+    (void)state;
+    job_t *a = enqueue(CLASS_WRITE);
+    job_t *again = make(CLASS_WRITE, true);
+    assert_int_equal(service_enqueue(service, again, true, &st), STATUS_OK);
+    give(again);
+    give(a);
+}
+
+static void test_unqueue_from_the_middle(void **state)
+{
+    (void)state;
+    job_t *a = enqueue(CLASS_WRITE), *b = enqueue(CLASS_WRITE), *c = enqueue(CLASS_WRITE);
+    service_unqueue(service, b);
+    give(a);
+    give(c);
+    assert_int_equal(service_queued(service), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(window),
+        TEST(no_worker_no_job),
+        TEST(urgent_goes_first_and_over_the_window),
+        TEST(urgent_has_a_limit),
+        TEST(waits_take_no_slot),
+        TEST(queue_is_bounded),
+        TEST(bytes_are_bounded),
+        TEST(again_goes_to_the_front),
+        TEST(unqueue_from_the_middle),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

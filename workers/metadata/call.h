@@ -1,0 +1,23 @@
+/* What every method of the metadata worker is given, and the forms its functions have. */
+#ifndef SHIMD_METADATA_CALL_H
+#define SHIMD_METADATA_CALL_H
+
+#include "workers/metadata/store.h"
+
+typedef struct call {
+    const char *ns;     /* an identifier, or NULL when the method needs none and none was given */
+    const void *ask;    /* struct of the method */
+    void *answer;       /* struct of the method's answer, all zero at first */
+    msgpack_zone *zone; /* memory for the answer; it outlives the transaction */
+    int64_t now;        /* ns since the epoch */
+} call_t;
+
+/* Looks at an ask before a transaction is begun for it. */
+typedef status_code_t call_check_t(const void *ask, status_t *st);
+
+/* Answers from, or changes, the store. Refuses before its first write. Failures of the store itself
+ * stick to the transaction and need no looking at. Answers of a method that writes lie in the zone;
+ * those of one that reads may point into the transaction. */
+typedef status_code_t call_run_t(txn_t *txn, const call_t *call, status_t *st);
+
+#endif

@@ -1,0 +1,115 @@
+/* incarnation.end requests that wait. */
+#include "workers/metadata/ends.h"
+
+#include "common/log.h"
+#include "common/util.h"
+#include "workers/metadata/incarnations.h"
+
+#define TICK_MS 50
+
+typedef struct end {
+    request_t *request; /* lends `ns` and `ask` */
+    const char *ns;
+    const msg_incarnation_end_t *ask;
+    int64_t deadline; /* monotonic us */
+} end_t;
+
+struct ends {
+    zloop_t *loop;
+    store_t *store;
+    ends_go_t *go;
+    void *arg;
+    zlistx_t *waiting; /* end_t, oldest first; owns them */
+    int timer;         /* -1 while nothing waits */
+};
+
+static void end_destroy(void **item)
+{
+    free(*item);
+    *item = NULL;
+}
+
+ends_t *ends_new(zloop_t *loop, store_t *store, ends_go_t *go, void *arg)
+{
+    ends_t *self = zmalloc(sizeof *self);
+    *self = (ends_t){.loop = loop, .store = store, .go = go, .arg = arg, .timer = -1};
+    self->waiting = zlistx_new();
+    zlistx_set_destructor(self->waiting, end_destroy);
+    return self;
+}
+
+void ends_destroy(ends_t **self_p)
+{
+    ends_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->timer >= 0)
+        zloop_timer_end(self->loop, self->timer);
+    zlistx_destroy(&self->waiting);
+    free(self);
+    *self_p = NULL;
+}
+
+/* Lets the one the list's cursor stands on go. */
+static void let_go(ends_t *self, const end_t *end)
+{
+    end_t gone = *end;
+    zlistx_delete(self->waiting, zlistx_cursor(self->waiting));
+    self->go(self->arg, gone.request, gone.ns, gone.ask);
+}
+
+static int on_tick(zloop_t *loop, int timer, void *arg)
+{
+    ends_t *self = arg;
+    int64_t now = util_monotonic_us();
+    for (end_t *end = zlistx_first(self->waiting); end && end->deadline <= now;
+         end = zlistx_first(self->waiting)) {
+        log_debug("task %s/%s: its shim sent no exit and delete events", end->ns, end->ask->id);
+        let_go(self, end);
+    }
+    if (zlistx_size(self->waiting) == 0) {
+        zloop_timer_end(loop, timer);
+        self->timer = -1;
+    }
+    return 0;
+}
+
+/* In doubt it is: the write meets the same trouble and tells it. */
+static bool is_complete(ends_t *self, const char *ns, const msg_incarnation_end_t *ask)
+{
+    status_t st;
+    AUTO(txn)
+    txn = txn_read(self->store, &st);
+    return !txn || incarnations_is_complete(txn, ns, ask);
+}
+
+bool ends_park(ends_t *self, request_t *request, const char *ns, const msg_incarnation_end_t *ask)
+{
+    if (is_complete(self, ns, ask))
+        return false;
+    end_t *end = zmalloc(sizeof *end);
+    *end = (end_t){.request = request,
+                   .ns = ns,
+                   .ask = ask,
+                   .deadline = util_monotonic_us() + ENDS_WAIT_MS * 1000};
+    zlistx_add_end(self->waiting, end);
+    if (self->timer < 0)
+        self->timer = zloop_timer(self->loop, TICK_MS, 0, on_tick, self);
+    return true;
+}
+
+static end_t *find_complete(ends_t *self, const char *ns, const char *id)
+{
+    end_t *end = zlistx_first(self->waiting);
+    while (end && (strcmp(end->ask->id, id) || strcmp(end->ns, ns) ||
+                   !is_complete(self, end->ns, end->ask)))
+        end = zlistx_next(self->waiting);
+    return end;
+}
+
+void ends_on_task_event(ends_t *self, const char *ns, const char *id)
+{
+    end_t *end;
+    while ((end = find_complete(self, ns, id)))
+        let_go(self, end);
+}

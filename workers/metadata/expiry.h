@@ -1,0 +1,21 @@
+/* When records may go: an index by time of everything that is kept for a while only. Each new entry
+ * pays for a few old ones, so that removal keeps pace and no request waits for a sweep. */
+#ifndef SHIMD_METADATA_EXPIRY_H
+#define SHIMD_METADATA_EXPIRY_H
+
+#include "workers/metadata/store.h"
+
+#define EXPIRY_PRUNE_MAX 4 /* records removed for each that is added */
+
+typedef enum expiry_kind {
+    EXPIRY_REQUEST = 1, /* key of TABLE_REQUESTS */
+    EXPIRY_PROCESS = 2, /* key of TABLE_PROCESSES, of an exec */
+    EXPIRY_RUN = 3,     /* key of TABLE_PROCESSES, of an init process: its whole incarnation */
+} expiry_kind_t;
+
+/* The record may go at `when`. Removes a few whose time is before `now`. Both in nanoseconds since
+ * the epoch. */
+void expiry_add(txn_t *txn, expiry_kind_t kind, const void *key, size_t size, int64_t when,
+                int64_t now);
+
+#endif

@@ -1,0 +1,62 @@
+/* Runs of containers: which one is the present one, which events of it are in the journal, and how
+ * its processes ended. */
+#ifndef SHIMD_METADATA_INCARNATIONS_H
+#define SHIMD_METADATA_INCARNATIONS_H
+
+#include "common/util.h"
+#include "workers/metadata/call.h"
+
+/* How long exit records are kept: of init and all execs of a task after its end, of an exec in a
+ * task that goes on (health probes make one every few seconds) after its own. */
+#define INCARNATIONS_KEEP_NS      ((int64_t)7 * 24 * 3600 * 1000000000)
+#define INCARNATIONS_KEEP_EXEC_NS ((int64_t)24 * 3600 * 1000000000)
+
+/* What a shim's event tells of a task. */
+typedef enum task_event {
+    TASK_EVENT_CREATE, /* once in an incarnation, up to DELETE */
+    TASK_EVENT_START,
+    TASK_EVENT_EXIT, /* of init, or of an exec */
+    TASK_EVENT_DELETE,
+    TASK_EVENT_EXEC_ADDED, /* again and again: an exec id is free once its exec was deleted */
+    TASK_EVENT_EXEC_STARTED,
+    TASK_EVENT_OTHER, /* oom, paused, resumed, ...: again and again */
+} task_event_t;
+
+typedef struct incarnations_event {
+    const char *ns;
+    const char *id;      /* container; "" when the event names none */
+    const char *exec_id; /* "" for the init process */
+    task_event_t kind;
+    uint32_t pid; /* 0 when the event tells none */
+    int64_t time; /* of the shim's envelope, the same whenever it is sent again */
+    char incarnation[UTIL_UUID_SIZE]; /* found: "" for none */
+} incarnations_event_t;
+
+/* Finds the incarnation that an event of a shim belongs to and notes it there. False when that very
+ * event was noted before, so that it must not get into the journal again. */
+bool incarnations_note(txn_t *txn, incarnations_event_t *event);
+
+/* True while a container has a task, or is about to. */
+bool incarnations_is_live(txn_t *txn, const char *ns, const char *id);
+
+/* False while the shim can still be expected to send events that the end of this incarnation
+ * needs. */
+bool incarnations_is_complete(txn_t *txn, const char *ns, const msg_incarnation_end_t *ask);
+
+/* incarnation.begin, .exit, .end, .get and exit.get. The end writes the events that are missing. */
+call_check_t incarnations_check_begin;
+call_check_t incarnations_check_exit;
+call_check_t incarnations_check_end;
+call_check_t incarnations_check_get;
+call_run_t incarnations_begin;
+call_run_t incarnations_exit;
+call_run_t incarnations_end;
+call_run_t incarnations_get;
+call_run_t incarnations_exit_get;
+
+/* For expiry.c: removes an ended incarnation (`init`: key of its init process), or one exec of it
+ * unless it was used again, at most `budget` records. False when some are left. */
+bool incarnations_forget(txn_t *txn, const store_key_t *init, int budget);
+void incarnations_forget_exec(txn_t *txn, const store_key_t *exec, int64_t now);
+
+#endif

@@ -1,0 +1,281 @@
+/* Events of shims on their way into the journal. */
+#include "workers/metadata/intake.h"
+
+#include "common/log.h"
+#include "common/util.h"
+
+#include <string.h>
+
+#define IDENTIFIER_SIZE 77 /* with its NUL */
+#define TYPE_MAX        256
+
+typedef struct item {
+    intake_t *owner;
+    char *ns, *topic, *type;
+    uint8_t *data;         /* fields or raw */
+    journal_event_t event; /* borrows the above */
+    incarnations_event_t task;
+    char id[IDENTIFIER_SIZE], exec_id[IDENTIFIER_SIZE];
+    bool is_new;   /* not a repeat */
+    bool is_probe; /* the first of those that wait, tried alone */
+    intake_done_t *done;
+    void *arg;
+} item_t;
+
+struct intake {
+    zloop_t *loop;
+    batch_t *batch;
+    intake_told_t *told;
+    void *arg;
+    zlistx_t *waiting; /* item_t that could not be stored, oldest first; owns them */
+    size_t waiting_bytes;
+    int timer; /* -1 while none waits */
+};
+
+static void item_destroy(item_t **self_p)
+{
+    item_t *self = *self_p;
+    if (!self)
+        return;
+    free(self->ns);
+    free(self->topic);
+    free(self->type);
+    free(self->data);
+    free(self);
+    *self_p = NULL;
+}
+
+/* Whom it is about ------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *topic;
+    task_event_t kind;
+    const char *exec_key; /* field that names the process; the container's own id is init */
+} topics[] = {
+    {"/tasks/create", TASK_EVENT_CREATE, NULL},
+    {"/tasks/start", TASK_EVENT_START, NULL},
+    {"/tasks/exit", TASK_EVENT_EXIT, "id"},
+    {"/tasks/delete", TASK_EVENT_DELETE, "id"},
+    {"/tasks/exec-added", TASK_EVENT_EXEC_ADDED, "exec_id"},
+    {"/tasks/exec-started", TASK_EVENT_EXEC_STARTED, "exec_id"},
+};
+
+static const msgpack_object *field(const msgpack_object *map, const char *name)
+{
+    size_t size = strlen(name);
+    for (uint32_t i = 0; map->type == MSGPACK_OBJECT_MAP && i < map->via.map.size; i++) {
+        const msgpack_object_kv *entry = &map->via.map.ptr[i];
+        if (entry->key.type == MSGPACK_OBJECT_STR && entry->key.via.str.size == size &&
+            !memcmp(entry->key.via.str.ptr, name, size))
+            return &entry->val;
+    }
+    return NULL;
+}
+
+/* Leaves `ret` empty unless the field is an identifier. */
+static void read_identifier(const msgpack_object *map, const char *name, char ret[IDENTIFIER_SIZE])
+{
+    const msgpack_object *found = name ? field(map, name) : NULL;
+    ret[0] = '\0';
+    if (found && found->type == MSGPACK_OBJECT_STR &&
+        msg_is_identifier(found->via.str.ptr, found->via.str.size))
+        snprintf(ret, IDENTIFIER_SIZE, "%.*s", (int)found->via.str.size, found->via.str.ptr);
+}
+
+static void read_task(item_t *self)
+{
+    const char *exec_key = NULL;
+    self->task = (incarnations_event_t){.ns = self->ns,
+                                        .id = self->id,
+                                        .exec_id = self->exec_id,
+                                        .kind = TASK_EVENT_OTHER,
+                                        .time = self->event.time};
+    for (size_t i = 0; i < ARRAY_SIZE(topics); i++)
+        if (!strcmp(topics[i].topic, self->topic)) {
+            self->task.kind = topics[i].kind;
+            exec_key = topics[i].exec_key;
+        }
+    msgpack_unpacked unpacked;
+    msgpack_unpacked_init(&unpacked);
+    const msg_bytes_t *fields = &self->event.event;
+    if (fields->data &&
+        msgpack_unpack_next(&unpacked, (const char *)fields->data, fields->size, NULL) > 0) {
+        read_identifier(&unpacked.data, "container_id", self->id);
+        read_identifier(&unpacked.data, exec_key, self->exec_id);
+        const msgpack_object *pid = field(&unpacked.data, "pid");
+        if (pid && pid->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
+            self->task.pid = (uint32_t)pid->via.u64;
+    }
+    msgpack_unpacked_destroy(&unpacked);
+    if (!strcmp(self->exec_id, self->id))
+        self->exec_id[0] = '\0';
+}
+
+static bool ends_task(const item_t *self)
+{
+    bool is_end = self->task.kind == TASK_EVENT_EXIT || self->task.kind == TASK_EVENT_DELETE;
+    return is_end && !self->exec_id[0] && self->task.incarnation[0];
+}
+
+/* Into the journal ------------------------------------------------------------------------------
+ */
+
+static void run(void *arg, txn_t *txn)
+{
+    item_t *self = arg;
+    self->is_new = incarnations_note(txn, &self->task);
+    self->event.incarnation = self->task.incarnation;
+    if (self->is_new)
+        journal_append(txn, &self->event);
+}
+
+static size_t size_of(const item_t *item)
+{
+    return item->event.event.size + item->event.raw.size;
+}
+
+static void done(void *arg, const status_t *st);
+
+static void try_one(intake_t *self, bool is_probe)
+{
+    item_t *item = zlistx_detach(self->waiting, NULL);
+    self->waiting_bytes -= size_of(item);
+    item->is_probe = is_probe;
+    batch_add(self->batch, run, done, item);
+}
+
+/* Tries one, so that all that waits does not fail the requests of its batch again and again; the
+ * rest follows when that one could be stored. */
+static int on_retry(zloop_t *loop, int timer, void *arg)
+{
+    intake_t *self = arg;
+    (void)loop;
+    (void)timer;
+    self->timer = -1;
+    if (zlistx_size(self->waiting))
+        try_one(self, true);
+    return 0;
+}
+
+static void give_up(item_t *item, const char *why)
+{
+    log_warn("event %s of %s/%s given up: %s", item->topic, item->ns, item->id, why);
+    item->done(item->arg, false);
+    item_destroy(&item);
+}
+
+static void wait_for_room(intake_t *self, item_t *item)
+{
+    if (zlistx_size(self->waiting) >= INTAKE_RETRY_MAX ||
+        self->waiting_bytes + size_of(item) > INTAKE_RETRY_BYTES) {
+        give_up(item, "the disk is full, and too many wait already");
+        return;
+    }
+    self->waiting_bytes += size_of(item);
+    if (item->is_probe)
+        zlistx_add_start(self->waiting, item);
+    else
+        zlistx_add_end(self->waiting, item);
+    if (self->timer < 0)
+        self->timer = zloop_timer(self->loop, INTAKE_RETRY_MS, 1, on_retry, self);
+}
+
+static void done(void *arg, const status_t *st)
+{
+    item_t *item = arg;
+    intake_t *self = item->owner;
+    if (st->code == STATUS_RESOURCE_EXHAUSTED) {
+        wait_for_room(self, item);
+        return;
+    }
+    if (st->code) {
+        give_up(item, st->text);
+        return;
+    }
+    if (!item->is_new)
+        log_debug("event %s of %s/%s came again", item->topic, item->ns, item->id);
+    item->done(item->arg, true);
+    if (item->is_new && ends_task(item))
+        self->told(self->arg, item->ns, item->id);
+    bool has_room = item->is_probe;
+    item_destroy(&item);
+    while (has_room && zlistx_size(self->waiting))
+        try_one(self, false);
+}
+
+/* -----------------------------------------------------------------------------------------------
+ */
+
+static status_code_t check(const intake_event_t *event, status_t *st)
+{
+    if (!msg_is_identifier(event->ns, strlen(event->ns)))
+        return status_set(st, STATUS_INVALID_ARGUMENT, "its namespace is not an identifier");
+    if (!journal_is_topic(event->topic) || strlen(event->topic) > TYPE_MAX)
+        return status_set(st, STATUS_INVALID_ARGUMENT, "its topic is not one");
+    if (strlen(event->type) > TYPE_MAX)
+        return status_set(st, STATUS_INVALID_ARGUMENT, "its type has more than %d bytes", TYPE_MAX);
+    if (event->fields.size + event->raw.size > JOURNAL_EVENT_MAX)
+        return status_set(st, STATUS_INVALID_ARGUMENT, "it is %zu bytes long, limit %u",
+                          event->fields.size + event->raw.size, JOURNAL_EVENT_MAX);
+    return STATUS_OK;
+}
+
+status_code_t intake_add(intake_t *self, const intake_event_t *event, intake_done_t *when_done,
+                         void *arg, status_t *st)
+{
+    if (check(event, st))
+        return st->code;
+    const msg_bytes_t *content = event->fields.data ? &event->fields : &event->raw;
+    item_t *item = zmalloc(sizeof *item);
+    *item = (item_t){.owner = self,
+                     .ns = util_strdup(event->ns),
+                     .topic = util_strdup(event->topic),
+                     .type = util_strdup(event->type),
+                     .data = zmalloc(content->size + 1),
+                     .done = when_done,
+                     .arg = arg};
+    if (content->size)
+        memcpy(item->data, content->data, content->size);
+    msg_bytes_t kept = {.data = item->data, .size = content->size};
+    item->event = (journal_event_t){.ns = item->ns,
+                                    .topic = item->topic,
+                                    .type = item->type,
+                                    .origin = JOURNAL_ORIGIN_SHIM,
+                                    .time = event->time,
+                                    .event = event->fields.data ? kept : (msg_bytes_t){0},
+                                    .raw = event->fields.data ? (msg_bytes_t){0} : kept};
+    read_task(item);
+    /* Behind those that wait, so that the order of arrival stays. */
+    if (zlistx_size(self->waiting))
+        wait_for_room(self, item);
+    else
+        batch_add(self->batch, run, done, item);
+    return STATUS_OK;
+}
+
+intake_t *intake_new(zloop_t *loop, batch_t *batch, intake_told_t *told, void *arg)
+{
+    intake_t *self = zmalloc(sizeof *self);
+    *self = (intake_t){.loop = loop, .batch = batch, .told = told, .arg = arg, .timer = -1};
+    self->waiting = zlistx_new();
+    zlistx_set_destructor(self->waiting, (zlistx_destructor_fn *)item_destroy);
+    return self;
+}
+
+void intake_destroy(intake_t **self_p)
+{
+    intake_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->timer >= 0)
+        zloop_timer_end(self->loop, self->timer);
+    zlistx_destroy(&self->waiting);
+    free(self);
+    *self_p = NULL;
+}
+
+size_t intake_waiting(const intake_t *self)
+{
+    return zlistx_size(self->waiting);
+}

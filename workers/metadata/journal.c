@@ -1,0 +1,167 @@
+/* The journal: appending events. */
+#include "workers/metadata/journal.h"
+
+#include "common/util.h"
+
+#include <string.h>
+
+static uint64_t number_at(const void *data)
+{
+    uint64_t number;
+    memcpy(&number, data, sizeof number);
+    return number;
+}
+
+uint64_t journal_first(txn_t *txn)
+{
+    scan_t scan;
+    uint64_t seq = scan_seek(&scan, txn, TABLE_JOURNAL, NULL, 0) ? number_at(scan.key.data) : 0;
+    scan_close(&scan);
+    return seq;
+}
+
+uint64_t journal_last(txn_t *txn)
+{
+    scan_t scan;
+    uint64_t seq = scan_last(&scan, txn, TABLE_JOURNAL) ? number_at(scan.key.data) : 0;
+    scan_close(&scan);
+    return seq;
+}
+
+static uint64_t next_in_ns(txn_t *txn, const char *ns)
+{
+    msg_bytes_t found;
+    uint64_t seq = 1;
+    if (txn_get(txn, TABLE_NS_SEQ, ns, strlen(ns), &found))
+        seq = number_at(found.data) + 1;
+    txn_put(txn, TABLE_NS_SEQ, ns, strlen(ns), &seq, sizeof seq);
+    return seq;
+}
+
+static void pack_text(msgpack_packer *packer, const char *text)
+{
+    msgpack_pack_str_with_body(packer, text, strlen(text));
+}
+
+/* The map of the wire: the protocol manual, "Events". */
+static void pack_event(msgpack_sbuffer *out, const journal_event_t *event, uint64_t seq,
+                       uint64_t ns_seq)
+{
+    msgpack_packer packer;
+    msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
+    msgpack_pack_map(&packer, 9);
+    pack_text(&packer, "seq");
+    msgpack_pack_uint64(&packer, seq);
+    pack_text(&packer, "ns_seq");
+    msgpack_pack_uint64(&packer, ns_seq);
+    pack_text(&packer, "time");
+    msgpack_pack_int64(&packer, event->time);
+    pack_text(&packer, "ns");
+    pack_text(&packer, event->ns);
+    pack_text(&packer, "topic");
+    pack_text(&packer, event->topic);
+    pack_text(&packer, "type");
+    pack_text(&packer, event->type);
+    pack_text(&packer, "origin");
+    pack_text(&packer, event->origin);
+    pack_text(&packer, "incarnation");
+    pack_text(&packer, event->incarnation);
+    if (event->event.data) {
+        pack_text(&packer, "event");
+        msgpack_sbuffer_write(out, (const char *)event->event.data, event->event.size);
+    } else {
+        pack_text(&packer, "raw");
+        msgpack_pack_bin_with_body(&packer, event->raw.data, event->raw.size);
+    }
+}
+
+uint64_t journal_append(txn_t *txn, const journal_event_t *event)
+{
+    uint64_t seq = journal_last(txn) + 1;
+    msgpack_sbuffer buffer;
+    msgpack_sbuffer_init(&buffer);
+    pack_event(&buffer, event, seq, next_in_ns(txn, event->ns));
+    txn_append(txn, TABLE_JOURNAL, &seq, sizeof seq, buffer.data, buffer.size);
+    AUTO_FREE char *key = util_format("%s%s", event->ns, event->topic);
+    size_t size = buffer.size;
+    txn_tell(txn, key, msgpack_sbuffer_release(&buffer), size);
+    return seq;
+}
+
+bool journal_is_topic(const char *topic)
+{
+    if (topic[0] != '/')
+        return false;
+    while (*topic == '/') {
+        size_t size = strcspn(++topic, "/");
+        if (!msg_is_identifier(topic, size))
+            return false;
+        topic += size;
+    }
+    return true;
+}
+
+/* event.publish ----------------------------------------------------------------------------------
+ */
+
+static unsigned depth_of(const msgpack_object *object)
+{
+    unsigned deepest = 0;
+    if (object->type == MSGPACK_OBJECT_MAP)
+        for (uint32_t i = 0; i < object->via.map.size; i++) {
+            unsigned depth = depth_of(&object->via.map.ptr[i].val);
+            unsigned key = depth_of(&object->via.map.ptr[i].key);
+            depth = key > depth ? key : depth;
+            deepest = depth > deepest ? depth : deepest;
+        }
+    else if (object->type == MSGPACK_OBJECT_ARRAY)
+        for (uint32_t i = 0; i < object->via.array.size; i++) {
+            unsigned depth = depth_of(&object->via.array.ptr[i]);
+            deepest = depth > deepest ? depth : deepest;
+        }
+    else
+        return 0;
+    return deepest + 1;
+}
+
+bool journal_takes_fields(const msg_bytes_t *fields)
+{
+    msgpack_unpacked unpacked;
+    msgpack_unpacked_init(&unpacked);
+    bool whole = msgpack_unpack_next(&unpacked, (const char *)fields->data, fields->size, NULL) > 0;
+    bool taken = whole && unpacked.data.type == MSGPACK_OBJECT_MAP &&
+                 depth_of(&unpacked.data) <= JOURNAL_DEPTH_MAX;
+    msgpack_unpacked_destroy(&unpacked);
+    return taken;
+}
+
+status_code_t journal_check_publish(const void *ask, status_t *st)
+{
+    const msg_event_publish_t *publish = ask;
+    if (publish->topic[0] != '/')
+        return status_set(st, STATUS_INVALID_ARGUMENT, "topic \"%s\" must start with '/'",
+                          publish->topic);
+    if (!journal_is_topic(publish->topic))
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "topic \"%s\" has a component that is not an identifier", publish->topic);
+    if (!journal_takes_fields(&publish->event))
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "event.publish: event is not a map at most %d containers deep",
+                          JOURNAL_DEPTH_MAX);
+    return STATUS_OK;
+}
+
+status_code_t journal_publish(txn_t *txn, const call_t *call, status_t *st)
+{
+    const msg_event_publish_t *ask = call->ask;
+    msg_event_seq_t *answer = call->answer;
+    (void)st;
+    answer->seq = journal_append(txn, &(journal_event_t){.ns = call->ns,
+                                                         .topic = ask->topic,
+                                                         .type = ask->type,
+                                                         .origin = JOURNAL_ORIGIN_CLIENT,
+                                                         .incarnation = "",
+                                                         .time = call->now,
+                                                         .event = ask->event});
+    return STATUS_OK;
+}

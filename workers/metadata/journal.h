@@ -1,0 +1,47 @@
+/* The journal: every event once, under contiguous sequence numbers, as the very msgpack map that is
+ * published. */
+#ifndef SHIMD_METADATA_JOURNAL_H
+#define SHIMD_METADATA_JOURNAL_H
+
+#include "workers/metadata/call.h"
+
+#define JOURNAL_ORIGIN_SHIM   "shim"   /* a shim said so */
+#define JOURNAL_ORIGIN_SHIMD  "shimd"  /* written here, from what is known here */
+#define JOURNAL_ORIGIN_CLIENT "client" /* event.publish */
+
+#define JOURNAL_EVENT_MAX  (1u << 20) /* bytes of an event's fields; more cannot be listed */
+#define JOURNAL_DEPTH_MAX  16 /* msgpack containers in them: inside a page they are deeper */
+#define JOURNAL_PAGE_BYTES (2u << 20) /* a page of event.list ends here */
+#define JOURNAL_SCAN_MAX   10000      /* records one event.list looks at */
+
+/* Shims deliver an event up to this long after it happened: they retry for 50 seconds. */
+#define JOURNAL_LATE_NS ((int64_t)600 * 1000000000)
+
+typedef struct journal_event {
+    const char *ns, *topic, *type, *origin;
+    const char *incarnation; /* "" when it belongs to none */
+    int64_t time;            /* ns since the epoch: when the event was first put into words, by the
+                                shim's envelope or by us; what it tells of may carry its own time */
+    msg_bytes_t event;       /* encoded map of its fields, or NULL data: */
+    msg_bytes_t raw;         /* encoded protobuf message of a type that is not known here */
+} journal_event_t;
+
+/* Writes the event and announces it with the transaction's news. Returns its sequence number. */
+uint64_t journal_append(txn_t *txn, const journal_event_t *event);
+
+/* The oldest and the newest sequence number; 0 when the journal is empty. */
+uint64_t journal_first(txn_t *txn);
+uint64_t journal_last(txn_t *txn);
+
+/* True for containerd's topic grammar: /a/b, each component an identifier. */
+bool journal_is_topic(const char *topic);
+
+/* True for an encoded map that is at most JOURNAL_DEPTH_MAX containers deep. */
+bool journal_takes_fields(const msg_bytes_t *fields);
+
+/* event.publish, event.list */
+call_check_t journal_check_publish;
+call_run_t journal_publish;
+call_run_t journal_list;
+
+#endif

@@ -1,0 +1,103 @@
+/* shimd-metadata: keeps namespaces, containers, exit records, outcomes of requests and the journal
+ * of events in LMDB, and receives the shims' events. Commits block its loop: waiting for the disk
+ * is what it is for. */
+#include "common/log.h"
+#include "common/util.h"
+#include "common/worker.h"
+#include "workers/metadata/intake.h"
+#include "workers/metadata/publisher.h"
+#include "workers/metadata/service.h"
+#include "workers/metadata/shim_events.h"
+
+#include <malloc.h>
+
+#define TRIM_MS 5000 /* how often memory of a burst of requests is given back */
+
+typedef struct metadata {
+    store_t *store;
+    publisher_t *publisher;
+    batch_t *batch;
+    service_t *service;
+    intake_t *intake;
+    shim_events_t *shim_events;
+    uint64_t trimmed; /* batch_count at the last time memory was given back */
+} metadata_t;
+
+static void on_told(void *arg, const char *ns, const char *id)
+{
+    metadata_t *self = arg;
+    service_on_task_event(self->service, ns, id);
+}
+
+static int on_trim(zloop_t *loop, int timer, void *arg)
+{
+    metadata_t *self = arg;
+    (void)loop;
+    (void)timer;
+    if (batch_count(self->batch) != self->trimmed)
+        malloc_trim(0);
+    self->trimmed = batch_count(self->batch);
+    return 0;
+}
+
+static status_code_t read_last(store_t *store, uint64_t *ret, status_t *st)
+{
+    AUTO(txn)
+    txn = txn_read(store, st);
+    if (!txn)
+        return st->code;
+    *ret = journal_last(txn);
+    return txn_status(txn, st);
+}
+
+static status_code_t start(metadata_t *self, worker_t *worker, status_t *st)
+{
+    const cluster_t *cluster = worker_cluster(worker);
+    AUTO_FREE char *path = util_format("%s/metadata", cluster->root_dir);
+    AUTO_FREE char *endpoint = cluster_endpoint(cluster, CLUSTER_PUBLISH);
+    uint64_t last = 0;
+    self->store = store_open(path, STORE_MAP_INITIAL, STORE_MAP_MAX, st);
+    if (!self->store || read_last(self->store, &last, st))
+        return st->code;
+    self->publisher = publisher_new(worker_loop(worker), endpoint, last, st);
+    if (!self->publisher)
+        return st->code;
+    self->batch = batch_new(self->store, worker_io(worker), publisher_send, self->publisher);
+    self->service = service_new(worker, self->store, self->batch);
+    self->intake = intake_new(worker_loop(worker), self->batch, on_told, self);
+    self->shim_events = shim_events_new(worker_io(worker), cluster, self->intake, st);
+    return self->shim_events ? STATUS_OK : st->code;
+}
+
+/* In the opposite order; what was not started is NULL. */
+static void stop(metadata_t *self)
+{
+    if (self->batch)
+        batch_commit(self->batch); /* what came after the last answer */
+    shim_events_destroy(&self->shim_events);
+    intake_destroy(&self->intake);
+    service_destroy(&self->service);
+    batch_destroy(&self->batch);
+    publisher_destroy(&self->publisher);
+    store_destroy(&self->store);
+}
+
+int main(int argc, char **argv)
+{
+    worker_t *worker = worker_new(SERVICE_METADATA, argc, argv);
+    metadata_t self = {.store = NULL};
+    status_t st;
+    if (start(&self, worker, &st)) {
+        log_error("start: %s", st.text);
+        stop(&self);
+        worker_destroy(&worker);
+        return EXIT_FAILURE;
+    }
+    int timer = zloop_timer(worker_loop(worker), TRIM_MS, 0, on_trim, &self);
+    worker_ready(worker);
+    int exit_code = worker_run(worker);
+    zloop_timer_end(worker_loop(worker), timer);
+    stop(&self);
+    worker_destroy(&worker);
+    return exit_code;
+}

@@ -1,0 +1,19 @@
+/* Outcomes of mutating requests by their ids, so that an id runs once. */
+#ifndef SHIMD_METADATA_REQUESTS_H
+#define SHIMD_METADATA_REQUESTS_H
+
+#include "workers/metadata/call.h"
+
+#define REQUESTS_KEEP_NS ((int64_t)24 * 3600 * 1000000000) /* at least; an id may come again */
+
+/* The outcome of an earlier request with that id, in `zone`. */
+bool requests_find(txn_t *txn, const msg_uuid_t *id, msgpack_zone *zone, msg_outcome_t *ret);
+
+/* Keeps an outcome. The first one of an id stays: it is what was answered. */
+void requests_keep(txn_t *txn, const msg_request_record_t *record, int64_t now);
+
+/* request.get, request.record */
+call_run_t requests_get;
+call_run_t requests_record;
+
+#endif

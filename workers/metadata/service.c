@@ -1,0 +1,301 @@
+/* The methods of service METADATA. */
+#include "workers/metadata/service.h"
+
+#include "common/log.h"
+#include "common/util.h"
+#include "workers/metadata/containers.h"
+#include "workers/metadata/ends.h"
+#include "workers/metadata/incarnations.h"
+#include "workers/metadata/journal.h"
+#include "workers/metadata/namespaces.h"
+#include "workers/metadata/requests.h"
+
+#include <assert.h>
+
+/* Requests the broker may hand over at once. An incarnation.end keeps its place while it waits for
+ * a shim's events, which do not come through the broker. */
+#define WINDOW 256
+
+typedef enum ns_need { NS_NONE, NS_OPTIONAL, NS_NEEDED } ns_need_t;
+typedef enum access { READS, WRITES } access_t;
+
+typedef struct method {
+    msg_id_t id;
+    access_t access;
+    ns_need_t ns;
+    call_run_t *run;
+    call_check_t *check; /* may be NULL */
+} method_t;
+
+static const method_t methods[] = {
+    {MSG_namespace_create, WRITES, NS_NONE, namespaces_create, NULL},
+    {MSG_namespace_get, READS, NS_NONE, namespaces_get, NULL},
+    {MSG_namespace_list, READS, NS_NONE, namespaces_list, NULL},
+    {MSG_namespace_update, WRITES, NS_NONE, namespaces_update, NULL},
+    {MSG_namespace_delete, WRITES, NS_NONE, namespaces_delete, NULL},
+    {MSG_container_create, WRITES, NS_NEEDED, containers_create, containers_check_create},
+    {MSG_container_get, READS, NS_NEEDED, containers_get, NULL},
+    {MSG_container_list, READS, NS_OPTIONAL, containers_list, NULL},
+    {MSG_container_update, WRITES, NS_NEEDED, containers_update, containers_check_update},
+    {MSG_container_delete, WRITES, NS_NEEDED, containers_delete, NULL},
+    {MSG_event_publish, WRITES, NS_NEEDED, journal_publish, journal_check_publish},
+    {MSG_event_list, READS, NS_OPTIONAL, journal_list, NULL},
+    {MSG_request_get, READS, NS_NONE, requests_get, NULL},
+    {MSG_request_record, WRITES, NS_NONE, requests_record, NULL},
+    {MSG_incarnation_begin, WRITES, NS_NEEDED, incarnations_begin, incarnations_check_begin},
+    {MSG_incarnation_exit, WRITES, NS_NEEDED, incarnations_exit, incarnations_check_exit},
+    {MSG_incarnation_end, WRITES, NS_NEEDED, incarnations_end, incarnations_check_end},
+    {MSG_incarnation_get, READS, NS_NEEDED, incarnations_get, incarnations_check_get},
+    {MSG_exit_get, READS, NS_NEEDED, incarnations_exit_get, NULL},
+};
+
+struct service {
+    worker_t *worker;
+    store_t *store;
+    batch_t *batch;
+    ends_t *ends;
+    worker_method_t handlers[ARRAY_SIZE(methods)];
+    bool is_settled; /* the request that is being answered has its outcome stored, or cannot have */
+};
+
+/* A write from its request to its answer. */
+typedef struct write {
+    service_t *service;
+    request_t *request;
+    const method_t *method;
+    call_t call;
+    status_t outcome;
+} write_t;
+
+static const method_t *method_of(const request_t *request)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+        if (methods[i].id == request_method(request))
+            return &methods[i];
+    return NULL;
+}
+
+/* False after having failed the request because its namespace is missing or bad. */
+static bool find_ns(const method_t *method, request_t *request, const char **ret)
+{
+    bool wanted = method->ns == NS_NEEDED || (method->ns == NS_OPTIONAL && request_ns(request));
+    *ret = wanted ? request_require_ns(request) : NULL;
+    return *ret || !wanted;
+}
+
+static void *answer_in_zone(const method_t *method, request_t *request)
+{
+    size_t size = msg_type(msg_type(method->id)->answer)->size;
+    void *answer = msgpack_zone_malloc(request_zone(request), size);
+    if (!answer)
+        abort();
+    return memset(answer, 0, size);
+}
+
+/* Reads -----------------------------------------------------------------------------------------
+ */
+
+static void on_read(void *arg, request_t *request, const void *ask)
+{
+    service_t *self = arg;
+    const method_t *method = method_of(request);
+    call_t call = {.ask = ask, .zone = request_zone(request), .now = util_now_ns()};
+    status_t st = {.code = STATUS_OK};
+    if (!find_ns(method, request, &call.ns))
+        return;
+    if (method->check && method->check(ask, &st)) {
+        request_fail(request, &st);
+        return;
+    }
+    call.answer = answer_in_zone(method, request);
+    AUTO(txn)
+    txn = txn_read(self->store, &st);
+    if (txn)
+        method->run(txn, &call, &st);
+    if (txn && txn_error(txn))
+        txn_status(txn, &st);
+    if (st.code)
+        request_fail(request, &st);
+    else
+        request_answer(request, call.answer);
+}
+
+/* Writes ----------------------------------------------------------------------------------------
+ */
+
+/* Stores what will be answered; a request of a worker's own needs none, it may run again. */
+static void keep_outcome(write_t *self, txn_t *txn)
+{
+    const msg_type_t *type = msg_type(self->method->id);
+    if (type->class != CLASS_WRITE && type->class != CLASS_URGENT)
+        return;
+    msgpack_sbuffer answer;
+    msgpack_sbuffer_init(&answer);
+    if (!self->outcome.code)
+        msg_encode(type->answer, self->call.answer, &answer);
+    msg_request_record_t record = {.id = *request_id(self->request),
+                                   .method = type->name,
+                                   .ns = self->call.ns,
+                                   .status = (uint32_t)self->outcome.code,
+                                   .message = self->outcome.code ? self->outcome.text : NULL,
+                                   .answer = {.data = (uint8_t *)answer.data, .size = answer.size},
+                                   .peer = request_peer(self->request)};
+    requests_keep(txn, &record, self->call.now);
+    msgpack_sbuffer_destroy(&answer);
+}
+
+static void run_write(void *arg, txn_t *txn)
+{
+    write_t *self = arg;
+    size_t writes = txn_writes(txn);
+    status_clear(&self->outcome);
+    memset(self->call.answer, 0, msg_type(msg_type(self->method->id)->answer)->size);
+    self->method->run(txn, &self->call, &self->outcome);
+    /* An operation that refuses has changed nothing: its neighbours are committed. */
+    assert(!self->outcome.code || txn_writes(txn) == writes || txn_error(txn));
+    keep_outcome(self, txn);
+}
+
+static void answer_write(void *arg, const status_t *st)
+{
+    AUTO_FREE write_t *self = arg;
+    self->service->is_settled = true;
+    if (st->code)
+        request_fail(self->request, st);
+    else if (self->outcome.code)
+        request_fail(self->request, &self->outcome);
+    else
+        request_answer(self->request, self->call.answer);
+    self->service->is_settled = false;
+}
+
+static void add_write(void *arg, request_t *request, const char *ns, const void *ask)
+{
+    service_t *self = arg;
+    write_t *write = zmalloc(sizeof *write);
+    *write = (write_t){.service = self, .request = request, .method = method_of(request)};
+    write->call = (call_t){.ns = ns,
+                           .ask = ask,
+                           .answer = answer_in_zone(write->method, request),
+                           .zone = request_zone(request),
+                           .now = util_now_ns()};
+    batch_add(self->batch, run_write, answer_write, write);
+}
+
+static void on_write(void *arg, request_t *request, const void *ask)
+{
+    service_t *self = arg;
+    const method_t *method = method_of(request);
+    const char *ns;
+    status_t st;
+    if (!find_ns(method, request, &ns))
+        return;
+    if (method->check && method->check(ask, &st))
+        request_fail(request, &st);
+    else if (method->id != MSG_incarnation_end || !ends_park(self->ends, request, ns, ask))
+        add_write(self, request, ns, ask);
+}
+
+void service_on_task_event(service_t *self, const char *ns, const char *id)
+{
+    ends_on_task_event(self->ends, ns, id);
+}
+
+/* Journal of outcomes ---------------------------------------------------------------------------
+ */
+
+/* A read transaction will do: the worker keeps a second request with an id that is being worked on
+ * away, so nothing can be stored for it between here and its own transaction. */
+static void lookup(void *arg, request_t *request)
+{
+    service_t *self = arg;
+    status_t st;
+    msg_outcome_t earlier;
+    AUTO(txn)
+    txn = txn_read(self->store, &st);
+    bool found = txn && requests_find(txn, request_id(request), request_zone(request), &earlier);
+    if (txn && !txn_status(txn, &st)) {
+        worker_looked_up(request, found ? &earlier : NULL);
+        return;
+    }
+    self->is_settled = true; /* what cannot be read cannot be told to have failed either */
+    request_fail(request, &st);
+    self->is_settled = false;
+}
+
+/* The outcome of a request that was refused before it came to a transaction. */
+typedef struct refusal {
+    request_t *request;
+    msg_request_record_t record;
+    int64_t now;
+} refusal_t;
+
+static void run_refusal(void *arg, txn_t *txn)
+{
+    refusal_t *self = arg;
+    requests_keep(txn, &self->record, self->now);
+}
+
+/* The request changed nothing, so its answer is good whether it was stored or not. */
+static void answer_refusal(void *arg, const status_t *st)
+{
+    AUTO_FREE refusal_t *self = arg;
+    static const status_t ok;
+    if (st->code)
+        log_warn("%s: refusal not recorded: %s", self->record.method, st->text);
+    worker_recorded(self->request, &ok);
+}
+
+static const char *keep_text(msgpack_zone *zone, const char *text)
+{
+    size_t size = text ? strlen(text) + 1 : 0;
+    char *copy = text ? msgpack_zone_malloc(zone, size) : NULL;
+    if (text && !copy)
+        abort();
+    return text ? memcpy(copy, text, size) : NULL;
+}
+
+static void record(void *arg, request_t *request, const msg_request_record_t *outcome)
+{
+    service_t *self = arg;
+    static const status_t ok;
+    if (self->is_settled) {
+        worker_recorded(request, &ok);
+        return;
+    }
+    assert(outcome->status); /* successes come from transactions, with their outcome */
+    refusal_t *refusal = zmalloc(sizeof *refusal);
+    *refusal = (refusal_t){.request = request, .record = *outcome, .now = util_now_ns()};
+    refusal->record.answer = (msg_bytes_t){.data = NULL};
+    refusal->record.ns = request_ns(request);
+    refusal->record.message = keep_text(request_zone(request), outcome->message);
+    refusal->record.peer = request_peer(request);
+    batch_add(self->batch, run_refusal, answer_refusal, refusal);
+}
+
+/* -----------------------------------------------------------------------------------------------
+ */
+
+service_t *service_new(worker_t *worker, store_t *store, batch_t *batch)
+{
+    service_t *self = zmalloc(sizeof *self);
+    *self = (service_t){.worker = worker, .store = store, .batch = batch};
+    self->ends = ends_new(worker_loop(worker), store, add_write, self);
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+        self->handlers[i] = (worker_method_t){
+            .id = methods[i].id, .handler = methods[i].access == READS ? on_read : on_write};
+    worker_serve(worker, self->handlers, ARRAY_SIZE(methods), self, WINDOW);
+    worker_set_journal(worker,
+                       &(worker_journal_t){.lookup = lookup, .record = record, .arg = self});
+    return self;
+}
+
+void service_destroy(service_t **self_p)
+{
+    service_t *self = *self_p;
+    if (!self)
+        return;
+    ends_destroy(&self->ends);
+    free(self);
+    *self_p = NULL;
+}

@@ -1,0 +1,19 @@
+/* The methods of service METADATA: reads are answered at once, writes run in batches, and the
+ * outcome of a mutating request is stored in the transaction of its effect. */
+#ifndef SHIMD_METADATA_SERVICE_H
+#define SHIMD_METADATA_SERVICE_H
+
+#include "common/worker.h"
+#include "workers/metadata/batch.h"
+
+typedef struct service service_t;
+
+/* Serves `worker` with its methods and is its journal. All must outlive it. */
+service_t *service_new(worker_t *worker, store_t *store, batch_t *batch);
+void service_destroy(service_t **self);
+
+/* Exit or delete events of that container came into the journal: an incarnation.end that waits for
+ * them may go on. */
+void service_on_task_event(service_t *self, const char *ns, const char *id);
+
+#endif

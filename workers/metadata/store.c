@@ -1,0 +1,161 @@
+/* The LMDB environment: opening, growing, and what its error codes mean. */
+#include "workers/metadata/store_internal.h"
+
+#include "common/log.h"
+#include "common/util.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct {
+    const char *name;
+    unsigned flags;
+} tables[TABLE_COUNT] = {
+    [TABLE_NAMESPACES] = {"namespaces", 0}, [TABLE_CONTAINERS] = {"containers", 0},
+    [TABLE_SPECS] = {"specs", 0},           [TABLE_JOURNAL] = {"journal", MDB_INTEGERKEY},
+    [TABLE_NS_SEQ] = {"ns-seq", 0},         [TABLE_REQUESTS] = {"requests", 0},
+    [TABLE_HEADS] = {"heads", 0},           [TABLE_PROCESSES] = {"processes", 0},
+    [TABLE_EXITS] = {"exits", 0},           [TABLE_EXPIRY] = {"expiry", 0},
+};
+
+store_key_t store_key_join(const char *const *texts, size_t count)
+{
+    store_key_t key = {.size = 0};
+    for (size_t i = 0; i < count; i++) {
+        size_t size = strlen(texts[i]);
+        assert(key.size + size + 1 <= STORE_KEY_MAX);
+        if (i > 0)
+            key.bytes[key.size++] = '\0';
+        memcpy(key.bytes + key.size, texts[i], size);
+        key.size += size;
+    }
+    return key;
+}
+
+status_code_t store_status(int error, status_t *st)
+{
+    switch (error) {
+    case 0:
+        status_clear(st);
+        return STATUS_OK;
+    case ENOSPC:
+    case EDQUOT:
+    case MDB_MAP_FULL:
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "metadata store is full: %s",
+                          mdb_strerror(error));
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_CURSOR_FULL:
+    case MDB_INVALID:
+        return status_set(st, STATUS_DATA_LOSS, "metadata store is damaged: %s",
+                          mdb_strerror(error));
+    default:
+        return status_set(st, STATUS_INTERNAL, "metadata store: %s", mdb_strerror(error));
+    }
+}
+
+static status_code_t make_directory(const char *path, mode_t mode, status_t *st)
+{
+    if (mkdir(path, mode) && errno != EEXIST)
+        return status_errno(st, errno, "mkdir %s", path);
+    return STATUS_OK;
+}
+
+static status_code_t make_directories(const char *path, status_t *st)
+{
+    AUTO_FREE char *parent = util_strdup(path);
+    char *slash = strrchr(parent, '/');
+    if (slash && slash > parent) {
+        *slash = '\0';
+        if (make_directory(parent, 0711, st))
+            return st->code;
+    }
+    return make_directory(path, 0700, st);
+}
+
+static int open_tables(store_t *self)
+{
+    MDB_txn *txn;
+    int error = mdb_txn_begin(self->env, NULL, 0, &txn);
+    if (error)
+        return error;
+    for (size_t i = 0; i < TABLE_COUNT && !error; i++)
+        error = mdb_dbi_open(txn, tables[i].name, MDB_CREATE | tables[i].flags, &self->tables[i]);
+    if (!error)
+        return mdb_txn_commit(txn);
+    mdb_txn_abort(txn);
+    return error;
+}
+
+static int open_environment(store_t *self, const char *path)
+{
+    int error = mdb_env_create(&self->env);
+    if (!error)
+        error = mdb_env_set_maxdbs(self->env, TABLE_COUNT);
+    if (!error)
+        error = mdb_env_set_mapsize(self->env, self->map_size);
+    /* NOTLS: read transactions belong to their object, not to the thread. NORDAHEAD keeps pages
+     * nobody asked for out of our resident set. */
+    if (!error)
+        error = mdb_env_open(self->env, path, MDB_NOTLS | MDB_NORDAHEAD, 0600);
+    int stale = 0;
+    if (!error)
+        error = mdb_reader_check(self->env, &stale);
+    if (stale)
+        log_debug("store: %d readers of dead processes removed", stale);
+    return error;
+}
+
+store_t *store_open(const char *path, size_t map_size, size_t map_max, status_t *st)
+{
+    if (make_directories(path, st))
+        return NULL;
+    store_t *self = calloc(1, sizeof *self);
+    if (!self)
+        abort();
+    self->map_size = map_size;
+    self->map_max = map_max;
+    int error = open_environment(self, path);
+    while (!error && (error = open_tables(self)) == MDB_MAP_FULL && !store_grow(self))
+        error = 0;
+    if (error) {
+        store_status(error, st);
+        status_wrap(st, "open %s", path);
+        store_destroy(&self);
+        return NULL;
+    }
+    MDB_envinfo info;
+    mdb_env_info(self->env, &info);
+    self->map_size = info.me_mapsize; /* larger than asked for when the file already is */
+    return self;
+}
+
+void store_destroy(store_t **self_p)
+{
+    store_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->env)
+        mdb_env_close(self->env);
+    free(self);
+    *self_p = NULL;
+}
+
+int store_grow(store_t *self)
+{
+    if (self->map_size > self->map_max / 2)
+        return MDB_MAP_FULL;
+    int error = mdb_env_set_mapsize(self->env, self->map_size * 2);
+    if (error)
+        return error;
+    self->map_size *= 2;
+    log_debug("store: map grown to %zu MiB", self->map_size >> 20);
+    return 0;
+}
+
+size_t store_map_size(const store_t *self)
+{
+    return self->map_size;
+}

@@ -1,0 +1,124 @@
+/* The LMDB environment under ROOT/metadata: its tables, and transactions whose first failure
+ * sticks, so that operations read as straight lines and the outcome is looked at once, at the
+ * commit. */
+#ifndef SHIMD_STORE_H
+#define SHIMD_STORE_H
+
+#include "common/message.h"
+
+#include <lmdb.h>
+
+/* Composite keys are texts joined by NUL bytes, so that they sort by their parts. */
+typedef enum table {
+    TABLE_NAMESPACES, /* NS -> namespace */
+    TABLE_CONTAINERS, /* NS, ID -> container without its spec, so that lists do not read specs */
+    TABLE_SPECS,      /* NS, ID -> the spec as it was given */
+    TABLE_JOURNAL,    /* u64 sequence number -> event map as it is published */
+    TABLE_NS_SEQ,     /* NS -> u64, last sequence number within the namespace */
+    TABLE_REQUESTS,   /* request id -> outcome */
+    TABLE_HEADS,      /* NS, ID -> newest incarnation */
+    TABLE_PROCESSES,  /* NS, ID, INCARNATION, EXEC ("" for init) -> events seen */
+    TABLE_EXITS,      /* NS, ID, INCARNATION, EXEC -> exit record, an incarnation.exit */
+    TABLE_EXPIRY,     /* u64 big-endian time, kind, key -> nothing: when a record may go */
+    TABLE_COUNT
+} table_t;
+
+#define STORE_MAP_INITIAL                                                                          \
+    ((size_t)64 << 20)                   /* bytes of address space; the file grows as needed       \
+                                          */
+#define STORE_MAP_MAX ((size_t)16 << 30) /* bytes; beyond it writes are RESOURCE_EXHAUSTED */
+
+#define STORE_KEY_MAX 288 /* bytes */
+typedef struct store_key {
+    uint8_t bytes[STORE_KEY_MAX];
+    size_t size;
+} store_key_t;
+
+/* The texts joined by NUL bytes. Their lengths are the caller's to have checked. */
+#define STORE_KEY(...)                                                                             \
+    store_key_join((const char *const[]){__VA_ARGS__},                                             \
+                   sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
+store_key_t store_key_join(const char *const *texts, size_t count);
+
+typedef struct store store_t;
+
+/* Opens or makes the environment in directory `path` (0700; its parent is made too, 0711), with
+ * full sync: a commit that returned is on the disk. `map_size` in bytes is where the map starts,
+ * `map_max` where it ends. Blocks. */
+store_t *store_open(const char *path, size_t map_size, size_t map_max, status_t *st);
+void store_destroy(store_t **self);
+
+/* Doubles the map. 0, or MDB_MAP_FULL at its limit. No transaction may be open. */
+int store_grow(store_t *self);
+size_t store_map_size(const store_t *self);
+
+/* What an LMDB or errno code means to whoever asked. */
+status_code_t store_status(int error, status_t *st);
+
+/* A transaction. Its first failure sticks: later reads find nothing, later writes do nothing, and
+ * the commit fails with it. */
+typedef struct txn txn_t;
+
+/* NULL with a status when none can be begun. Read transactions do not see, nor wait for, an open
+ * write transaction. There is one write transaction at a time. */
+txn_t *txn_read(store_t *store, status_t *st);
+txn_t *txn_write(store_t *store, int *error);
+
+/* Without a commit everything the transaction wrote is undone. */
+void txn_destroy(txn_t **self);
+
+/* Ends the transaction. 0 when all of it is durable; else the LMDB or errno code, and nothing of it
+ * was done. Events it gave to txn_tell are then in `*ret_news`, the caller's to free. */
+typedef struct news news_t;
+int txn_commit(txn_t **self, news_t **ret_news);
+
+int txn_error(const txn_t *self);      /* 0 while nothing failed */
+void txn_fail(txn_t *self, int error); /* makes it fail */
+size_t txn_writes(const txn_t *self);  /* how many writes it made */
+status_code_t txn_status(const txn_t *self, status_t *st);
+
+/* `ret` points into the map: it is valid until the next write of this transaction. */
+bool txn_get(txn_t *self, table_t table, const void *key, size_t size, msg_bytes_t *ret);
+void txn_put(txn_t *self, table_t table, const void *key, size_t size, const void *data,
+             size_t data_size);
+/* The same for a key greater than all that are there. */
+void txn_append(txn_t *self, table_t table, const void *key, size_t size, const void *data,
+                size_t data_size);
+bool txn_delete(txn_t *self, table_t table, const void *key, size_t size);
+size_t txn_count(txn_t *self, table_t table);
+
+/* Messages as values. A record that is there and cannot be decoded fails the transaction. */
+bool txn_get_message(txn_t *self, table_t table, const store_key_t *key, msg_id_t id,
+                     msgpack_zone *zone, void *ret);
+void txn_put_message(txn_t *self, table_t table, const store_key_t *key, msg_id_t id,
+                     const void *value);
+
+/* A walk over a table in order of keys; key and value are valid until the transaction's next write.
+ * `scan_seek` stands on the first key not before `from` (on the very first for a NULL one).
+ *     scan_t scan;
+ *     for (bool any = scan_seek(&scan, txn, table, from, size); any; any = scan_next(&scan)) ...
+ *     scan_close(&scan); */
+typedef struct scan {
+    txn_t *txn;
+    MDB_cursor *cursor;
+    msg_bytes_t key, value;
+} scan_t;
+bool scan_seek(scan_t *self, txn_t *txn, table_t table, const void *from, size_t size);
+bool scan_last(scan_t *self, txn_t *txn, table_t table);
+bool scan_next(scan_t *self);
+void scan_close(scan_t *self);
+bool scan_has_prefix(const scan_t *self, const store_key_t *prefix);
+
+/* Events that become public once the transaction is committed, in order. `data` is malloc'ed and
+ * given away; `key` is copied. */
+void txn_tell(txn_t *self, const char *key, void *data, size_t size);
+
+struct news {
+    news_t *next;
+    char *key;
+    void *data;
+    size_t size;
+};
+void news_destroy(news_t **self);
+
+#endif

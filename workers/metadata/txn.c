@@ -1,0 +1,273 @@
+/* Transactions, records and walks over tables. */
+#include "workers/metadata/store_internal.h"
+
+#include "common/log.h"
+#include "common/util.h"
+
+#include <assert.h>
+#include <string.h>
+
+struct txn {
+    store_t *store;
+    MDB_txn *mdb;
+    int error; /* the first failure */
+    size_t writes;
+    news_t *news, **news_end;
+};
+
+static int begin(store_t *store, unsigned flags, MDB_txn **ret)
+{
+    int error = mdb_txn_begin(store->env, NULL, flags, ret);
+    if (error != MDB_MAP_RESIZED)
+        return error;
+    /* Another process (a backup, a check) grew the map: take over its size. */
+    error = mdb_env_set_mapsize(store->env, 0);
+    return error ? error : mdb_txn_begin(store->env, NULL, flags, ret);
+}
+
+static txn_t *txn_new(store_t *store, unsigned flags, int *error)
+{
+    MDB_txn *mdb;
+    *error = begin(store, flags, &mdb);
+    if (*error)
+        return NULL;
+    txn_t *self = calloc(1, sizeof *self);
+    if (!self)
+        abort();
+    *self = (txn_t){.store = store, .mdb = mdb};
+    self->news_end = &self->news;
+    return self;
+}
+
+txn_t *txn_read(store_t *store, status_t *st)
+{
+    int error;
+    txn_t *self = txn_new(store, MDB_RDONLY, &error);
+    if (!self)
+        store_status(error, st);
+    return self;
+}
+
+txn_t *txn_write(store_t *store, int *error)
+{
+    return txn_new(store, 0, error);
+}
+
+void txn_destroy(txn_t **self_p)
+{
+    txn_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->mdb)
+        mdb_txn_abort(self->mdb);
+    news_destroy(&self->news);
+    free(self);
+    *self_p = NULL;
+}
+
+int txn_commit(txn_t **self_p, news_t **ret_news)
+{
+    txn_t *self = *self_p;
+    int error = self->error;
+    if (!error) {
+        error = mdb_txn_commit(self->mdb);
+        self->mdb = NULL; /* LMDB has freed it, whatever the outcome */
+    }
+    *ret_news = NULL;
+    if (!error)
+        *ret_news = TAKE(self->news);
+    txn_destroy(self_p);
+    return error;
+}
+
+int txn_error(const txn_t *self)
+{
+    return self->error;
+}
+
+void txn_fail(txn_t *self, int error)
+{
+    if (!self->error)
+        self->error = error;
+}
+
+size_t txn_writes(const txn_t *self)
+{
+    return self->writes;
+}
+
+status_code_t txn_status(const txn_t *self, status_t *st)
+{
+    return store_status(self->error, st);
+}
+
+static MDB_val value_of(const void *data, size_t size)
+{
+    /* LMDB reads through this pointer only. */
+    return (MDB_val){.mv_data = (void *)(uintptr_t)data, .mv_size = size};
+}
+
+bool txn_get(txn_t *self, table_t table, const void *key, size_t size, msg_bytes_t *ret)
+{
+    if (self->error)
+        return false;
+    MDB_val k = value_of(key, size), v;
+    int error = mdb_get(self->mdb, self->store->tables[table], &k, &v);
+    if (error) {
+        if (error != MDB_NOTFOUND)
+            txn_fail(self, error);
+        return false;
+    }
+    *ret = (msg_bytes_t){.data = v.mv_data, .size = v.mv_size};
+    return true;
+}
+
+static void put(txn_t *self, table_t table, MDB_val key, MDB_val value, unsigned flags)
+{
+    if (self->error)
+        return;
+    self->writes++;
+    int error = mdb_put(self->mdb, self->store->tables[table], &key, &value, flags);
+    if (error)
+        txn_fail(self, error);
+}
+
+void txn_put(txn_t *self, table_t table, const void *key, size_t size, const void *data,
+             size_t data_size)
+{
+    put(self, table, value_of(key, size), value_of(data, data_size), 0);
+}
+
+void txn_append(txn_t *self, table_t table, const void *key, size_t size, const void *data,
+                size_t data_size)
+{
+    put(self, table, value_of(key, size), value_of(data, data_size), MDB_APPEND);
+}
+
+bool txn_delete(txn_t *self, table_t table, const void *key, size_t size)
+{
+    if (self->error)
+        return false;
+    MDB_val k = value_of(key, size);
+    int error = mdb_del(self->mdb, self->store->tables[table], &k, NULL);
+    if (!error)
+        self->writes++;
+    else if (error != MDB_NOTFOUND)
+        txn_fail(self, error);
+    return !error;
+}
+
+size_t txn_count(txn_t *self, table_t table)
+{
+    MDB_stat stat = {.ms_entries = 0};
+    if (self->error)
+        return 0;
+    int error = mdb_stat(self->mdb, self->store->tables[table], &stat);
+    if (error)
+        txn_fail(self, error);
+    return stat.ms_entries;
+}
+
+bool txn_get_message(txn_t *self, table_t table, const store_key_t *key, msg_id_t id,
+                     msgpack_zone *zone, void *ret)
+{
+    msg_bytes_t found;
+    if (!txn_get(self, table, key->bytes, key->size, &found))
+        return false;
+    status_t st;
+    if (!msg_decode(id, found.data, found.size, zone, ret, &st))
+        return true;
+    log_error("store: record of %zu bytes is damaged: %s", found.size, st.text);
+    txn_fail(self, MDB_CORRUPTED);
+    return false;
+}
+
+void txn_put_message(txn_t *self, table_t table, const store_key_t *key, msg_id_t id,
+                     const void *value)
+{
+    msgpack_sbuffer buffer;
+    msgpack_sbuffer_init(&buffer);
+    msg_encode(id, value, &buffer);
+    txn_put(self, table, key->bytes, key->size, buffer.data, buffer.size);
+    msgpack_sbuffer_destroy(&buffer);
+}
+
+/* Walks -----------------------------------------------------------------------------------------
+ */
+
+static bool move(scan_t *self, MDB_val key, MDB_cursor_op op)
+{
+    MDB_val value;
+    int error = mdb_cursor_get(self->cursor, &key, &value, op);
+    if (error) {
+        if (error != MDB_NOTFOUND)
+            txn_fail(self->txn, error);
+        return false;
+    }
+    self->key = (msg_bytes_t){.data = key.mv_data, .size = key.mv_size};
+    self->value = (msg_bytes_t){.data = value.mv_data, .size = value.mv_size};
+    return true;
+}
+
+static bool open_cursor(scan_t *self, txn_t *txn, table_t table)
+{
+    *self = (scan_t){.txn = txn};
+    if (txn->error)
+        return false;
+    int error = mdb_cursor_open(txn->mdb, txn->store->tables[table], &self->cursor);
+    if (error)
+        txn_fail(txn, error);
+    return !error;
+}
+
+bool scan_seek(scan_t *self, txn_t *txn, table_t table, const void *from, size_t size)
+{
+    return open_cursor(self, txn, table) &&
+           move(self, value_of(from, size), from ? MDB_SET_RANGE : MDB_FIRST);
+}
+
+bool scan_last(scan_t *self, txn_t *txn, table_t table)
+{
+    return open_cursor(self, txn, table) && move(self, value_of(NULL, 0), MDB_LAST);
+}
+
+bool scan_next(scan_t *self)
+{
+    return !self->txn->error && move(self, value_of(NULL, 0), MDB_NEXT);
+}
+
+void scan_close(scan_t *self)
+{
+    if (self->cursor)
+        mdb_cursor_close(self->cursor);
+    self->cursor = NULL;
+}
+
+bool scan_has_prefix(const scan_t *self, const store_key_t *prefix)
+{
+    return self->key.size >= prefix->size && !memcmp(self->key.data, prefix->bytes, prefix->size);
+}
+
+/* News ------------------------------------------------------------------------------------------
+ */
+
+void txn_tell(txn_t *self, const char *key, void *data, size_t size)
+{
+    news_t *item = calloc(1, sizeof *item);
+    if (!item)
+        abort();
+    *item = (news_t){.key = util_strdup(key), .data = data, .size = size};
+    *self->news_end = item;
+    self->news_end = &item->next;
+}
+
+void news_destroy(news_t **self)
+{
+    while (*self) {
+        news_t *item = *self;
+        *self = item->next;
+        free(item->key);
+        free(item->data);
+        free(item);
+    }
+}

@@ -1,0 +1,139 @@
+/* What is done when a shim has died under its tasks: their containers are ended through the shim's
+ * `delete` verb, their end is recorded, and everything they had on the machine is removed. */
+#include "common/log.h"
+#include "workers/shim/manager.h"
+#include "workers/shim/op.h"
+
+typedef struct burial {
+    op_t op;
+    manager_t *manager;
+    task_t *task;
+} burial_t;
+
+static burial_t *burial_of(op_t *op)
+{
+    return (burial_t *)op;
+}
+
+static void on_asked(void *arg, const status_t *st, const void *answer)
+{
+    (void)answer;
+    if (st->code && st->code != STATUS_NOT_FOUND)
+        log_error("%s: %s", ((op_t *)arg)->label, st->text);
+    op_ok(arg); /* the rest must be removed all the same */
+}
+
+static void on_verb_deleted(void *arg, const status_t *st, const msg_exited_t *exited)
+{
+    burial_t *burial = arg;
+    process_t *init = &burial->task->init;
+    if (st->code)
+        log_warn("%s: %s", burial->op.label, st->text);
+    /* The verb always says 137: what the process ended with by itself nobody can know any more. */
+    if (init->state != PROCESS_UNKNOWN && !init->has_exited)
+        exits_record(burial->manager, init, 137,
+                     exited->exited_at ? exited->exited_at : util_now_ns(),
+                     "its shim was lost; it was killed if it still ran");
+    for (process_t *exec = zhashx_first(burial->task->execs); exec;
+         exec = zhashx_next(burial->task->execs))
+        exits_record(burial->manager, exec, 137, util_now_ns(), "its shim was lost");
+    op_ok(&burial->op);
+}
+
+static void ask_verb(op_t *op)
+{
+    burial_t *burial = burial_of(op);
+    if (!burial->task->intent || !burial->task->bundle) {
+        op_ok(op);
+        return;
+    }
+    verb_delete(burial->manager, burial->task, on_verb_deleted, burial);
+}
+
+static void ask_journal(op_t *op)
+{
+    burial_t *burial = burial_of(op);
+    const process_t *init = &burial->task->init;
+    msg_incarnation_end_t ask = {.id = burial->task->id,
+                                 .incarnation = burial->task->incarnation,
+                                 .undone = init->state == PROCESS_UNKNOWN,
+                                 .pid = init->pid,
+                                 .exit_status = init->exit_status,
+                                 .exited_at = init->exited_at,
+                                 .shim_lost = true};
+    link_ask(burial->manager->link, MSG_incarnation_end, &ask, burial->task->ns, 0, NULL, on_asked,
+             op);
+}
+
+static void ask_bundle(op_t *op)
+{
+    burial_t *burial = burial_of(op);
+    msg_bundle_delete_t ask = {.id = burial->task->id, .incarnation = burial->task->incarnation};
+    link_ask(burial->manager->link, MSG_bundle_delete, &ask, burial->task->ns, 0, NULL, on_asked,
+             op);
+}
+
+static const op_step_t burial_plan[] = {
+    {"delete verb", ask_verb, NULL},
+    {"journal", ask_journal, NULL},
+    {"delete bundle", ask_bundle, NULL},
+    {NULL, NULL, NULL},
+};
+
+/* Who still waits is answered from the exit record. */
+static void hand_over(manager_t *self, process_t *process)
+{
+    request_t *request;
+    while ((request = zlistx_detach(process->waiters, NULL)))
+        exits_answer_deleted(self, request, process->task->id,
+                             process->exec_id[0] ? process->exec_id : NULL);
+}
+
+static void on_finished(op_t *op, const status_t *st)
+{
+    burial_t *burial = burial_of(op);
+    manager_t *self = burial->manager;
+    task_t *task = burial->task;
+    (void)st;
+    hand_over(self, &task->init);
+    for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
+        hand_over(self, exec);
+    zlistx_t *parked = TAKE(task->parked);
+    log_info("%s: done", op->label);
+    task_table_remove(self->tasks, task);
+    manager_unpark(self, parked);
+    free(burial);
+}
+
+void bury_task(manager_t *self, task_t *task)
+{
+    burial_t *burial = zmalloc(sizeof *burial);
+    burial->manager = self;
+    burial->task = task;
+    burial->op.plan = burial_plan;
+    burial->op.finished = on_finished;
+    snprintf(burial->op.label, sizeof burial->op.label, "bury %s", task->key);
+    task->phase = task->phase == TASK_LOADING ? TASK_LOADING : TASK_BURYING;
+    op_start(&burial->op);
+}
+
+void bury_all(void *arg, shim_t *shim)
+{
+    manager_t *self = arg;
+    zlistx_t *victims = zlistx_new();
+    log_warn("shim %u has died", shim_endpoint(shim)->shim_pid);
+    for (task_t *task = task_table_first(self->tasks); task; task = task_table_next(self->tasks)) {
+        if (task->shim != shim)
+            continue;
+        task->shim = NULL;
+        /* Others are in the hands of an operation, whose next call to the shim fails. */
+        if (task->phase == TASK_LIVE)
+            zlistx_add_end(victims, task);
+    }
+    shim_remove_socket(shim);
+    zhashx_delete(self->shims, shim_endpoint(shim)->address);
+    shim_destroy(&shim);
+    for (task_t *task = zlistx_first(victims); task; task = zlistx_next(victims))
+        bury_task(self, task);
+    zlistx_destroy(&victims);
+}

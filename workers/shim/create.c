@@ -1,0 +1,374 @@
+/* task.create: bundle, shim, container; each step with its undo, whoever dies meanwhile. */
+#include "workers/shim/create.h"
+
+#include "common/log.h"
+#include "workers/shim/runtime.h"
+
+#include "common/proto/task.pb-c.h"
+
+static create_t *create_of(op_t *op)
+{
+    return (create_t *)op;
+}
+
+static void on_asked(void *arg, const status_t *st, const void *answer)
+{
+    (void)answer;
+    op_done(arg, st);
+}
+
+/* begin incarnation -------------------------------------------------------------------------------
+ */
+
+/* The answer dies with the callback; the container record is needed until the end. */
+static void on_begun(void *arg, const status_t *st, const void *answer)
+{
+    create_t *create = arg;
+    if (!st->code) {
+        status_t ignored;
+        msgpack_sbuffer buffer;
+        msgpack_sbuffer_init(&buffer);
+        msg_encode(MSG_container, answer, &buffer);
+        msg_decode(MSG_container, buffer.data, buffer.size, request_zone(create->request),
+                   &create->container, &ignored);
+        msgpack_sbuffer_destroy(&buffer);
+    }
+    op_done(&create->op, st);
+}
+
+static void ask_begin(op_t *op)
+{
+    create_t *create = create_of(op);
+    msg_incarnation_begin_t ask = {.id = create->task->id,
+                                   .incarnation = create->task->incarnation};
+    link_ask(create->manager->link, MSG_incarnation_begin, &ask, create->task->ns, 0, NULL,
+             on_begun, create);
+}
+
+static void undo_begin(op_t *op)
+{
+    create_t *create = create_of(op);
+    msg_incarnation_end_t ask = {
+        .id = create->task->id, .incarnation = create->task->incarnation, .undone = true};
+    link_ask(create->manager->link, MSG_incarnation_end, &ask, create->task->ns, 0, NULL, on_asked,
+             op);
+}
+
+/* check -------------------------------------------------------------------------------------------
+ */
+
+static void ask_check(op_t *op)
+{
+    create_t *create = create_of(op);
+    const msg_task_create_t *ask = create->ask;
+    task_t *task = create->task;
+    status_t st = {.code = STATUS_OK};
+    task->runtime = util_strdup(ask->runtime ? ask->runtime : create->container.runtime);
+    task->intent = zmalloc(sizeof *task->intent);
+    if (!create_read_spec(&create->container, ask->terminal, create->group, sizeof create->group,
+                          &st) &&
+        !stdio_check(ask->stdin, ask->stdout, ask->stderr, ask->terminal, &task->init.hold, &st))
+        runtime_find(task->runtime, task->intent->path, &st);
+    op_done(op, &st);
+}
+
+/* make bundle -------------------------------------------------------------------------------------
+ */
+
+static void on_bundle(void *arg, const status_t *st, const void *answer)
+{
+    create_t *create = arg;
+    const msg_bundle_t *bundle = answer;
+    if (!st->code)
+        create->task->bundle = util_strdup(bundle->path);
+    op_done(&create->op, st);
+}
+
+static void ask_bundle(op_t *op)
+{
+    create_t *create = create_of(op);
+    msg_bundle_create_t ask = {.id = create->task->id,
+                               .incarnation = create->task->incarnation,
+                               .spec = create->container.spec};
+    link_ask(create->manager->link, MSG_bundle_create, &ask, create->task->ns, 0, NULL, on_bundle,
+             create);
+}
+
+static void undo_bundle(op_t *op)
+{
+    create_t *create = create_of(op);
+    msg_bundle_delete_t ask = {.id = create->task->id, .incarnation = create->task->incarnation};
+    link_ask(create->manager->link, MSG_bundle_delete, &ask, create->task->ns, 0, NULL, on_asked,
+             op);
+}
+
+/* record intent -----------------------------------------------------------------------------------
+ */
+
+/* Before the shim exists, so that one nobody has an address for cannot. The log fifo has its reader
+ * from here on: without one the shim would hang in its first call. */
+static void ask_intent(op_t *op)
+{
+    create_t *create = create_of(op);
+    task_t *task = create->task;
+    intent_t *intent = task->intent;
+    status_t st = {.code = STATUS_OK};
+    intent->request = *request_id(create->request);
+    snprintf(intent->runtime, sizeof intent->runtime, "%s", task->runtime);
+    snprintf(intent->group, sizeof intent->group, "%s", create->group);
+    record_socket_address(create->manager->grpc_address, task->ns, create->group, intent->address,
+                          sizeof intent->address);
+    if (!record_write_intent(task->bundle, intent, &st))
+        task->log = log_pipe_open(create->manager->io, task->bundle, task->key, &st);
+    op_done(op, &st);
+}
+
+/* start shim --------------------------------------------------------------------------------------
+ */
+
+static void on_started(void *arg, const status_t *st, const endpoint_t *endpoint)
+{
+    create_t *create = arg;
+    if (!st->code)
+        create->endpoint = *endpoint;
+    op_done(&create->op, st);
+}
+
+static void ask_start(op_t *op)
+{
+    create_t *create = create_of(op);
+    create_pack_options(create);
+    verb_start(create->manager, create->task, create->options_type, create->options,
+               create->options_size, on_started, create);
+}
+
+static void on_shim_ended(void *arg)
+{
+    op_ok(arg);
+}
+
+/* A failed start may have left a shim at the address it would have taken. */
+static void undo_start(op_t *op)
+{
+    create_t *create = create_of(op);
+    task_t *task = create->task;
+    status_t st = {.code = STATUS_OK};
+    if (!task->shim) {
+        endpoint_t endpoint = create->endpoint;
+        endpoint.version = 2;
+        if (!endpoint.address[0])
+            snprintf(endpoint.address, sizeof endpoint.address, "%s", task->intent->address);
+        task->shim = manager_shim(create->manager, &endpoint, &st);
+        if (!task->shim) {
+            op_ok(op); /* nobody listens: there is none */
+            return;
+        }
+        ++*shim_users(task->shim);
+    }
+    shim_t *shim = task->shim;
+    task->shim = NULL;
+    if (--*shim_users(shim) == 0)
+        ending_begin(create->manager, shim, task->ns, task->id, false, on_shim_ended, op);
+    else
+        op_ok(op);
+}
+
+/* connect -----------------------------------------------------------------------------------------
+ */
+
+static void send_connect(create_t *create);
+
+static void on_connected(void *arg, const status_t *st, const uint8_t *payload, size_t size)
+{
+    create_t *create = arg;
+    task_t *task = create->task;
+    status_t outcome = *st;
+    if (outcome.code == STATUS_UNIMPLEMENTED && !create->downgraded &&
+        shim_endpoint(task->shim)->version == 3) {
+        create->downgraded = true;
+        shim_downgrade(task->shim);
+        send_connect(create);
+        return;
+    }
+    if (!outcome.code) {
+        Containerd__Task__V2__ConnectResponse *answer =
+            containerd__task__v2__connect_response__unpack(NULL, size, payload);
+        if (!answer)
+            status_set(&outcome, STATUS_INTERNAL, "Connect: undecodable answer");
+        else if (!shim_watch(task->shim, answer->shim_pid, &outcome))
+            record_write_endpoint(task->bundle, task->intent, shim_endpoint(task->shim), &outcome);
+        containerd__task__v2__connect_response__free_unpacked(answer, NULL);
+    }
+    if (outcome.code)
+        status_wrap(&outcome, "connect to the shim");
+    op_done(&create->op, &outcome);
+}
+
+static void send_connect(create_t *create)
+{
+    Containerd__Task__V2__ConnectRequest request = CONTAINERD__TASK__V2__CONNECT_REQUEST__INIT;
+    request.id = create->task->id;
+    shim_call(create->task->shim, "Connect", &request.base, CONNECT_TIMEOUT_MS, create->task->ns,
+              on_connected, create);
+}
+
+static void ask_connect(op_t *op)
+{
+    create_t *create = create_of(op);
+    status_t st;
+    create->task->shim = manager_shim(create->manager, &create->endpoint, &st);
+    if (!create->task->shim) {
+        status_wrap(&st, "connect to the shim");
+        op_done(op, &st);
+        return;
+    }
+    ++*shim_users(create->task->shim);
+    send_connect(create);
+}
+
+/* create task -------------------------------------------------------------------------------------
+ */
+
+static void on_created(void *arg, const status_t *st, const uint8_t *payload, size_t size)
+{
+    create_t *create = arg;
+    status_t outcome = *st;
+    stdio_release(&create->task->init.hold);
+    if (!outcome.code) {
+        Containerd__Task__V2__CreateTaskResponse *answer =
+            containerd__task__v2__create_task_response__unpack(NULL, size, payload);
+        if (answer)
+            create->pid = answer->pid;
+        else
+            status_set(&outcome, STATUS_INTERNAL, "Create: undecodable answer");
+        containerd__task__v2__create_task_response__free_unpacked(answer, NULL);
+    } else {
+        /* Whatever the shim's word for it, something of the container may be there. */
+        outcome.code = status_is_uncertain(outcome.code) ? outcome.code : STATUS_UNKNOWN;
+    }
+    op_done(&create->op, &outcome);
+}
+
+static void ask_create(op_t *op)
+{
+    create_call(create_of(op), on_created);
+}
+
+static void on_verb_deleted(void *arg, const status_t *st, const msg_exited_t *exited)
+{
+    create_t *create = arg;
+    (void)exited;
+    /* Shims up to 1.7 exit with 1 when there never was a container. */
+    if (st->code)
+        log_debug("%s: %s", create->task->key, st->text);
+    op_ok(&create->op);
+}
+
+/* A Create that fails late leaves a container that only the `delete` verb removes. */
+static void undo_create(op_t *op)
+{
+    create_t *create = create_of(op);
+    verb_delete(create->manager, create->task, on_verb_deleted, create);
+}
+
+/* -------------------------------------------------------------------------------------------------
+ */
+
+static const op_step_t create_plan[] = {
+    {"begin incarnation", ask_begin, undo_begin}, {"check", ask_check, NULL},
+    {"make bundle", ask_bundle, undo_bundle},     {"record intent", ask_intent, NULL},
+    {"start shim", ask_start, undo_start},        {"connect", ask_connect, NULL},
+    {"create task", ask_create, undo_create},     {NULL, NULL, NULL},
+};
+
+static void on_finished(op_t *op, const status_t *st)
+{
+    create_t *create = create_of(op);
+    manager_t *self = create->manager;
+    task_t *task = create->task;
+    const msg_task_create_t *ask = create->ask;
+    if (st->code) {
+        status_t failure = *st;
+        status_wrap(&failure, "create task %s", task->id);
+        task_table_remove(self->tasks, task);
+        request_fail(create->request, &failure);
+    } else {
+        task->phase = TASK_LIVE;
+        task->request = *request_id(create->request);
+        task->init.state = PROCESS_CREATED;
+        task->init.pid = create->pid;
+        task->heard_ms = util_now_ms();
+        process_set_stdio(&task->init, ask->stdin, ask->stdout, ask->stderr, ask->terminal);
+        exits_wait(self, &task->init);
+        request_answer(create->request, &(msg_started_t){.pid = create->pid});
+    }
+    free(create->options_type);
+    free(create->options);
+    free(create);
+    self->creates--;
+    create_next(self);
+}
+
+static void begin(manager_t *self, request_t *request, const msg_task_create_t *ask)
+{
+    char incarnation[UTIL_UUID_SIZE];
+    util_uuid(incarnation);
+    task_t *task = task_table_add(self->tasks, request_ns(request), ask->id, incarnation);
+    if (!task) {
+        manager_fail(request, STATUS_ALREADY_EXISTS, "task %s: already exists", ask->id);
+        return;
+    }
+    task->phase = TASK_CREATING;
+    create_t *create = zmalloc(sizeof *create);
+    create->manager = self;
+    create->request = request;
+    create->ask = ask;
+    create->task = task;
+    create->op.plan = create_plan;
+    create->op.finished = on_finished;
+    snprintf(create->op.label, sizeof create->op.label, "create %s", task->key);
+    self->creates++;
+    op_start(&create->op);
+}
+
+typedef struct turn {
+    request_t *request;
+    const msg_task_create_t *ask;
+} turn_t;
+
+void create_next(manager_t *self)
+{
+    while (self->creates < CREATES_AT_ONCE && zlistx_size(self->create_queue)) {
+        turn_t *turn = zlistx_detach(self->create_queue, NULL);
+        begin(self, turn->request, turn->ask);
+        free(turn);
+    }
+}
+
+HANDLER(task_create)
+{
+    manager_t *manager = self;
+    const msg_task_create_t *create = ask;
+    const char *ns = request_require_ns(request);
+    if (!ns)
+        return;
+    task_t *task = task_table_find(manager->tasks, ns, create->id);
+    if (task && task->phase == TASK_LOADING) {
+        manager_park(task, request, ask);
+        return;
+    }
+    /* The same request again, whose first run made this task. */
+    if (task && task->phase == TASK_LIVE &&
+        !memcmp(&task->request, request_id(request), MSG_UUID_SIZE)) {
+        request_answer(request, &(msg_started_t){.pid = task->init.pid});
+        return;
+    }
+    if (task) {
+        manager_fail(request, STATUS_ALREADY_EXISTS, "task %s: already exists", create->id);
+        return;
+    }
+    turn_t *turn = zmalloc(sizeof *turn);
+    *turn = (turn_t){.request = request, .ask = create};
+    zlistx_add_end(manager->create_queue, turn);
+    create_next(manager);
+}

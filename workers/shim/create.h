@@ -1,0 +1,35 @@
+/* The parts of task.create that its plan is made of. */
+#ifndef SHIMD_SHIM_CREATE_H
+#define SHIMD_SHIM_CREATE_H
+
+#include "workers/shim/manager.h"
+#include "workers/shim/op.h"
+
+typedef struct create {
+    op_t op;
+    manager_t *manager;
+    request_t *request;
+    const msg_task_create_t *ask; /* lives as long as the request */
+    task_t *task;
+    msg_container_t container; /* in the request's zone */
+    char *options_type;        /* owned; NULL without options */
+    uint8_t *options;          /* owned */
+    size_t options_size;
+    endpoint_t endpoint; /* what `start` printed */
+    char group[80];
+    uint32_t pid;
+    bool downgraded;
+} create_t;
+
+/* Reads what the shim worker must know of a spec: whether it has a terminal, and the group its
+ * annotations name (the container's own id without). INVALID_ARGUMENT when it is no spec. */
+status_code_t create_read_spec(const msg_container_t *container, bool terminal, char *group,
+                               size_t size, status_t *st);
+
+/* The runtime's options as an encoded message. */
+void create_pack_options(create_t *create);
+
+/* Task.Create's request is packed and sent; `reply` as for shim_call. */
+void create_call(create_t *create, ttrpc_reply_t *reply);
+
+#endif

@@ -1,0 +1,154 @@
+/* shimd-shim: starts shims, speaks ttrpc to them, and keeps the table of tasks. */
+#include "common/log.h"
+#include "workers/shim/manager.h"
+
+static const worker_method_t methods[] = {
+    {MSG_task_create, on_task_create},
+    {MSG_task_start, on_task_start},
+    {MSG_task_get, on_task_get},
+    {MSG_task_list, on_task_list},
+    {MSG_task_wait, on_task_wait},
+    {MSG_task_kill, on_task_kill},
+    {MSG_task_exec, on_task_exec},
+    {MSG_task_pids, on_task_pids},
+    {MSG_task_pause, on_task_pause},
+    {MSG_task_resume, on_task_resume},
+    {MSG_task_update, on_task_update},
+    {MSG_task_stats, on_task_stats},
+    {MSG_task_checkpoint, on_task_checkpoint},
+    {MSG_task_resize, on_task_resize},
+    {MSG_task_close_io, on_task_close_io},
+    {MSG_task_delete, on_task_delete},
+};
+
+typedef struct parked {
+    request_t *request;
+    const void *ask; /* lives as long as the request */
+} parked_t;
+
+void manager_park(task_t *task, request_t *request, const void *ask)
+{
+    parked_t *parked = zmalloc(sizeof *parked);
+    *parked = (parked_t){.request = request, .ask = ask};
+    zlistx_add_end(task->parked, parked);
+}
+
+void manager_unpark(manager_t *self, zlistx_t *list)
+{
+    parked_t *parked;
+    while (list && (parked = zlistx_detach(list, NULL))) {
+        for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+            if (methods[i].id == request_method(parked->request)) {
+                methods[i].handler(self, parked->request, parked->ask);
+                break;
+            }
+        free(parked);
+    }
+    zlistx_destroy(&list);
+}
+
+void manager_fail(request_t *request, status_code_t code, const char *format, ...)
+{
+    char text[STATUS_TEXT_SIZE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    status_t st;
+    status_set(&st, code, "%s", text);
+    request_fail(request, &st);
+}
+
+shim_t *manager_shim(manager_t *self, const endpoint_t *endpoint, status_t *st)
+{
+    shim_t *shim = zhashx_lookup(self->shims, endpoint->address);
+    if (shim)
+        return shim;
+    shim = shim_connect(self->loop, self->io, endpoint, bury_all, load_back, self, st);
+    if (shim)
+        zhashx_insert(self->shims, shim_endpoint(shim)->address, shim);
+    return shim;
+}
+
+process_t *manager_find(manager_t *self, request_t *request, const void *ask, const char *id,
+                        const char *exec_id)
+{
+    const char *ns = request_require_ns(request);
+    if (!ns)
+        return NULL;
+    task_t *task = task_table_find(self->tasks, ns, id);
+    if (task && task->phase == TASK_LOADING && !task->unresponsive) {
+        manager_park(task, request, ask);
+        return NULL;
+    }
+    process_t *process = task && task->phase != TASK_CREATING ? task_process(task, exec_id) : NULL;
+    if (!process) {
+        if (task && exec_id && task->phase != TASK_CREATING)
+            manager_fail(request, STATUS_NOT_FOUND, "exec %s of task %s: not found", exec_id, id);
+        else
+            manager_fail(request, STATUS_NOT_FOUND, "task %s: not found", id);
+        return NULL;
+    }
+    bool reads = request_method(request) == MSG_task_get;
+    if (!reads && task->phase == TASK_LOADING) {
+        manager_fail(request, STATUS_UNAVAILABLE, "task %s: its shim does not answer", id);
+        return NULL;
+    }
+    if (!reads && (task->phase != TASK_LIVE || !task->shim)) {
+        manager_fail(request, STATUS_FAILED_PRECONDITION, "task %s is being removed", id);
+        return NULL;
+    }
+    return process;
+}
+
+static manager_t *manager_new(worker_t *worker)
+{
+    const cluster_t *cluster = worker_cluster(worker);
+    manager_t *self = zmalloc(sizeof *self);
+    *self = (manager_t){.worker = worker,
+                        .loop = worker_loop(worker),
+                        .io = worker_io(worker),
+                        .link = worker_link(worker),
+                        .tasks = task_table_new(),
+                        .shims = zhashx_new(),
+                        .grpc_address = cluster_socket_path(cluster, CLUSTER_CLIENT),
+                        .ttrpc_address = cluster_socket_path(cluster, CLUSTER_SHIM_EVENTS),
+                        .runc_root = util_format("%s/runc", cluster->run_dir),
+                        .create_queue = zlistx_new()};
+    zhashx_set_key_duplicator(self->shims, NULL);
+    zhashx_set_key_destructor(self->shims, NULL);
+    return self;
+}
+
+static void manager_destroy(manager_t *self)
+{
+    for (shim_t *shim = zhashx_first(self->shims); shim; shim = zhashx_next(self->shims)) {
+        shim_t *ended = shim;
+        shim_destroy(&ended);
+    }
+    zhashx_destroy(&self->shims);
+    task_table_destroy(&self->tasks);
+    zlistx_destroy(&self->create_queue);
+    free(self->grpc_address);
+    free(self->ttrpc_address);
+    free(self->runc_root);
+    free(self);
+}
+
+/* The table is complete: requests can come, and wait where their task is still being looked at. */
+static void on_loaded(manager_t *self)
+{
+    worker_ready(self->worker);
+}
+
+int main(int argc, char **argv)
+{
+    worker_t *worker = worker_new(SERVICE_SHIM, argc, argv);
+    manager_t *manager = manager_new(worker);
+    worker_serve(worker, methods, ARRAY_SIZE(methods), manager, MANAGER_WINDOW);
+    load_begin(manager, on_loaded);
+    int exit_code = worker_run(worker);
+    manager_destroy(manager);
+    worker_destroy(&worker);
+    return exit_code;
+}

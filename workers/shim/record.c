@@ -1,0 +1,199 @@
+/* The intent and endpoint files of a bundle. */
+#include "workers/shim/record.h"
+
+#include "common/util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <sha256.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SOCKET_DIR "/run/containerd/s"
+
+static status_code_t write_all(int fd, const char *text, size_t size)
+{
+    while (size > 0) {
+        ssize_t written = write(fd, text, size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return STATUS_INTERNAL;
+        text += written;
+        size -= (size_t)written;
+    }
+    return STATUS_OK;
+}
+
+static status_code_t write_file(const char *bundle, const char *name, const char *text,
+                                status_t *st)
+{
+    char hidden[NAME_MAX];
+    snprintf(hidden, sizeof hidden, ".%s.new", name);
+    AUTO_CLOSE int dir = open(bundle, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
+        return status_errno(st, errno, "write %s: open %s", name, bundle);
+    AUTO_CLOSE int fd =
+        openat(dir, hidden, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return status_errno(st, errno, "write %s", name);
+    if (write_all(fd, text, strlen(text)) || renameat(dir, hidden, dir, name)) {
+        int error = errno;
+        (void)unlinkat(dir, hidden, 0); /* the bundle goes anyway */
+        return status_errno(st, error, "write %s", name);
+    }
+    return STATUS_OK;
+}
+
+static status_code_t write_json(const char *bundle, const char *name, json_t *object, status_t *st)
+{
+    AUTO_FREE char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    if (!text)
+        return status_set(st, STATUS_INTERNAL, "write %s: it does not go into JSON", name);
+    return write_file(bundle, name, text, st);
+}
+
+/* The files are small and regular; anything else in their place is damage. */
+static status_code_t read_file(const char *bundle, const char *name, char **ret, status_t *st)
+{
+    AUTO_CLOSE int dir = open(bundle, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_CLOSE int fd =
+        dir < 0 ? -1 : openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return status_set(st, STATUS_NOT_FOUND, "%s: there is none", name);
+    struct stat info;
+    if (fd < 0 || fstat(fd, &info))
+        return status_set(st, STATUS_DATA_LOSS, "read %s: %s", name, strerror(errno));
+    if (!S_ISREG(info.st_mode) || info.st_size > (off_t)RECORD_FILE_MAX)
+        return status_set(st, STATUS_DATA_LOSS, "read %s: not a file of at most %u bytes", name,
+                          RECORD_FILE_MAX);
+    char *text = calloc(1, RECORD_FILE_MAX + 1);
+    if (!text)
+        abort();
+    if (read(fd, text, RECORD_FILE_MAX) < 0) {
+        free(text);
+        return status_set(st, STATUS_DATA_LOSS, "read %s: %s", name, strerror(errno));
+    }
+    *ret = text;
+    return STATUS_OK;
+}
+
+static status_code_t read_json(const char *bundle, const char *name, json_t **ret, status_t *st)
+{
+    AUTO_FREE char *text = NULL;
+    json_error_t error;
+    if (read_file(bundle, name, &text, st))
+        return st->code;
+    *ret = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+    if (!json_is_object(*ret)) {
+        json_decref(*ret);
+        return status_set(st, STATUS_DATA_LOSS, "read %s: not a JSON object", name);
+    }
+    return STATUS_OK;
+}
+
+static bool copy_text(const json_t *object, const char *key, char *ret, size_t size)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    if (!text || strlen(text) >= size)
+        return false;
+    memcpy(ret, text, strlen(text) + 1);
+    return true;
+}
+
+status_code_t record_write_intent(const char *bundle, const intent_t *intent, status_t *st)
+{
+    char request[2 * MSG_UUID_SIZE + 1];
+    util_hex(intent->request.bytes, MSG_UUID_SIZE, request);
+    return write_json(bundle, "intent.json",
+                      json_pack("{s:s, s:s, s:s, s:s, s:s}", "request", request, "runtime",
+                                intent->runtime, "path", intent->path, "address", intent->address,
+                                "group", intent->group),
+                      st);
+}
+
+static bool parse_request(const char *hex, msg_uuid_t *ret)
+{
+    for (size_t i = 0; i < MSG_UUID_SIZE; i++) {
+        unsigned byte;
+        if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
+            return false;
+        ret->bytes[i] = (uint8_t)byte;
+    }
+    return true;
+}
+
+status_code_t record_read_intent(const char *bundle, intent_t *ret, status_t *st)
+{
+    json_t *object = NULL;
+    char request[2 * MSG_UUID_SIZE + 1] = "";
+    if (read_json(bundle, "intent.json", &object, st))
+        return st->code;
+    bool whole = copy_text(object, "request", request, sizeof request) &&
+                 parse_request(request, &ret->request) &&
+                 copy_text(object, "runtime", ret->runtime, sizeof ret->runtime) &&
+                 copy_text(object, "path", ret->path, sizeof ret->path) &&
+                 copy_text(object, "address", ret->address, sizeof ret->address) &&
+                 copy_text(object, "group", ret->group, sizeof ret->group);
+    json_decref(object);
+    if (!whole)
+        return status_set(st, STATUS_DATA_LOSS, "read intent.json: a field is missing or too long");
+    return STATUS_OK;
+}
+
+status_code_t record_write_endpoint(const char *bundle, const intent_t *intent,
+                                    const endpoint_t *endpoint, status_t *st)
+{
+    if (write_file(bundle, "shim-binary-path", intent->path, st))
+        return st->code;
+    return write_json(bundle, "bootstrap.json",
+                      json_pack("{s:i, s:s, s:s, s:I}", "version", endpoint->version, "address",
+                                endpoint->address, "protocol", "ttrpc", "shim_pid",
+                                (json_int_t)endpoint->shim_pid),
+                      st);
+}
+
+static status_code_t read_address(const char *bundle, endpoint_t *ret, status_t *st)
+{
+    AUTO_FREE char *text = NULL;
+    if (read_file(bundle, "address", &text, st))
+        return st->code;
+    text[strcspn(text, "\r\n")] = '\0';
+    if (!*text || strlen(text) >= sizeof ret->address)
+        return status_set(st, STATUS_DATA_LOSS, "read address: empty or too long");
+    *ret = (endpoint_t){.version = 2};
+    memcpy(ret->address, text, strlen(text) + 1);
+    return STATUS_OK;
+}
+
+status_code_t record_read_endpoint(const char *bundle, endpoint_t *ret, status_t *st)
+{
+    json_t *object = NULL;
+    status_code_t code = read_json(bundle, "bootstrap.json", &object, st);
+    if (code == STATUS_NOT_FOUND)
+        return read_address(bundle, ret, st);
+    if (code)
+        return code;
+    json_int_t version = json_integer_value(json_object_get(object, "version"));
+    json_int_t pid = json_integer_value(json_object_get(object, "shim_pid"));
+    bool whole = copy_text(object, "address", ret->address, sizeof ret->address) &&
+                 (version == 2 || version == 3) && pid >= 0 && pid <= INT32_MAX;
+    json_decref(object);
+    if (!whole)
+        return status_set(st, STATUS_DATA_LOSS, "read bootstrap.json: a field is missing or wrong");
+    ret->version = (int)version;
+    ret->shim_pid = (uint32_t)pid;
+    return STATUS_OK;
+}
+
+void record_socket_address(const char *address, const char *ns, const char *group, char *ret,
+                           size_t size)
+{
+    char digest[SHA256_DIGEST_STRING_LENGTH];
+    AUTO_FREE char *path = util_format("%s/%s/%s", address, ns, group);
+    SHA256Data((const uint8_t *)path, strlen(path), digest);
+    snprintf(ret, size, "unix://" SOCKET_DIR "/%s", digest);
+}

@@ -1,0 +1,46 @@
+/* What the shim worker writes into a bundle so that its successor can find the shim: the intent,
+ * before the shim is started, and where it answers, after. The bundle is the record; there is no
+ * other. */
+#ifndef SHIMD_SHIM_RECORD_H
+#define SHIMD_SHIM_RECORD_H
+
+#include "common/message.h"
+#include "common/status.h"
+
+#include <limits.h>
+
+#define RECORD_FILE_MAX (16u << 10) /* bytes of one of these files */
+
+/* intent.json: which request starts which executable, and where its shim will listen. */
+typedef struct intent {
+    msg_uuid_t request;
+    char runtime[PATH_MAX];
+    char path[PATH_MAX]; /* the executable */
+    char address[256];   /* unix:// and the socket path a Go shim computes */
+    char group[80];      /* id of the group's first container, or the container's own */
+} intent_t;
+
+/* bootstrap.json and shim-binary-path, as containerd 2 writes them; the shim's pid is ours. */
+typedef struct endpoint {
+    int version; /* of the Task service */
+    char address[256];
+    uint32_t shim_pid; /* 0 when not known */
+} endpoint_t;
+
+/* Each file is written to a hidden name and renamed, so that it is there whole or not at all.
+ * Without fsync: it outlives processes, and after a reboot there is no shim left to find. */
+status_code_t record_write_intent(const char *bundle, const intent_t *intent, status_t *st);
+status_code_t record_write_endpoint(const char *bundle, const intent_t *intent,
+                                    const endpoint_t *endpoint, status_t *st);
+
+/* NOT_FOUND when there is no such file, DATA_LOSS when it is damaged. An `address` file, as shims
+ * up to 1.7 leave it, stands in for a missing bootstrap.json. */
+status_code_t record_read_intent(const char *bundle, intent_t *ret, status_t *st);
+status_code_t record_read_endpoint(const char *bundle, endpoint_t *ret, status_t *st);
+
+/* The socket a Go shim listens on: /run/containerd/s/ and the SHA-256 of address/namespace/group
+ * (containerd pkg/shim SocketAddress). */
+void record_socket_address(const char *address, const char *ns, const char *group, char *ret,
+                           size_t size);
+
+#endif

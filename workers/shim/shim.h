@@ -1,0 +1,56 @@
+/* A running shim process: its connection, its life, and the tasks that share it. */
+#ifndef SHIMD_SHIM_SHIM_H
+#define SHIMD_SHIM_SHIM_H
+
+#include "common/io_set.h"
+#include "common/ttrpc_client.h"
+#include "workers/shim/record.h"
+
+#define SHIM_CONNECT_MS 2000 /* while its backlog is full */
+#define SHIM_RECONNECT_MS                                                                          \
+    500 /* between attempts at a shim that lives and does not take connections */
+#define SHIM_SHUTDOWN_MS 3000 /* containerd's io.containerd.timeout.shim.shutdown */
+
+typedef struct shim shim_t;
+
+/* The shim's process has ended; called once. Its calls have all been answered before. */
+typedef void shim_gone_t(void *arg, shim_t *shim);
+
+/* The connection was lost and made again: what waits in the shim must be asked again. */
+typedef void shim_back_t(void *arg, shim_t *shim);
+
+/* Connects to `endpoint`. UNAVAILABLE when nobody listens there. */
+shim_t *shim_connect(zloop_t *loop, io_set_t *io, const endpoint_t *endpoint, shim_gone_t *gone,
+                     shim_back_t *back, void *arg, status_t *st);
+
+/* Forgets a shim that is gone, or one that no task of ours was made in. */
+void shim_destroy(shim_t **self);
+
+/* Watches the process for its end, from the pid that Connect told. FAILED_PRECONDITION when there
+ * is no such process: then it is gone already. */
+status_code_t shim_watch(shim_t *self, uint32_t pid, status_t *st);
+
+/* Calls a method of the Task service in the version the shim speaks; as ttrpc_client_call. */
+void shim_call(shim_t *self, const char *method, const ProtobufCMessage *request,
+               int64_t timeout_ms, const char *ns, ttrpc_reply_t *reply, void *arg);
+
+/* Speaks version 2 from here on, to a shim that has announced 3 and does not know it. */
+void shim_downgrade(shim_t *self);
+
+const endpoint_t *shim_endpoint(const shim_t *self);
+
+/* Tasks that use it; the count is the callers'. */
+unsigned *shim_users(shim_t *self);
+
+bool shim_is_gone(const shim_t *self);
+
+/* From here on its end is wanted, and told to `gone` instead. */
+void shim_expect_end(shim_t *self, shim_gone_t *gone, void *arg);
+
+/* Kills it; shim_gone follows. Does nothing to one that is gone. */
+void shim_kill(shim_t *self);
+
+/* Removes the socket file a dead shim left. */
+void shim_remove_socket(const shim_t *self);
+
+#endif

@@ -1,0 +1,179 @@
+/* The table of tasks. */
+#include "workers/shim/task.h"
+
+const char *process_state_name(process_state_t state)
+{
+    static const char *const names[] = {"UNKNOWN", "CREATED", "RUNNING",
+                                        "STOPPED", "PAUSED",  "PAUSING"};
+    return names[state];
+}
+
+struct task_table {
+    zhashx_t *tasks;
+};
+
+static void process_clear(process_t *process)
+{
+    stdio_release(&process->hold);
+    free(process->in);
+    free(process->out);
+    free(process->err);
+    zlistx_destroy(&process->waiters);
+}
+
+static void process_init_fields(process_t *process, task_t *task, const char *exec_id)
+{
+    process->task = task;
+    snprintf(process->exec_id, sizeof process->exec_id, "%s", exec_id);
+    process->hold = STDIO_HOLD_NONE;
+    process->waiters = zlistx_new();
+}
+
+static void exec_free(void **item)
+{
+    process_t *process = *item;
+    process_clear(process);
+    free(process);
+    *item = NULL;
+}
+
+static void task_free(void **item)
+{
+    task_t *task = *item;
+    log_pipe_destroy(&task->log);
+    zhashx_destroy(&task->execs);
+    zlistx_destroy(&task->parked);
+    process_clear(&task->init);
+    free(task->intent);
+    free(task->bundle);
+    free(task->runtime);
+    free(task);
+    *item = NULL;
+}
+
+/* Keys are members of their items. */
+static zhashx_t *table_new(void (*destructor)(void **))
+{
+    zhashx_t *table = zhashx_new();
+    zhashx_set_key_duplicator(table, NULL);
+    zhashx_set_key_destructor(table, NULL);
+    zhashx_set_destructor(table, destructor);
+    return table;
+}
+
+task_table_t *task_table_new(void)
+{
+    task_table_t *self = zmalloc(sizeof *self);
+    self->tasks = table_new(task_free);
+    return self;
+}
+
+void task_table_destroy(task_table_t **self)
+{
+    if (!*self)
+        return;
+    zhashx_destroy(&(*self)->tasks);
+    free(*self);
+    *self = NULL;
+}
+
+task_t *task_table_find(task_table_t *self, const char *ns, const char *id)
+{
+    char key[160];
+    snprintf(key, sizeof key, "%s/%s", ns, id);
+    return zhashx_lookup(self->tasks, key);
+}
+
+task_t *task_table_add(task_table_t *self, const char *ns, const char *id, const char *incarnation)
+{
+    if (task_table_find(self, ns, id))
+        return NULL;
+    task_t *task = zmalloc(sizeof *task);
+    snprintf(task->ns, sizeof task->ns, "%s", ns);
+    snprintf(task->id, sizeof task->id, "%s", id);
+    snprintf(task->key, sizeof task->key, "%s/%s", task->ns, task->id);
+    snprintf(task->incarnation, sizeof task->incarnation, "%s", incarnation);
+    task->execs = table_new(exec_free);
+    task->parked = zlistx_new();
+    process_init_fields(&task->init, task, "");
+    zhashx_insert(self->tasks, task->key, task);
+    return task;
+}
+
+void task_table_remove(task_table_t *self, task_t *task)
+{
+    zhashx_delete(self->tasks, task->key);
+}
+
+task_t *task_table_first(task_table_t *self)
+{
+    return zhashx_first(self->tasks);
+}
+
+task_t *task_table_next(task_table_t *self)
+{
+    return zhashx_next(self->tasks);
+}
+
+size_t task_table_size(task_table_t *self)
+{
+    return zhashx_size(self->tasks);
+}
+
+process_t *task_process(task_t *task, const char *exec_id)
+{
+    if (!exec_id || !*exec_id)
+        return &task->init;
+    return zhashx_lookup(task->execs, exec_id);
+}
+
+process_t *task_add_exec(task_t *task, const char *exec_id)
+{
+    process_t *process = zmalloc(sizeof *process);
+    process_init_fields(process, task, exec_id);
+    zhashx_insert(task->execs, process->exec_id, process);
+    return process;
+}
+
+void task_remove_exec(task_t *task, process_t *process)
+{
+    zhashx_delete(task->execs, process->exec_id);
+}
+
+static void replace_text(char **slot, const char *text)
+{
+    char *copy = text && *text ? util_strdup(text) : NULL;
+    free(*slot);
+    *slot = copy;
+}
+
+void process_set_stdio(process_t *process, const char *in, const char *out, const char *err,
+                       bool terminal)
+{
+    replace_text(&process->in, in);
+    replace_text(&process->out, out);
+    replace_text(&process->err, err);
+    process->terminal = terminal;
+}
+
+void process_describe(const process_t *process, msg_process_t *ret)
+{
+    const task_t *task = process->task;
+    *ret = (msg_process_t){.ns = task->ns,
+                           .id = task->id,
+                           .exec_id = process->exec_id[0] ? process->exec_id : NULL,
+                           .status = process_state_name(process->state),
+                           .pid = process->pid,
+                           .exit_status = process->exit_status,
+                           .exited_at = process->exited_at,
+                           .bundle = task->bundle,
+                           .runtime = task->runtime,
+                           .shim_pid = task->shim ? shim_endpoint(task->shim)->shim_pid : 0,
+                           .terminal = process->terminal,
+                           .stdin = process->in,
+                           .stdout = process->out,
+                           .stderr = process->err,
+                           .incarnation = task->incarnation,
+                           .unresponsive = task->unresponsive,
+                           .stale_ms = task->unresponsive ? util_now_ms() - task->heard_ms : 0};
+}

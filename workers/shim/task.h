@@ -1,0 +1,90 @@
+/* The table of tasks: what is known of each container's task and its processes. It is a picture of
+ * what the bundles and the shims hold, made anew by looking at them whenever the worker starts. */
+#ifndef SHIMD_SHIM_TASK_H
+#define SHIMD_SHIM_TASK_H
+
+#include "common/util.h"
+#include "common/worker.h"
+#include "workers/shim/log_pipe.h"
+#include "workers/shim/shim.h"
+#include "workers/shim/stdio_check.h"
+
+typedef enum process_state {
+    PROCESS_UNKNOWN, /* numbers are those of the Task service's Status */
+    PROCESS_CREATED,
+    PROCESS_RUNNING,
+    PROCESS_STOPPED,
+    PROCESS_PAUSED,
+    PROCESS_PAUSING,
+} process_state_t;
+const char *process_state_name(process_state_t state);
+
+typedef enum task_phase {
+    TASK_LOADING, /* found at start, its shim has not answered yet; requests are parked */
+    TASK_CREATING,
+    TASK_LIVE,
+    TASK_DELETING,
+    TASK_BURYING, /* its shim is gone, what it left is being removed */
+} task_phase_t;
+
+typedef struct task task_t;
+
+/* The init process of a task, or one of its execs. */
+typedef struct process {
+    task_t *task;
+    char exec_id[77]; /* empty for init */
+    process_state_t state;
+    uint32_t pid;
+    uint32_t exit_status;
+    int64_t exited_at; /* ns since the epoch, 0 before */
+    bool has_exited;
+    bool exit_recorded; /* the metadata worker has it */
+    bool wait_pending;  /* a Wait is with the shim: never more than one for each process */
+    bool terminal;
+    char *in, *out, *err; /* owned */
+    stdio_hold_t hold;    /* until the shim has opened them */
+    zlistx_t *waiters;    /* request_t that wait for the end; not owned */
+} process_t;
+
+struct task {
+    char ns[77], id[77];
+    char key[160]; /* ns/id, the table's key */
+    char incarnation[UTIL_UUID_SIZE];
+    msg_uuid_t request;     /* that made it; zero when not known */
+    char *bundle, *runtime; /* owned */
+    intent_t *intent;       /* owned; NULL before it was made or read */
+    task_phase_t phase;
+    shim_t *shim; /* shared with the other tasks of its group; NULL without */
+    log_pipe_t *log;
+    process_t init;
+    zhashx_t *execs;  /* process_t by exec id; owned */
+    zlistx_t *parked; /* what waits until it is loaded; see manager_park */
+    int64_t heard_ms; /* when the shim last told its state */
+    bool unresponsive;
+};
+
+typedef struct task_table task_table_t;
+
+task_table_t *task_table_new(void);
+void task_table_destroy(task_table_t **self);
+
+/* A fresh task in the table; NULL when there is one of that name. */
+task_t *task_table_add(task_table_t *self, const char *ns, const char *id, const char *incarnation);
+task_t *task_table_find(task_table_t *self, const char *ns, const char *id);
+void task_table_remove(task_table_t *self, task_t *task); /* frees it */
+task_t *task_table_first(task_table_t *self);
+task_t *task_table_next(task_table_t *self);
+size_t task_table_size(task_table_t *self);
+
+/* The process with that exec id (NULL or empty: init); NULL when there is none. */
+process_t *task_process(task_t *task, const char *exec_id);
+process_t *task_add_exec(task_t *task, const char *exec_id);
+void task_remove_exec(task_t *task, process_t *process);
+
+void process_set_stdio(process_t *process, const char *in, const char *out, const char *err,
+                       bool terminal);
+
+/* Fills the wire's picture; texts are borrowed from the task. */
+void process_describe(const process_t *process, msg_process_t *ret);
+
+#endif

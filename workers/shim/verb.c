@@ -1,0 +1,229 @@
+/* A shim's executable run for `start` and `delete`. */
+#include "common/log.h"
+#include "workers/shim/bootstrap.h"
+#include "workers/shim/manager.h"
+#include "workers/shim/runtime.h"
+#include "workers/shim/spawn.h"
+
+#include "common/proto/task.pb-c.h"
+
+#define WORDS_MAX 16
+
+/* The inherited environment without what was meant for us alone, and with what shims look for. */
+static char **environment_new(manager_t *self, const char *ns)
+{
+    static const char *const ours[] = {
+        "LISTEN_",       "SHIMD_",     "NOTIFY_SOCKET=", "TTRPC_ADDRESS=",
+        "GRPC_ADDRESS=", "NAMESPACE=", "GOMAXPROCS="};
+    size_t count = 0, used = 0;
+    while (environ[count])
+        count++;
+    char **copy = zmalloc((count + 5) * sizeof *copy);
+    for (size_t i = 0; i < count; i++) {
+        bool skip = false;
+        for (size_t k = 0; k < ARRAY_SIZE(ours); k++)
+            skip = skip || !strncmp(environ[i], ours[k], strlen(ours[k]));
+        if (!skip)
+            copy[used++] = util_strdup(environ[i]);
+    }
+    copy[used++] = util_format("TTRPC_ADDRESS=%s", self->ttrpc_address);
+    copy[used++] = util_format("GRPC_ADDRESS=%s", self->grpc_address);
+    copy[used++] = util_format("NAMESPACE=%s", ns);
+    copy[used++] = util_strdup("GOMAXPROCS=2"); /* as containerd: shims are many and do little */
+    return copy;
+}
+
+static void words_free(char **words)
+{
+    for (size_t i = 0; words[i]; i++)
+        free(words[i]);
+    free(words);
+}
+
+static spawn_t *run(manager_t *self, task_t *task, const char *verb, const msgpack_sbuffer *input,
+                    int64_t timeout_ms, spawn_done_t *done, void *arg, status_t *st)
+{
+    bool deletes = !strcmp(verb, "delete");
+    const char *words[WORDS_MAX] = {
+        task->intent->path, "-namespace",     task->ns, "-address", self->grpc_address,
+        "-publish-binary",  "/proc/self/exe", "-id",    task->id};
+    size_t used = 9;
+    if (deletes) {
+        words[used++] = "-bundle";
+        words[used++] = task->bundle;
+    }
+    words[used++] = verb;
+    char **env = environment_new(self, task->ns);
+    spawn_command_t command = {.path = task->intent->path,
+                               .argv = (char *const *)words,
+                               .envp = env,
+                               .cwd = task->bundle,
+                               .stdin_data = (const uint8_t *)(input ? input->data : NULL),
+                               .stdin_size = input ? input->size : 0,
+                               .timeout_ms = timeout_ms};
+    spawn_t *spawned = spawn_start(self->loop, self->io, &command, done, arg, st);
+    words_free(env);
+    return spawned;
+}
+
+static status_code_t check_result(const spawn_result_t *result, const char *path, const char *verb,
+                                  status_t *st)
+{
+    if (result->timed_out)
+        return status_set(st, STATUS_DEADLINE_EXCEEDED, "%s %s: killed at its deadline", path,
+                          verb);
+    if (result->exit_code != 0)
+        return status_set(st, STATUS_UNKNOWN, "%s %s: exit code %d: %.300s", path, verb,
+                          result->exit_code, result->stderr_text);
+    if (result->stdout_too_long)
+        return status_set(st, STATUS_UNKNOWN, "%s %s: printed more than %u bytes", path, verb,
+                          SPAWN_STDOUT_MAX);
+    return STATUS_OK;
+}
+
+/* start ------------------------------------------------------------------------------------------
+ */
+
+typedef struct start {
+    manager_t *manager;
+    char ns[77], id[77], path[PATH_MAX];
+    runtime_generation_t generation; /* what this attempt takes it for */
+    bool guessed;
+    char *options_type;
+    uint8_t *options;
+    size_t options_size;
+    verb_started_t *done;
+    void *arg;
+} start_t;
+
+static void start_attempt(start_t *start);
+
+static void start_finish(start_t *start, const status_t *st, const endpoint_t *endpoint)
+{
+    start->done(start->arg, st, endpoint);
+    free(start->options_type);
+    free(start->options);
+    free(start);
+}
+
+static void on_started(void *arg, const spawn_result_t *result)
+{
+    start_t *start = arg;
+    status_t st = {.code = STATUS_OK};
+    bootstrap_t printed;
+    if (check_result(result, start->path, "start", &st)) {
+        /* The newer form is asked for in words by a shim that got the older one. */
+        bool newer = start->guessed && start->generation == RUNTIME_ANY && result->exit_code > 0 &&
+                     bootstrap_is_wanted(result->stderr_text);
+        if (newer) {
+            start->generation = RUNTIME_BOOTSTRAP;
+            start_attempt(start);
+            return;
+        }
+        start_finish(start, &st, NULL);
+        return;
+    }
+    if (bootstrap_parse(result->stdout_data, result->stdout_size, &printed, &st)) {
+        status_wrap(&st, "%s start", start->path);
+        start_finish(start, &st, NULL);
+        return;
+    }
+    runtime_learn(start->path, start->generation);
+    endpoint_t endpoint = {.version = printed.version};
+    memcpy(endpoint.address, printed.address, sizeof endpoint.address);
+    start_finish(start, &st, &endpoint);
+}
+
+static void start_attempt(start_t *start)
+{
+    manager_t *self = start->manager;
+    task_t *task = task_table_find(self->tasks, start->ns, start->id);
+    bootstrap_params_t params = {.id = start->id,
+                                 .ns = start->ns,
+                                 .ttrpc_address = self->ttrpc_address,
+                                 .grpc_address = self->grpc_address,
+                                 .binary = "shimd",
+                                 .debug = log_is_on(LOG_LEVEL_DEBUG),
+                                 .options_type = start->options_type,
+                                 .options = start->options,
+                                 .options_size = start->options_size};
+    msgpack_sbuffer input;
+    status_t st;
+    msgpack_sbuffer_init(&input);
+    if (start->generation == RUNTIME_BOOTSTRAP)
+        bootstrap_pack_params(&params, &input);
+    else
+        bootstrap_pack_any(&params, &input);
+    spawn_t *spawned = run(self, task, "start", &input, START_TIMEOUT_MS, on_started, start, &st);
+    msgpack_sbuffer_destroy(&input);
+    if (!spawned)
+        start_finish(start, &st, NULL);
+}
+
+void verb_start(manager_t *self, task_t *task, const char *options_type, const uint8_t *options,
+                size_t options_size, verb_started_t *done, void *arg)
+{
+    start_t *start = zmalloc(sizeof *start);
+    *start = (start_t){.manager = self, .options_size = options_size, .done = done, .arg = arg};
+    snprintf(start->ns, sizeof start->ns, "%s", task->ns);
+    snprintf(start->id, sizeof start->id, "%s", task->id);
+    snprintf(start->path, sizeof start->path, "%s", task->intent->path);
+    start->generation = runtime_generation(start->path);
+    start->guessed = start->generation == RUNTIME_UNKNOWN;
+    if (start->guessed)
+        start->generation = RUNTIME_ANY;
+    start->options_type = util_strdup(options_type);
+    if (options_size) {
+        start->options = zmalloc(options_size);
+        memcpy(start->options, options, options_size);
+    }
+    start_attempt(start);
+}
+
+/* delete -----------------------------------------------------------------------------------------
+ */
+
+typedef struct deletion {
+    char path[PATH_MAX];
+    verb_deleted_t *done;
+    void *arg;
+} deletion_t;
+
+static int64_t time_of(const Google__Protobuf__Timestamp *at)
+{
+    return at && at->seconds > 0 ? at->seconds * 1000000000 + at->nanos : 0;
+}
+
+static void on_deleted(void *arg, const spawn_result_t *result)
+{
+    deletion_t *deletion = arg;
+    status_t st = {.code = STATUS_OK};
+    msg_exited_t exited = {0};
+    if (!check_result(result, deletion->path, "delete", &st)) {
+        Containerd__Task__V2__DeleteResponse *answer =
+            containerd__task__v2__delete_response__unpack(NULL, result->stdout_size,
+                                                          result->stdout_data);
+        if (answer) {
+            exited = (msg_exited_t){.pid = answer->pid,
+                                    .exit_status = answer->exit_status,
+                                    .exited_at = time_of(answer->exited_at)};
+            containerd__task__v2__delete_response__free_unpacked(answer, NULL);
+        } else {
+            status_set(&st, STATUS_UNKNOWN, "%s delete: printed no answer", deletion->path);
+        }
+    }
+    deletion->done(deletion->arg, &st, &exited);
+    free(deletion);
+}
+
+void verb_delete(manager_t *self, task_t *task, verb_deleted_t *done, void *arg)
+{
+    deletion_t *deletion = zmalloc(sizeof *deletion);
+    *deletion = (deletion_t){.done = done, .arg = arg};
+    snprintf(deletion->path, sizeof deletion->path, "%s", task->intent->path);
+    status_t st;
+    if (!run(self, task, "delete", NULL, DELETE_TIMEOUT_MS, on_deleted, deletion, &st)) {
+        done(arg, &st, &(msg_exited_t){0});
+        free(deletion);
+    }
+}
