@@ -1,5 +1,6 @@
 /* shimctl tasks start, attach and exec: commands that follow a process. */
 #include "client/commands.h"
+#include "client/console.h"
 #include "client/container_options.h"
 #include "client/launch.h"
 #include "client/launch_words.h"
@@ -44,6 +45,16 @@ int cmd_tasks_attach(session_t *session)
 /* exec ------------------------------------------------------------------------------------------
  */
 
+/* A container's terminal gets its size between create and start; an exec has none until it runs, so
+ * that the runtime has to set the size. */
+static void set_console_size(json_t *process)
+{
+    uint32_t width, height;
+    if (console_size(&width, &height))
+        json_object_set_new(process, "consoleSize",
+                            json_pack("{s:i, s:i}", "height", (int)height, "width", (int)width));
+}
+
 /* The process object, made from the container's spec. The caller frees. */
 static char *process_text(session_t *session, const msg_container_t *container, status_t *st)
 {
@@ -57,6 +68,8 @@ static char *process_text(session_t *session, const msg_container_t *container, 
                                           .terminal = options_flag(options, "tty")};
     json_t *spec = json_loadb((const char *)container->spec.data, container->spec.size, 0, NULL);
     json_t *process = oci_process_new(spec, &wanted, st);
+    if (process && wanted.terminal && !options_flag(options, "detach"))
+        set_console_size(process);
     char *text = process ? json_dumps(process, JSON_COMPACT) : NULL;
     json_decref(spec);
     json_decref(process);

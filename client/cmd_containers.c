@@ -4,6 +4,7 @@
 #include "client/container_options.h"
 #include "client/message_json.h"
 #include "client/output.h"
+#include "client/task_io.h"
 #include "common/util.h"
 
 #define PADDING    4
@@ -50,6 +51,8 @@ static status_code_t delete_task(session_t *session, const char *id, status_t *s
     session_call(session, MSG_task_delete, &ask, NULL, st);
     if (st->code == STATUS_NOT_FOUND)
         status_clear(st);
+    if (!st->code)
+        task_io_remove(id, (const char *const[3]){task.stdin, task.stdout, task.stderr});
     return st->code;
 }
 

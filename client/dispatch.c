@@ -24,10 +24,13 @@ static int refuse(const command_t *command, const char *text)
     return EXIT_STATUS_USAGE;
 }
 
-static void shift(words_t *self, int count)
+/* Makes `word`, one of argv's, argv[0]. What stands behind it stays as it was typed. */
+static void shift_to(words_t *self, const char *word)
 {
-    self->argc -= count;
-    self->argv += count;
+    while (self->argv[0] != word) {
+        self->argc--;
+        self->argv++;
+    }
 }
 
 /* Global options stand before the command and, in a group, before its member too. argv[0] is the
@@ -48,7 +51,7 @@ static status_code_t find_command(words_t *self, status_t *st)
                               self->command ? self->command->path : "", self->command ? " " : "",
                               rest[0]);
         self->command = found;
-        shift(self, self->argc - (int)left);
+        shift_to(self, rest[0]);
         if (found->run)
             return STATUS_OK;
     }

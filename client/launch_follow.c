@@ -11,6 +11,8 @@
 #define DRAIN_DELETE_MS 200
 #define DRAIN_TICK_MS   50
 
+#define SIGNALS_UNANSWERED_MAX 2 /* the next ending signal is then for this program */
+
 #define SIGNAL_BASE 128 /* exit code of a process that signal n ended is this + n */
 
 /* output -----------------------------------------------------------------------------------------
@@ -155,8 +157,11 @@ void launch_send_size(launch_t *self)
 
 static void on_forwarded(void *arg, const status_t *st, const void *answer)
 {
-    (void)arg;
+    launch_t *self = arg;
     (void)answer;
+    if (self->over)
+        return;
+    self->unanswered = 0;
     if (st->code && st->code != STATUS_NOT_FOUND)
         fprintf(stderr, "shimctl: pass a signal on: %s\n", st->text);
 }
@@ -165,8 +170,12 @@ static void on_forwarded(void *arg, const status_t *st, const void *answer)
  * a second one gives up. */
 static void interrupt(launch_t *self, int number)
 {
-    if (!signals_is_ending(number) || self->interrupts++ == 0)
+    if (!signals_is_ending(number))
         return;
+    if (self->interrupts++ == 0) {
+        self->interrupted = number;
+        return;
+    }
     status_set(&self->st, STATUS_CANCELLED, "%s: interrupted twice: what was made may be left",
                self->options->id);
     launch_end(self);
@@ -181,6 +190,20 @@ static void leave(launch_t *self, int number)
     task_io_keep(self->io);
     self->code = SIGNAL_BASE + number;
     launch_end(self);
+}
+
+/* Somebody who presses Ctrl-C again and again gets away even when no cluster is there to pass it on
+ * to; the container stays as it is. */
+static void pass_on(launch_t *self, int number)
+{
+    const msg_task_kill_t ask = {
+        .id = self->options->id, .exec_id = self->options->exec_id, .signal = (uint32_t)number};
+    if (signals_is_ending(number) && self->unanswered >= SIGNALS_UNANSWERED_MAX) {
+        leave(self, number);
+        return;
+    }
+    self->unanswered++;
+    launch_ask(self, MSG_task_kill, &ask, on_forwarded);
 }
 
 void launch_on_signal(void *arg, int number)
@@ -201,8 +224,6 @@ void launch_on_signal(void *arg, int number)
     } else if (self->options->terminal) {
         leave(self, number);
     } else {
-        const msg_task_kill_t ask = {
-            .id = self->options->id, .exec_id = self->options->exec_id, .signal = (uint32_t)number};
-        launch_ask(self, MSG_task_kill, &ask, on_forwarded);
+        pass_on(self, number);
     }
 }

@@ -25,8 +25,10 @@ typedef struct launch {
     int64_t quiet_from; /* util_monotonic_us() of what output is still expected after */
     int64_t exited_at;  /* ns since the epoch */
     uint32_t pid;
-    int code;       /* the process's exit code */
-    int interrupts; /* ending signals before the start */
+    int code;        /* the process's exit code */
+    int interrupts;  /* ending signals before the start */
+    int interrupted; /* the first of them */
+    int unanswered;  /* signals passed on since the cluster last answered one */
     bool undoing;
     bool over;           /* the loop is told to end */
     bool wrote_pid_file; /* by us, so it is ours to remove */

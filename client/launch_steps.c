@@ -136,8 +136,15 @@ static void on_started(void *arg, const status_t *st, const void *answer)
     if (!st->code) {
         self->started = true;
         self->pid = ((const msg_started_t *)answer)->pid;
+        /* An exec has no terminal before its start; a container should not see 0 x 0 after it. So
+         * the size is sent on both sides of the start. */
+        if (self->options->terminal && !self->options->detach)
+            launch_send_size(self);
     }
     launch_on_reply(self, st, answer);
+    /* A signal that came while the start was under way is for what runs. */
+    if (self->started && self->interrupts)
+        launch_on_signal(self, self->interrupted);
 }
 
 static status_code_t take_console(launch_t *self)

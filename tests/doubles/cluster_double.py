@@ -41,7 +41,7 @@ class Process:
         self.spec, self.ask = spec, ask
         self.child = self.code = self.master = None
         self.exited_at = 0
-        self.size = None
+        self.size = (0, 0)
         # A shim keeps both ends of every fifo until the process has ended.
         self.fds = {name: os.open(ask[name], os.O_RDWR | os.O_NONBLOCK)
                     for name in ("stdin", "stdout", "stderr") if ask.get(name, "").startswith("/")}
@@ -55,6 +55,7 @@ class Process:
         env.setdefault("PATH", os.environ["PATH"])
         if self.ask.get("terminal"):
             self.master, slave = pty.openpty()
+            self.resize(*self.size)
             stdio = [slave] * 3
         else:
             stdio = [self.open_stdin(), self.output("stdout"), self.output("stderr")]
@@ -70,9 +71,7 @@ class Process:
     def output(self, name):
         if name not in self.fds:
             return os.open("/dev/null", os.O_WRONLY)
-        fd = os.open(self.ask[name], os.O_WRONLY)
-        os.close(self.fds.pop(name))
-        return fd
+        return os.open(self.ask[name], os.O_WRONLY)
 
     def open_stdin(self):
         """The process reads a pipe that ends once task.close-io came and the fifo is empty."""
@@ -118,7 +117,14 @@ class Process:
             code = self.child.returncode
             self.code = code if code >= 0 else 128 - code
             self.exited_at = time.time_ns()
+            self.end_output()
         return self.code is not None
+
+    def end_output(self):
+        """From here on readers see the end, once they have read everything."""
+        for name in ("stdout", "stderr"):
+            if name in self.fds and self.master is None:
+                os.close(self.fds.pop(name))
 
     def kill(self, number):
         if not self.child or self.poll():

@@ -18,7 +18,7 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: skipped, but SHIMD_REQUIRE_ALL is set: {report.longrepr}"
     running = getattr(item, "funcargs", {}).get("cluster")
-    if report.failed and running:
+    if report.failed and hasattr(running, "log"):
         report.sections.append(("log of the cluster", running.log()))
 
 

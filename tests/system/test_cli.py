@@ -41,13 +41,20 @@ class Cluster:
         self.rootfs.mkdir()
         self.env = {**os.environ, "SHIMD_RUN_DIR": str(self.run)}
         self.env.pop("SHIMD_NAMESPACE", None)
-        self.double = subprocess.Popen(["/usr/bin/python3", str(DOUBLE), str(self.run)])
+        self.log_path = self.dir / "log"
+        with open(self.log_path, "w", encoding="utf-8") as log:
+            self.double = subprocess.Popen(["/usr/bin/python3", str(DOUBLE), str(self.run)], stderr=log)
         until((self.run / "events.sock").exists, "the double is there")
 
     def close(self):
         self.double.kill()
         self.double.wait()
         shutil.rmtree(self.dir)
+
+    def log(self):
+        """What conftest.py shows after a failure."""
+        seen = self.run / "seen"
+        return self.log_path.read_text() + (seen.read_text() if seen.exists() else "")
 
     def start(self, *words, **more):
         return subprocess.Popen([SHIMCTL, *words], env=self.env, text=True, **more)
@@ -251,6 +258,20 @@ def test_signals_are_passed_on(cluster):
     assert [r["signal"] for r in cluster.seen() if r["method"] == "task.kill"] == [signal.SIGUSR1, signal.SIGINT]
 
 
+def test_three_signals_that_nobody_takes_end_the_client(cluster):
+    cluster.plan("task.kill silent")
+    process = cluster.start(*cluster.sh("echo up; sleep 60"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == "up\n"
+    for count in (1, 2):
+        process.send_signal(signal.SIGINT)
+        until(lambda: cluster.methods().count("task.kill") == count, "the signal was passed on")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(WAIT_SECONDS) == 128 + signal.SIGINT
+    assert "task.delete" not in cluster.methods()
+    assert cluster.ctl("t", "rm", "-f", "a").returncode == 0
+    cluster.nothing_left(containers="a\n")
+
+
 def test_a_wait_that_fails_leaves_the_container_alone(cluster):
     cluster.plan("task.wait 14 the shim worker is gone")
     done = cluster.ctl(*cluster.sh("sleep 30"))
@@ -297,6 +318,16 @@ def test_a_terminal_works_and_is_put_back(cluster):
     assert terminal.end() == 6
     assert "stderr" not in cluster.seen()[1] and cluster.seen()[1]["terminal"] is True
     cluster.nothing_left()
+
+
+def test_the_terminal_of_an_exec_begins_with_its_size(cluster):
+    cluster.ctl(*cluster.sh("sleep 60", "-d", "--null-io"))
+    terminal = Terminal(cluster, "t", "exec", "-t", "a", "/bin/sh", "-c", "echo up; exit 3")
+    terminal.read_until(b"up")
+    assert terminal.end() == 3
+    process = json.loads([r for r in cluster.seen() if r["method"] == "task.exec"][0]["spec"])
+    assert process["terminal"] is True and process["consoleSize"] == {"height": 33, "width": 99}
+    cluster.ctl("t", "rm", "-f", "a")
 
 
 def test_a_signal_leaves_the_terminal_as_it_was(cluster):

@@ -388,6 +388,7 @@ def test_broker_is_killed(cell):
     subscriber = cell.context.socket(zmq.SUB)
     subscriber.connect(f"ipc://{cell.run}/events.sock")
     subscriber.subscribe(b"")
+    subscriber.rcvtimeo = WAIT_SECONDS * 1000
     for number in range(1, 4):
         while subscriber.recv_multipart()[0] != b".sync":
             pass

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static void put(fixture_t *f, const char *key, const void *data, size_t size, int *error)
@@ -39,6 +40,25 @@ static void test_directory_is_private(void **state)
     snprintf(path, sizeof path, "%s/data.mdb", f->path);
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
+}
+
+static int flushes;
+
+/* Stands before libc's for LMDB too. */
+int fdatasync(int fd)
+{
+    flushes++;
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+static void test_commit_reaches_the_disk(void **state)
+{
+    fixture_t *f = *state;
+    int error;
+    flushes = 0;
+    put(f, "a", "xyz", 3, &error);
+    assert_int_equal(error, 0);
+    assert_int_equal(flushes, 1);
 }
 
 static void test_outlives_its_process(void **state)
@@ -288,6 +308,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_directory_is_private, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_commit_reaches_the_disk, fixture_setup,
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(test_outlives_its_process, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_first_failure_sticks, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_damaged_record_is_data_loss, fixture_setup,

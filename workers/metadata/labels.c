@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LABELS_MAX 1024 /* LIMIT_LABELS of messages.def */
-
 typedef struct entry {
     const msg_label_t *label;
     size_t order;
@@ -38,9 +36,9 @@ status_code_t labels_merge(const msg_labels_t *labels, const msg_labels_t *chang
             items[count++] = *entries[i].label;
     }
     free(entries);
-    if (count > LABELS_MAX)
+    if (count > LIMIT_LABELS)
         return status_set(st, STATUS_INVALID_ARGUMENT, "labels are %zu, limit %d", count,
-                          LABELS_MAX);
+                          LIMIT_LABELS);
     *ret = (msg_labels_t){.items = items, .count = count};
     return STATUS_OK;
 }

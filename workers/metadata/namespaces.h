@@ -4,7 +4,7 @@
 
 #include "workers/metadata/call.h"
 
-#define NAMESPACES_MAX       10000       /* LIMIT_PAGE of messages.def: they are listed at once */
+#define NAMESPACES_MAX       LIMIT_PAGE  /* they are listed at once */
 #define NAMESPACE_RECORD_MAX (64u << 10) /* bytes of one with its labels */
 
 /* namespace.create, .get, .list, .update, .delete */
