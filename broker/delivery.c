@@ -22,8 +22,8 @@ static void send_job(router_t *self, service_t *service, job_t *job)
                            .id = job->id,
                            .method = job->method,
                            .ns = job->ns[0] ? job->ns : NULL,
-                           .deadline = job->deadline,
-                           .redelivered = job->deaths > 0,
+                           .deadline = job_last_deadline(job),
+                           .redelivered = job->redelivered,
                            .peer = &job->peer};
     zmq_msg_t frame;
     frame_encode(&frame, MSG_header, &header);
@@ -31,7 +31,7 @@ static void send_job(router_t *self, service_t *service, job_t *job)
     zmq_msg_close(&frame);
     job->state = JOB_SENT;
     service_count(service, job, true);
-    if (job->deaths)
+    if (job->redelivered)
         service->redelivered++;
 }
 
@@ -45,8 +45,11 @@ void router_dispatch(router_t *self, service_t *service)
 void router_take_answer(router_t *self, arrival_t *arrival)
 {
     job_t *job = zhashx_lookup(self->jobs, &arrival->header.id);
-    if (!job || job->state != JOB_SENT)
-        return; /* answered already, or asked of an earlier broker: the asker asks again */
+    /* Answered already, or asked of an earlier broker: the asker asks again. One that waits for a
+     * successor is answered all the same, when its worker's last words come after the news of its
+     * death. */
+    if (!job)
+        return;
     service_t *service = job->service;
     service->answered++;
     job_answer(job, arrival->header_frame, arrival->body);
@@ -63,9 +66,10 @@ static bool goes_on(job_t *job, status_t *st)
         status_set(st, STATUS_UNAVAILABLE, "%s: the worker died, outcome unknown", job->method);
         return false;
     }
-    /* Reading kills nobody, and a wait may outlive many workers. */
-    if (job->class != CLASS_READ)
+    /* A wait may outlive many workers. */
+    if (job->takes_slot)
         job->deaths++;
+    job->redelivered = true;
     if (job->deaths >= SERVICE_DEATHS_MAX) {
         status_set(st, STATUS_INTERNAL, "%s: set aside, %u workers died with it", job->method,
                    job->deaths);
@@ -74,15 +78,34 @@ static bool goes_on(job_t *job, status_t *st)
     return true;
 }
 
-void router_requeue_all(router_t *self, service_t *service)
+static int compare_newest_first(const void *a, const void *b)
 {
-    zlistx_t *orphans = zlistx_new();
+    const job_t *job_a = *(job_t *const *)a, *job_b = *(job_t *const *)b;
+    return (job_a->serial < job_b->serial) - (job_a->serial > job_b->serial);
+}
+
+/* What the worker has been given, newest first: putting each to the front of its queue restores the
+ * order of arrival. The caller frees. (zlistx_sort of czmq 4.2.1 leaves some lists unsorted.) */
+static job_t **given_to(router_t *self, const service_t *service, size_t *count)
+{
+    job_t **given = zmalloc((service->in_flight + 1) * sizeof *given);
+    *count = 0;
     for (job_t *job = zhashx_first(self->jobs); job; job = zhashx_next(self->jobs))
         if (job->service == service && job->state == JOB_SENT)
-            zlistx_add_end(orphans, job);
-    for (job_t *job = zlistx_first(orphans); job; job = zlistx_next(orphans)) {
+            given[(*count)++] = job;
+    assert(*count == service->in_flight);
+    qsort(given, *count, sizeof(job_t *), compare_newest_first);
+    return given;
+}
+
+void router_requeue_all(router_t *self, service_t *service, bool died)
+{
+    size_t count;
+    AUTO_FREE job_t **orphans = given_to(self, service, &count);
+    for (size_t i = 0; i < count; i++) {
+        job_t *job = orphans[i];
         status_t st = {.code = STATUS_OK};
-        if (goes_on(job, &st)) {
+        if (!died || goes_on(job, &st)) {
             service_count(service, job, false);
             service_enqueue(service, job, true, &st);
             continue;
@@ -92,7 +115,6 @@ void router_requeue_all(router_t *self, service_t *service)
         job_fail(job, &st);
         router_finish(self, job);
     }
-    zlistx_destroy(&orphans);
 }
 
 void router_fail_queued(router_t *self, service_t *service, const status_t *st)
@@ -107,22 +129,20 @@ void router_fail_queued(router_t *self, service_t *service, const status_t *st)
     }
 }
 
-static void expire(router_t *self, job_t *job)
+static void expire(router_t *self, job_t *job, int64_t now)
 {
     status_t st;
-    if (job->state == JOB_QUEUED) {
+    if (job->state == JOB_QUEUED && !job->redelivered)
         status_set(&st, STATUS_DEADLINE_EXCEEDED, "%s: %s did not take it before the deadline",
                    job->method, job->service->name);
-        job_fail(job, &st);
+    else
+        status_set(&st, STATUS_DEADLINE_EXCEEDED,
+                   "%s: still running at the deadline, request.get tells what becomes of it",
+                   job->method);
+    job_fail_late(job, &st, now);
+    /* Where a worker has it, it may yet finish: the slot stays taken until it says so or dies. */
+    if (job->state == JOB_QUEUED && job->route_count == 0)
         router_finish(self, job);
-        return;
-    }
-    /* The worker has it and may yet finish: the slot stays taken until it says so or dies. */
-    status_set(&st, STATUS_DEADLINE_EXCEEDED,
-               "%s: still running at the deadline, request.get tells what becomes of it",
-               job->method);
-    job_fail(job, &st);
-    job->deadline = 0;
 }
 
 void router_expire(router_t *self)
@@ -133,6 +153,6 @@ void router_expire(router_t *self)
         if (job->deadline && job->deadline < now)
             zlistx_add_end(late, job);
     for (job_t *job = zlistx_first(late); job; job = zlistx_next(late))
-        expire(self, job);
+        expire(self, job, now);
     zlistx_destroy(&late);
 }

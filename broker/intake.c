@@ -29,6 +29,11 @@ static status_code_t check(router_t *self, arrival_t *arrival, const method_t *m
     if (header->deadline && header->deadline <= util_now_ms())
         return status_set(st, STATUS_DEADLINE_EXCEEDED,
                           "%s: the deadline has passed before it began", method->name);
+    return STATUS_OK;
+}
+
+static status_code_t check_room(router_t *self, const method_t *method, status_t *st)
+{
     if (zhashx_size(self->jobs) >= ROUTER_JOBS_MAX)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "broker: %d requests wait for answers",
                           ROUTER_JOBS_MAX);
@@ -44,13 +49,16 @@ static status_code_t check(router_t *self, arrival_t *arrival, const method_t *m
 /* Milliseconds since the epoch, 0 for none. */
 static int64_t deadline_of(const msg_header_t *header, const method_t *method)
 {
+    int64_t now = util_now_ms();
+    if (header->deadline > now + ROUTER_DEADLINE_MAX_MS)
+        return now + ROUTER_DEADLINE_MAX_MS;
     if (header->deadline || !method->seconds)
         return header->deadline;
-    return util_now_ms() + (int64_t)method->seconds * 1000;
+    return now + (int64_t)method->seconds * 1000;
 }
 
 /* The same request again, from a client that lost a broker or its patience: it waits for the same
- * answer, until its new deadline. */
+ * answer, until its own deadline. */
 static void join(router_t *self, arrival_t *arrival, job_t *job, const method_t *method,
                  const msg_peer_t *peer)
 {
@@ -61,8 +69,8 @@ static void join(router_t *self, arrival_t *arrival, job_t *job, const method_t 
         router_refuse(self, arrival, &st);
         return;
     }
-    job->deadline = deadline_of(&arrival->header, method);
-    job_add_route(job, arrival->socket, arrival->identity, arrival->delimited);
+    job_add_route(job, arrival->socket, arrival->identity, arrival->delimited,
+                  deadline_of(&arrival->header, method));
 }
 
 static job_t *job_from(arrival_t *arrival, const method_t *method, const msg_peer_t *peer)
@@ -74,7 +82,6 @@ static job_t *job_from(arrival_t *arrival, const method_t *method, const msg_pee
     job->redelivery = method->redelivery;
     job->class = method->class;
     job->peer = *peer;
-    job->deadline = deadline_of(header, method);
     job->takes_slot = method->seconds != 0;
     snprintf(job->ns, sizeof job->ns, "%s", header->ns ? header->ns : "");
     zmq_msg_move(&job->body, arrival->body);
@@ -84,7 +91,8 @@ static job_t *job_from(arrival_t *arrival, const method_t *method, const msg_pee
         zmq_msg_init_size(&job->body, sizeof no_body);
         memcpy(zmq_msg_data(&job->body), no_body, sizeof no_body);
     }
-    job_add_route(job, arrival->socket, arrival->identity, arrival->delimited);
+    job_add_route(job, arrival->socket, arrival->identity, arrival->delimited,
+                  deadline_of(header, method));
     return job;
 }
 
@@ -104,7 +112,12 @@ void router_take_request(router_t *self, arrival_t *arrival)
         join(self, arrival, job, method, &peer);
         return;
     }
+    if (check_room(self, method, &st)) {
+        router_refuse(self, arrival, &st);
+        return;
+    }
     job = job_from(arrival, method, &peer);
+    job->serial = ++self->serial;
     if (service_enqueue(method->service, job, false, &st)) {
         job_fail(job, &st);
         job_destroy(&job);

@@ -32,21 +32,58 @@ static bool same_identity(zmq_msg_t *a, zmq_msg_t *b)
            !memcmp(zmq_msg_data(a), zmq_msg_data(b), zmq_msg_size(a));
 }
 
-void job_add_route(job_t *self, void *socket, zmq_msg_t *identity, bool delimited)
+static route_t *find_route(job_t *self, void *socket, zmq_msg_t *identity)
 {
     for (size_t i = 0; i < self->route_count; i++)
         if (self->routes[i].socket == socket && same_identity(&self->routes[i].identity, identity))
-            return;
-    if (self->route_count == JOB_ROUTES_MAX) {
-        zmq_msg_close(&self->routes[0].identity);
-        memmove(&self->routes[0], &self->routes[1], (JOB_ROUTES_MAX - 1) * sizeof(route_t));
-        self->route_count--;
+            return &self->routes[i];
+    return NULL;
+}
+
+static void remove_route(job_t *self, size_t index)
+{
+    zmq_msg_close(&self->routes[index].identity);
+    self->route_count--;
+    memmove(&self->routes[index], &self->routes[index + 1],
+            (self->route_count - index) * sizeof(route_t));
+}
+
+static void find_deadline(job_t *self)
+{
+    self->deadline = 0;
+    for (size_t i = 0; i < self->route_count; i++) {
+        int64_t deadline = self->routes[i].deadline;
+        if (deadline && (!self->deadline || deadline < self->deadline))
+            self->deadline = deadline;
     }
-    route_t *route = &self->routes[self->route_count++];
+}
+
+void job_add_route(job_t *self, void *socket, zmq_msg_t *identity, bool delimited, int64_t deadline)
+{
+    route_t *route = find_route(self, socket, identity);
+    if (!route) {
+        if (self->route_count == JOB_ROUTES_MAX)
+            remove_route(self, 0);
+        route = &self->routes[self->route_count++];
+        zmq_msg_init(&route->identity);
+        zmq_msg_copy(&route->identity, identity);
+    }
     route->socket = socket;
     route->delimited = delimited;
-    zmq_msg_init(&route->identity);
-    zmq_msg_copy(&route->identity, identity);
+    route->deadline = deadline;
+    find_deadline(self);
+}
+
+int64_t job_last_deadline(const job_t *self)
+{
+    int64_t last = self->deadline;
+    for (size_t i = 0; i < self->route_count; i++) {
+        if (!self->routes[i].deadline)
+            return 0;
+        if (self->routes[i].deadline > last)
+            last = self->routes[i].deadline;
+    }
+    return last;
 }
 
 /* A client that is gone is no error: ROUTER drops what it cannot deliver. */
@@ -83,12 +120,32 @@ void job_answer(job_t *self, zmq_msg_t *header, zmq_msg_t *body)
     self->route_count = 0;
 }
 
-void job_fail(job_t *self, const status_t *st)
+static void encode_failure(const job_t *self, const status_t *st, zmq_msg_t *frame)
 {
     msg_reply_t header = {
         .v = 1, .id = self->id, .status = (uint32_t)st->code, .message = st->text};
+    frame_encode(frame, MSG_reply, &header);
+}
+
+void job_fail(job_t *self, const status_t *st)
+{
     zmq_msg_t frame;
-    frame_encode(&frame, MSG_reply, &header);
+    encode_failure(self, st, &frame);
     job_answer(self, &frame, NULL);
     zmq_msg_close(&frame);
+}
+
+void job_fail_late(job_t *self, const status_t *st, int64_t now)
+{
+    zmq_msg_t frame;
+    encode_failure(self, st, &frame);
+    for (size_t i = self->route_count; i-- > 0;) {
+        route_t *route = &self->routes[i];
+        if (!route->deadline || route->deadline >= now)
+            continue;
+        route_send(route->socket, &route->identity, route->delimited, &frame, NULL);
+        remove_route(self, i);
+    }
+    zmq_msg_close(&frame);
+    find_deadline(self);
 }

@@ -8,12 +8,14 @@
 
 typedef struct service service_t;
 
-/* Where an answer goes: the ROUTER socket it came from, the identity there, and whether the asker
- * is a REQ socket, whose empty first frame is echoed. */
+/* Where an answer goes: the ROUTER socket it came from, the identity there, whether the asker is a
+ * REQ socket, whose empty first frame is echoed, and until when it waits (ms since the epoch, 0 for
+ * ever). */
 typedef struct route {
     void *socket;
     zmq_msg_t identity;
     bool delimited;
+    int64_t deadline;
 } route_t;
 
 /* The same id asked again (by a client that lost a broker) waits for the same answer. */
@@ -29,10 +31,12 @@ typedef struct job {
     msg_class_t class;
     bool takes_slot; /* counts against the worker's window */
     job_state_t state;
-    int64_t deadline; /* ms since the epoch, 0 for none */
+    uint64_t serial;  /* in order of arrival */
+    int64_t deadline; /* the earliest of its routes; ms since the epoch, 0 for none */
     char ns[80];
     msg_peer_t peer;
-    unsigned deaths; /* workers that died with it */
+    bool redelivered;
+    unsigned deaths; /* workers that died with it, unless it is a wait */
     zmq_msg_t body;
     size_t body_size;
     route_t routes[JOB_ROUTES_MAX];
@@ -43,13 +47,20 @@ typedef struct job {
 job_t *job_new(const msg_uuid_t *id);
 void job_destroy(job_t **self);
 
-/* Adds a copy of `identity` as a place to answer to; the oldest route goes when there are too many.
- */
-void job_add_route(job_t *self, void *socket, zmq_msg_t *identity, bool delimited);
+/* Adds a copy of `identity` as a place to answer to, or gives a known one its new deadline; the
+ * oldest route goes when there are too many. */
+void job_add_route(job_t *self, void *socket, zmq_msg_t *identity, bool delimited,
+                   int64_t deadline);
+
+/* When the last of those who ask gives up; 0 when one of them never does. */
+int64_t job_last_deadline(const job_t *self);
 
 /* Sends `header` and `body` (copied) to every route, in which the asker is told once. */
 void job_answer(job_t *self, zmq_msg_t *header, zmq_msg_t *body);
 void job_fail(job_t *self, const status_t *st);
+
+/* Fails it for those whose deadline is before `now`; the others wait on. */
+void job_fail_late(job_t *self, const status_t *st, int64_t now);
 
 /* One answer to one route. `body` NULL is an empty map. */
 void route_send(void *socket, zmq_msg_t *identity, bool delimited, zmq_msg_t *header,

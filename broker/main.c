@@ -45,19 +45,20 @@ static zsock_t *open_socket(const cluster_t *cluster, cluster_socket_t which, in
     return socket;
 }
 
+static int end_loop(zloop_t *loop, int timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    (void)arg;
+    return -1;
+}
+
 static void on_signal(void *arg, int fd, uint32_t events)
 {
     struct signalfd_siginfo info;
     (void)events;
     if (read(fd, &info, sizeof info) == sizeof info)
-        *(bool *)arg = true;
-}
-
-static int end_when_asked(zloop_t *loop, int timer, void *arg)
-{
-    (void)loop;
-    (void)timer;
-    return *(bool *)arg ? -1 : 0;
+        zloop_timer(arg, 0, 1, end_loop, NULL); /* only zloop's own handlers can end it */
 }
 
 int main(int argc, char **argv)
@@ -67,9 +68,7 @@ int main(int argc, char **argv)
     zsys_handler_set(NULL);
     zloop_t *loop = zloop_new();
     io_set_t *io = io_set_new(loop);
-    bool asked_to_end = false;
-    io_set_add(io, signals, EPOLLIN, on_signal, &asked_to_end);
-    zloop_timer(loop, ROUTER_TICK_MS, 0, end_when_asked, &asked_to_end);
+    io_set_add(io, signals, EPOLLIN, on_signal, loop);
 
     zsock_t *workers = open_socket(&cluster, CLUSTER_WORKER, ZMQ_ROUTER);
     zsock_t *clients = open_socket(&cluster, CLUSTER_CLIENT, ZMQ_ROUTER);

@@ -4,6 +4,9 @@
 #include "common/log.h"
 #include "common/util.h"
 
+#define REDELIVERY_NAMES (REDELIVERY_NEVER + 1)
+#define CLASS_NAMES      (CLASS_INTERNAL + 1)
+
 service_t *router_service(router_t *self, const char *name)
 {
     service_t *service = zhashx_lookup(self->services, name);
@@ -41,12 +44,13 @@ void router_know_methods(router_t *self)
     }
 }
 
+/* Which of the names it is; `count` for none of them. */
 static unsigned name_index(const char *name, const char *(*name_of)(unsigned), unsigned count)
 {
-    for (unsigned i = 0; i < count; i++)
-        if (!strcmp(name, name_of(i)))
-            return i;
-    return 0;
+    unsigned i = 0;
+    while (i < count && strcmp(name, name_of(i)))
+        i++;
+    return i;
 }
 
 static const char *redelivery_name(unsigned i)
@@ -59,33 +63,57 @@ static const char *class_name(unsigned i)
     return msg_class_name((msg_class_t)i);
 }
 
+static void learn_method(router_t *self, service_t *service, const msg_method_entry_t *entry)
+{
+    const method_t *known = zhashx_lookup(self->methods, entry->name);
+    unsigned redelivery = name_index(entry->redelivery, redelivery_name, REDELIVERY_NAMES);
+    unsigned class = name_index(entry->class, class_name, CLASS_NAMES);
+    if (known && known->service != service)
+        log_warn("%s: claims %s, which is of %s", service->name, entry->name, known->service->name);
+    else if (redelivery == REDELIVERY_NAMES || class == CLASS_NAMES)
+        log_warn("%s: %s: redelivery %s or class %s is unknown", service->name, entry->name,
+                 entry->redelivery, entry->class);
+    else
+        know_method(self, entry->name, service, (msg_redelivery_t)redelivery, (msg_class_t) class,
+                    entry->seconds);
+}
+
 static void lose_worker(router_t *self, service_t *service)
 {
     service->has_worker = false;
     service->pid = 0;
-    router_requeue_all(self, service);
+    router_requeue_all(self, service, true);
+}
+
+static bool is_same_connection(service_t *service, arrival_t *arrival)
+{
+    size_t size = zmq_msg_size(&service->worker);
+    return size == zmq_msg_size(arrival->identity) &&
+           !memcmp(zmq_msg_data(&service->worker), zmq_msg_data(arrival->identity), size);
 }
 
 static void on_ready(router_t *self, arrival_t *arrival, const msg_worker_ready_t *ready)
 {
+    if (!strcmp(ready->service, msg_service_name(SERVICE_BROKER))) {
+        log_warn("worker %u claims to be the broker", ready->pid);
+        return;
+    }
     service_t *service = router_service(self, ready->service);
     /* A successor that is faster than the news of its predecessor's death, which may have said
      * goodbye and still owe answers. */
     if (service->pid && service->pid != ready->pid)
         lose_worker(self, service);
+    else if (service->pid && !is_same_connection(service, arrival))
+        router_requeue_all(self, service, false); /* what was on its way to it or back is lost */
     zmq_msg_copy(&service->worker, arrival->identity);
     service->has_worker = true;
     service->failed = false;
-    service->restart_asked = false;
+    service->restart_asked = 0;
     service->pid = ready->pid;
     service->window = ready->window;
     service->heard = util_monotonic_us();
-    for (size_t i = 0; i < ready->methods.count; i++) {
-        const msg_method_entry_t *entry = &ready->methods.items[i];
-        know_method(self, entry->name, service,
-                    (msg_redelivery_t)name_index(entry->redelivery, redelivery_name, 3),
-                    (msg_class_t)name_index(entry->class, class_name, 4), entry->seconds);
-    }
+    for (size_t i = 0; i < ready->methods.count; i++)
+        learn_method(self, service, &ready->methods.items[i]);
     log_debug("%s: worker %u is ready", service->name, ready->pid);
     router_dispatch(self, service);
 }
@@ -168,6 +196,7 @@ static void ask_restart(router_t *self, service_t *service)
     job->redelivery = REDELIVERY_NEVER;
     job->class = CLASS_READ;
     job->takes_slot = true;
+    job->serial = ++self->serial;
     job->deadline = util_now_ms() + (int64_t)method->seconds * 1000;
     job->peer = (msg_peer_t){.pid = getpid(), .uid = getuid(), .gid = getgid()};
     msg_cluster_restart_t ask = {.process = service->name};
@@ -177,18 +206,29 @@ static void ask_restart(router_t *self, service_t *service)
         return;
     }
     zhashx_insert(self->jobs, &job->id, job);
-    service->restart_asked = true;
+    service->restart_asked = util_monotonic_us();
     log_warn("%s: worker %u has been silent for %d ms, asking for a restart", service->name,
              service->pid, ROUTER_HANG_MS);
     router_dispatch(self, cluster);
 }
 
+/* A broker that did not run itself has heard nobody: the workers get their time again. */
+static void forgive(router_t *self, int64_t now)
+{
+    if (now - self->last_tick > (int64_t)ROUTER_LATE_MS * 1000)
+        for (service_t *s = zhashx_first(self->services); s; s = zhashx_next(self->services))
+            s->heard = now;
+    self->last_tick = now;
+}
+
 void router_check_hangs(router_t *self)
 {
-    int64_t now = util_monotonic_us();
+    int64_t now = util_monotonic_us(), limit = (int64_t)ROUTER_HANG_MS * 1000;
+    forgive(self, now);
     for (service_t *s = zhashx_first(self->services); s; s = zhashx_next(self->services)) {
-        bool silent = s->has_worker && now - s->heard > (int64_t)ROUTER_HANG_MS * 1000;
-        if (silent && !s->restart_asked && strcmp(s->name, msg_service_name(SERVICE_CLUSTER))) {
+        bool silent = s->has_worker && now - s->heard > limit;
+        bool asked = s->restart_asked && now - s->restart_asked < limit;
+        if (silent && !asked && strcmp(s->name, msg_service_name(SERVICE_CLUSTER))) {
             ask_restart(self, s);
             break; /* the table may have changed under the walk; the next tick sees the rest */
         }

@@ -22,6 +22,16 @@ static bool take_apart(frame_set_t *set, void *socket, arrival_t *arrival)
     return true;
 }
 
+/* The id of a header that is no good otherwise, so that the asker can tell what was refused. */
+static void find_id(arrival_t *arrival, msgpack_zone *zone)
+{
+    msg_header_id_t only;
+    status_t st;
+    if (!msg_decode(MSG_header_id, zmq_msg_data(arrival->header_frame),
+                    zmq_msg_size(arrival->header_frame), zone, &only, &st))
+        arrival->header.id = only.id;
+}
+
 static void handle(router_t *self, frame_set_t *set, void *socket, msgpack_zone *zone)
 {
     arrival_t arrival;
@@ -45,6 +55,8 @@ static void handle(router_t *self, frame_set_t *set, void *socket, msgpack_zone 
         status_set(&st, STATUS_INVALID_ARGUMENT, "header: v is %u, 1 expected", arrival.header.v);
     if (st.code) {
         self->malformed++;
+        if (size <= MSG_HEADER_MAX)
+            find_id(&arrival, zone);
         router_refuse(self, &arrival, &st);
         return;
     }
@@ -126,6 +138,7 @@ router_t *router_new(zloop_t *loop, void *clients, void *workers)
     *self = (router_t){.loop = loop,
                        .clients = clients,
                        .workers = workers,
+                       .last_tick = util_monotonic_us(),
                        .jobs = uuid_table_new(),
                        .services = name_table_new(service_free),
                        .methods = name_table_new(method_free)};

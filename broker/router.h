@@ -10,8 +10,11 @@
 typedef struct router router_t;
 
 #define ROUTER_JOBS_MAX 65536 /* requests without an answer, all services together */
-#define ROUTER_HANG_MS  10000 /* a worker silent for this long is replaced */
-#define ROUTER_TICK_MS  50    /* how often deadlines and hangs are looked at */
+#define ROUTER_DEADLINE_MAX_MS                                                                     \
+    ((int64_t)365 * 24 * 3600 * 1000) /* a later one counts as this far away */
+#define ROUTER_HANG_MS 10000          /* a worker silent for this long is replaced */
+#define ROUTER_LATE_MS 1000 /* a tick that comes so late says that the broker was held up */
+#define ROUTER_TICK_MS 50   /* how often deadlines and hangs are looked at */
 
 /* `clients` and `workers` are bound ROUTER sockets, which stay the caller's. */
 router_t *router_new(zloop_t *loop, void *clients, void *workers);

@@ -23,6 +23,8 @@ struct router {
     zhashx_t *methods;  /* method_t by wire name; owns them */
     const uint64_t *events;
     uint64_t malformed;
+    uint64_t serial;   /* of the newest job */
+    int64_t last_tick; /* monotonic, us */
 };
 
 /* A message as it came from a ROUTER socket, taken apart. */
@@ -40,7 +42,10 @@ void router_refuse(router_t *self, arrival_t *arrival, const status_t *st);
 /* delivery */
 void router_dispatch(router_t *self, service_t *service);
 void router_take_answer(router_t *self, arrival_t *arrival);
-void router_requeue_all(router_t *self, service_t *service);
+
+/* What the service's worker was given goes back into the queue, to be given to its successor when
+ * it died, once more to itself when only its connection was lost. */
+void router_requeue_all(router_t *self, service_t *service, bool died);
 void router_fail_queued(router_t *self, service_t *service, const status_t *st);
 void router_expire(router_t *self);
 void router_finish(router_t *self, job_t *job); /* out of the tables; frees it */

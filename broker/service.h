@@ -18,8 +18,8 @@ struct service {
     zmq_msg_t worker; /* identity on the worker socket */
     uint32_t pid;
     uint32_t window;
-    int64_t heard; /* monotonic, us */
-    bool restart_asked;
+    int64_t heard;             /* monotonic, us */
+    int64_t restart_asked;     /* monotonic, us; 0 when it was not */
     zlistx_t *urgent, *normal; /* job_t waiting, oldest first; not owned */
     size_t bytes;
     uint32_t in_flight; /* given to the worker, not answered */

@@ -55,12 +55,25 @@ static void free_buffer(void *data, void *hint)
     free(data);
 }
 
+/* Most frames are headers of some 100 bytes. They are encoded where the last one was and copied: a
+ * buffer of its own for each, released by libzmq's thread, costs more than all the rest. */
+#define COPY_MAX 4096 /* bytes */
+
 void frame_encode(zmq_msg_t *frame, msg_id_t id, const void *value)
 {
-    msgpack_sbuffer buffer;
-    msgpack_sbuffer_init(&buffer);
+    static _Thread_local msgpack_sbuffer buffer;
+    buffer.size = 0;
     msg_encode(id, value, &buffer);
     size_t size = buffer.size;
-    if (zmq_msg_init_data(frame, msgpack_sbuffer_release(&buffer), size, free_buffer, NULL))
+    int failed;
+    if (size <= COPY_MAX) {
+        failed = zmq_msg_init_size(frame, size);
+        if (!failed)
+            memcpy(zmq_msg_data(frame), buffer.data, size);
+    } else {
+        failed =
+            zmq_msg_init_data(frame, msgpack_sbuffer_release(&buffer), size, free_buffer, NULL);
+    }
+    if (failed)
         abort();
 }

@@ -13,8 +13,9 @@
 #define LINGER_MS         1000 /* for answers on the way out of a process that ends */
 #define DEADLINE_TICK_MS  100  /* how often deadlines are looked at while something is pending */
 #define DEADLINE_GRACE_MS 500  /* the broker answers at the deadline; this is for a dead broker */
-#define DRAIN_MAX         256  /* messages taken in one wake-up, so that timers are not starved */
-#define HIGH_WATER        0    /* no limit in the socket: LINK_PENDING_MAX and windows bound it */
+#define TIMEOUT_MAX_MS    ((int64_t)365 * 24 * 3600 * 1000) /* a longer one counts as this */
+#define DRAIN_MAX         256 /* messages taken in one wake-up, so that timers are not starved */
+#define HIGH_WATER        0   /* no limit in the socket: LINK_PENDING_MAX and windows bound it */
 
 typedef struct pending {
     msg_uuid_t id;
@@ -268,6 +269,8 @@ static int64_t deadline_of(msg_id_t method, int64_t timeout_ms)
 {
     if (timeout_ms < 0)
         return 0;
+    if (timeout_ms > TIMEOUT_MAX_MS)
+        timeout_ms = TIMEOUT_MAX_MS;
     if (timeout_ms == 0)
         timeout_ms = (int64_t)msg_type(method)->seconds * 1000;
     return timeout_ms ? util_now_ms() + timeout_ms : 0;

@@ -15,6 +15,7 @@ struct request {
     void *ask;
     zmq_msg_t answer; /* encoded, while its outcome is being recorded */
     status_t outcome;
+    bool is_settled; /* the handler has answered */
     int64_t begun_us;
 };
 
@@ -84,6 +85,8 @@ static void send_answer(request_t *self)
               (long long)(util_monotonic_us() - self->begun_us));
     if (st->code == STATUS_INTERNAL || st->code == STATUS_DATA_LOSS)
         log_error("%s: %s", msg_type(self->method)->name, st->text);
+    if (zmq_msg_size(&self->answer) == 0)
+        frame_encode(&self->answer, MSG_empty, &(msg_empty_t){0});
     link_answer(self->worker->link, &self->header.id, st, &self->answer);
     zmq_msg_init(&self->answer);
     zhashx_delete(self->worker->requests, &self->header.id);
@@ -97,6 +100,7 @@ static request_t *request_new(worker_t *worker, const worker_method_t *method,
     self->header = *header;
     self->method = method->id;
     self->zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE / 4);
+    self->header.message = NULL;
     self->header.ns = zone_text(self->zone, header->ns);
     self->header.method = msg_type(method->id)->name;
     if (header->peer) {
@@ -151,6 +155,12 @@ void worker_looked_up(request_t *self, const msg_outcome_t *earlier)
         run_handler(self);
         return;
     }
+    if (strcmp(earlier->method, self->header.method)) {
+        status_set(&self->outcome, STATUS_ALREADY_EXISTS, "%s: the request id was used for %s",
+                   self->header.method, earlier->method);
+        send_answer(self);
+        return;
+    }
     self->outcome.code = (status_code_t)earlier->status;
     snprintf(self->outcome.text, sizeof self->outcome.text, "%s",
              earlier->message ? earlier->message : "");
@@ -176,6 +186,8 @@ void worker_recorded(request_t *self, const status_t *st)
 
 static void settle(request_t *self)
 {
+    assert(!self->is_settled);
+    self->is_settled = true;
     if (!is_recorded(self)) {
         send_answer(self);
         return;

@@ -103,7 +103,7 @@ worker_t *worker_attach(msg_service_t service, zloop_t *loop, io_set_t *io,
                        .signals = -1};
     self->journal.arg = self;
     link_serve(link, on_request, on_connect, self);
-    zloop_timer(loop, HEARTBEAT_MS, 0, on_heartbeat, self);
+    self->heartbeat = zloop_timer(loop, HEARTBEAT_MS, 0, on_heartbeat, self);
     return self;
 }
 
@@ -133,6 +133,7 @@ void worker_destroy(worker_t **self_p)
     worker_t *self = *self_p;
     if (!self)
         return;
+    zloop_timer_end(self->loop, self->heartbeat);
     zhashx_destroy(&self->requests);
     link_destroy(&self->link);
     if (self->owns_loop) {

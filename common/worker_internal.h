@@ -19,7 +19,8 @@ struct worker {
     worker_journal_t journal;
     zhashx_t *requests; /* request_t by id: everything not answered yet; owns them */
 
-    int signals; /* signalfd, -1 when attached */
+    int heartbeat; /* timer */
+    int signals;   /* signalfd, -1 when attached */
     bool is_ready, stopping;
     int64_t stop_deadline; /* ms since the epoch */
 };
