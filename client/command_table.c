@@ -69,7 +69,8 @@ static const option_row_t resource_options[] = {
     {"cpuset-cpus", 0, OPTION_TEXT, "LIST", "processors, 0-2,5", WORD_ANY},
     {"cpuset-mems", 0, OPTION_TEXT, "LIST", "memory nodes, 0-1", WORD_ANY},
     {"rlimit-nofile", 0, OPTION_TEXT, "SOFT[:HARD]", "open files; 1024 otherwise", WORD_ANY},
-    {"cgroup", 0, OPTION_TEXT, "PATH", "cgroup; \"\" for the runtime's choice", WORD_ANY},
+    {"cgroup", 0, OPTION_TEXT, "PATH", "/shimd/NS/ID otherwise; \"\" for the runtime's choice",
+     WORD_ANY},
     END,
 };
 

@@ -115,6 +115,8 @@ static json_t *make_spec(session_t *session, container_options_for_t purpose, co
     oci_spec_options_t spec = OCI_SPEC_OPTIONS_INIT;
     spec.ns = session_ns(session);
     spec.id = id;
+    AUTO_FREE char *cgroup = cluster_cgroup(session_cluster(session));
+    spec.cgroup_parent = cgroup;
     spec.rootfs = operands[0];
     spec.args = operands + 2;
     read_process(options, &spec);

@@ -3,6 +3,7 @@
 
 #include "common/util.h"
 
+#include <czmq.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -162,4 +163,19 @@ void cluster_notify_ready(void)
     (void)written; /* without a supervisor nobody waits for it */
     close(fd);
     unsetenv("SHIMD_READY_FD");
+}
+
+#define CGROUP_HASH_DIGITS 12
+
+char *cluster_cgroup(const cluster_t *self)
+{
+    if (!strcmp(self->run_dir, CLUSTER_RUN_DIR))
+        return util_strdup("/shimd");
+    zdigest_t *digest = zdigest_new();
+    zdigest_update(digest, (const byte *)self->run_dir, strlen(self->run_dir));
+    char *name = util_format("/shimd-%.*s", CGROUP_HASH_DIGITS, zdigest_string(digest));
+    zdigest_destroy(&digest);
+    for (char *c = name; *c; c++)
+        *c = (char)tolower(*c);
+    return name;
 }

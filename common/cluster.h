@@ -46,6 +46,11 @@ const char *cluster_socket_name(cluster_socket_t socket); /* "client.sock" */
 char *cluster_socket_path(const cluster_t *self, cluster_socket_t socket);
 char *cluster_endpoint(const cluster_t *self, cluster_socket_t socket);
 
+/* The cgroup below which the containers of this cluster are by default: "/shimd" for a cluster in
+ * CLUSTER_RUN_DIR, "/shimd-" and a hash of the run directory for others, so that clusters with
+ * equal container names do not meet in a cgroup. The caller frees. */
+char *cluster_cgroup(const cluster_t *self);
+
 /* Makes every descriptor that the supervisor passed (sockets, SHIMD_READY_FD, SHIMD_LOCK_FD)
  * close-on-exec. Before anything is spawned: a shim that held SHIMD_LOCK_FD would outlive the
  * cluster with its lock, and no successor could start. The lock itself needs no more care: it is

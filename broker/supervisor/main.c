@@ -1,5 +1,6 @@
 /* shimd: the supervisor of a cluster. Options, directories, lock and sockets are had, or not,
  * before anything depends on the process; then it runs until it is told to stop. */
+#include "broker/supervisor/cgroups.h"
 #include "broker/supervisor/run_dir.h"
 #include "broker/supervisor/supervisor.h"
 #include "common/util.h"
@@ -192,6 +193,7 @@ static status_code_t run(options_t *self, status_t *st)
         if (supervisor) {
             status_clear(st);
             supervisor_run(supervisor);
+            cgroups_prune(&self->cluster);
         }
         supervisor_destroy(&supervisor);
         listeners_close(&listeners, &self->cluster);

@@ -88,7 +88,9 @@ static status_code_t set_cgroup(json_t *section, const oci_spec_options_t *optio
 {
     const char *cgroup = options->cgroup;
     if (!cgroup) {
-        oci_json_set(section, "cgroupsPath", json_sprintf("/%s/%s", options->ns, options->id));
+        oci_json_set(section, "cgroupsPath",
+                     json_sprintf("%s/%s/%s", options->cgroup_parent ? options->cgroup_parent : "",
+                                  options->ns, options->id));
         return STATUS_OK;
     }
     if (oci_text_check("--cgroup", cgroup, OCI_TEXT_PATH_MAX, st))

@@ -44,9 +44,10 @@ typedef struct oci_spec_options {
     char *const *labels;      /* --label: see oci_spec_add_labels */
     char *const *cap_add;     /* --cap-add, --cap-drop: see oci_caps_new */
     char *const *cap_drop;
-    char *const *with_ns;           /* --with-ns: TYPE:PATH */
-    char *const *devices;           /* --device: see oci_device_add */
-    const char *cgroup;             /* --cgroup: NULL for /NS/ID, "" for the runtime's choice */
+    char *const *with_ns;      /* --with-ns: TYPE:PATH */
+    char *const *devices;      /* --device: see oci_device_add */
+    const char *cgroup;        /* --cgroup: NULL for PARENT/NS/ID, "" for the runtime's choice */
+    const char *cgroup_parent; /* cluster_cgroup; NULL for none */
     const char *rootfs_propagation; /* --rootfs-propagation: shared, rslave and so on */
     const char *rlimit_nofile;      /* --rlimit-nofile: SOFT[:HARD]; NULL for 1024 */
     const char *cpuset_cpus;        /* --cpuset-cpus, --cpuset-mems: 0-2,5 */

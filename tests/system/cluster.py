@@ -1,5 +1,6 @@
 """A whole cluster in directories of its own, for tests, and the proof that it leaves nothing behind."""
 
+import hashlib
 import os
 import pathlib
 import shutil
@@ -196,8 +197,16 @@ class Cluster:
         for task in client.call("task.list", {"all": True})["tasks"] if not self.ended() else []:
             client.call("task.delete", {"id": task["id"], "force": True}, task["ns"], timeout=30)
 
+    def cgroups(self):
+        """Directories of our containers' cgroups; the path has a hash of the run directory in it."""
+        name = "shimd-" + hashlib.sha1(str(self.run).encode()).hexdigest()[:12]
+        return list(pathlib.Path("/sys/fs/cgroup").glob(f"*/{name}")) + list(pathlib.Path("/sys/fs/cgroup").glob(name))
+
     def leftovers(self):
-        found = {"processes": self.processes(), "mounts": self.mounts(), "sockets": self.dead_sockets()}
+        found = {
+            "processes": self.processes(), "mounts": self.mounts(), "sockets": self.dead_sockets(),
+            "cgroups": self.cgroups(),
+        }
         return {what: rows for what, rows in found.items() if rows}
 
     def destroy(self):

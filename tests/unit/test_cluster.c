@@ -193,6 +193,22 @@ static void test_ready_is_a_newline_once(void **state)
     close(ready[0]);
 }
 
+static void clusters_have_cgroups_of_their_own(void **state)
+{
+    cluster_t standard, other;
+    status_t st;
+    (void)state;
+    assert_int_equal(cluster_init(&standard, &st), STATUS_OK);
+    assert_int_equal(cluster_init(&other, &st), STATUS_OK);
+    assert_int_equal(cluster_set_run_dir(&other, "/tmp/other", &st), STATUS_OK);
+    AUTO_FREE char *first = cluster_cgroup(&standard);
+    AUTO_FREE char *second = cluster_cgroup(&other);
+    AUTO_FREE char *again = cluster_cgroup(&other);
+    assert_string_equal(first, "/shimd");
+    assert_memory_equal(second, "/shimd-", strlen("/shimd-"));
+    assert_string_equal(second, again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +220,7 @@ int main(void)
         cmocka_unit_test_setup(test_inherited_sockets, reset),
         cmocka_unit_test_setup(test_everything_passed_becomes_close_on_exec, reset),
         cmocka_unit_test_setup(test_ready_is_a_newline_once, reset),
+        cmocka_unit_test_setup(clusters_have_cgroups_of_their_own, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
