@@ -1,5 +1,5 @@
 /* Plain descriptors watched through one epoll descriptor nested in a zloop. */
-#include "common/io_set.h"
+#include "common/io_set_internal.h"
 
 #include "common/util.h"
 
@@ -16,6 +16,7 @@ typedef struct io_watch {
 
 struct io_set {
     zloop_t *loop;
+    io_timers_t *timers;
     int epoll;
     /* Watches by descriptor; slots of removed ones are NULL. An event carries the watch's serial
      * in its upper half, so that one collected before a removal is not taken for its successor. */
@@ -52,6 +53,7 @@ io_set_t *io_set_new(zloop_t *loop)
         abort();
     zmq_pollitem_t item = {.fd = self->epoll, .events = ZMQ_POLLIN};
     zloop_poller(loop, &item, on_ready, self);
+    self->timers = io_timers_new(self);
     return self;
 }
 
@@ -62,6 +64,7 @@ void io_set_destroy(io_set_t **self_p)
         return;
     zmq_pollitem_t item = {.fd = self->epoll, .events = ZMQ_POLLIN};
     zloop_poller_end(self->loop, &item);
+    io_timers_destroy(&self->timers);
     for (size_t fd = 0; fd < self->slot_count; fd++)
         free(self->slots[fd].watch);
     free(self->slots);
@@ -127,4 +130,9 @@ void io_set_remove(io_set_t *self, int fd)
     epoll_ctl(self->epoll, EPOLL_CTL_DEL, fd, NULL);
     free(self->slots[fd].watch);
     self->slots[fd].watch = NULL;
+}
+
+io_timers_t *io_set_timers(io_set_t *self)
+{
+    return self->timers;
 }

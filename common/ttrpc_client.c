@@ -5,7 +5,7 @@
  * in `due`, a deadline, the next attempt to connect. */
 #include "common/ttrpc_client.h"
 
-#include "common/io_alarm.h"
+#include "common/io_timer.h"
 #include "common/proto/ttrpc.pb-c.h"
 #include "common/ttrpc_address.h"
 #include "common/ttrpc_wire.h"
@@ -36,7 +36,8 @@ TAILQ_HEAD(call_list, call);
 
 struct ttrpc_client {
     ttrpc_wire_t *wire;
-    io_alarm_t *alarm;
+    io_set_t *io;
+    io_timer_t alarm;
     ttrpc_closed_t *on_close;
     void *arg;
     bool is_closed;
@@ -146,7 +147,7 @@ void ttrpc_client_destroy(ttrpc_client_t **self_p)
     self->is_doomed = self->is_closed = true;
     ttrpc_client_cancel_all(self);
     ttrpc_wire_destroy(&self->wire);
-    io_alarm_destroy(&self->alarm);
+    io_timer_stop(self->io, &self->alarm);
     leave(self);
 }
 
@@ -190,7 +191,7 @@ static void deliver_due(ttrpc_client_t *self)
         answer(self, call, call->failure, NULL, 0);
     }
     if (!TAILQ_EMPTY(&self->due))
-        io_alarm_set(self->alarm, 0);
+        io_timer_at(self->io, &self->alarm, 0);
 }
 
 /* The end of the connection, said to all. Called from the loop. */
@@ -225,7 +226,7 @@ static void expire(ttrpc_client_t *self, int64_t now)
         }
         call = next;
     }
-    io_alarm_advance(self->alarm, earliest);
+    io_timer_advance(self->io, &self->alarm, earliest);
 }
 
 /* The wire's calls -------------------------------------------------------------------------------
@@ -320,7 +321,7 @@ static status_code_t try_connect(ttrpc_client_t *self, status_t *st)
             return status_set(st, STATUS_UNAVAILABLE, "connect to %s: its backlog is full",
                               self->address_text);
         self->connect_next_us = now + CONNECT_RETRY_US;
-        io_alarm_advance(self->alarm, self->connect_next_us);
+        io_timer_advance(self->io, &self->alarm, self->connect_next_us);
         return STATUS_OK;
     }
     if (rc && (errno == ENOENT || errno == ECONNREFUSED))
@@ -344,18 +345,17 @@ static void on_alarm(void *arg)
     enter(self);
     expire(self, now);
     if (self->connect_until_us && now < self->connect_next_us)
-        io_alarm_advance(self->alarm, self->connect_next_us);
+        io_timer_advance(self->io, &self->alarm, self->connect_next_us);
     else if (self->connect_until_us && try_connect(self, &st))
         close_all(self, &st);
     deliver_due(self);
     leave(self);
 }
 
-static ttrpc_client_t *client_new(io_set_t *io, ttrpc_closed_t *on_close, void *arg, status_t *st)
+static ttrpc_client_t *client_new(io_set_t *io, ttrpc_closed_t *on_close, void *arg)
 {
-    AUTO(ttrpc_client)
-    self = zmalloc(sizeof *self);
-    *self = (ttrpc_client_t){.on_close = on_close, .arg = arg, .next_stream = 1};
+    ttrpc_client_t *self = zmalloc(sizeof *self);
+    *self = (ttrpc_client_t){.io = io, .on_close = on_close, .arg = arg, .next_stream = 1};
     self->wire = ttrpc_wire_new(io, &wire_ops, self);
     self->by_stream = zhashx_new();
     zhashx_set_key_hasher(self->by_stream, hash_stream);
@@ -364,17 +364,15 @@ static ttrpc_client_t *client_new(io_set_t *io, ttrpc_closed_t *on_close, void *
     zhashx_set_key_destructor(self->by_stream, NULL);
     TAILQ_INIT(&self->calls);
     TAILQ_INIT(&self->due);
-    self->alarm = io_alarm_new(io, on_alarm, self, st);
-    return self->alarm ? TAKE(self) : NULL;
+    io_timer_init(&self->alarm, on_alarm, self);
+    return self;
 }
 
 ttrpc_client_t *ttrpc_client_new(io_set_t *io, const char *address, int64_t connect_ms,
                                  ttrpc_closed_t *on_close, void *arg, status_t *st)
 {
     AUTO(ttrpc_client)
-    self = client_new(io, on_close, arg, st);
-    if (!self)
-        return NULL;
+    self = client_new(io, on_close, arg);
     self->connect_until_us = util_monotonic_us() + connect_ms * US_PER_MS;
     self->address_text = util_strdup(address);
     if (ttrpc_address_parse(address, &self->address, &self->address_size, st) ||
@@ -388,9 +386,7 @@ ttrpc_client_t *ttrpc_client_adopt(io_set_t *io, int fd, ttrpc_closed_t *on_clos
 {
     AUTO_CLOSE int owned = fd;
     AUTO(ttrpc_client)
-    self = client_new(io, on_close, arg, st);
-    if (!self)
-        return NULL;
+    self = client_new(io, on_close, arg);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     owned = -1;
     if (ttrpc_wire_open(self->wire, fd, st))
@@ -431,7 +427,7 @@ void ttrpc_client_call(ttrpc_client_t *self, const char *service, const char *me
         ttrpc_wire_send(self->wire, frame, &st)) {
         self->pending++;
         make_due(self, call, &st);
-        io_alarm_set(self->alarm, 0);
+        io_timer_at(self->io, &self->alarm, 0);
         return;
     }
     self->pending++;
@@ -441,6 +437,6 @@ void ttrpc_client_call(ttrpc_client_t *self, const char *service, const char *me
     zhashx_insert(self->by_stream, stream_key(call->stream), call);
     if (timeout_ms > 0) {
         call->deadline_us = util_monotonic_us() + timeout_ms * US_PER_MS;
-        io_alarm_advance(self->alarm, call->deadline_us);
+        io_timer_advance(self->io, &self->alarm, call->deadline_us);
     }
 }

@@ -4,7 +4,7 @@
  * handler has is its holder's, and merely forgets its connection when that goes. */
 #include "common/ttrpc_server.h"
 
-#include "common/io_alarm.h"
+#include "common/io_timer.h"
 #include "common/log.h"
 #include "common/proto/ttrpc.pb-c.h"
 #include "common/ttrpc_wire.h"
@@ -42,7 +42,7 @@ struct ttrpc_server {
     io_set_t *io;
     int listener;
     bool is_accepting; /* the listener is watched */
-    io_alarm_t *retry;
+    io_timer_t retry;
     ttrpc_handler_t *handler;
     void *arg;
     LIST_HEAD(, connection) connections;
@@ -210,7 +210,7 @@ static void on_listener(void *arg, int fd, uint32_t events)
         if (peer < 0) {
             log_warn("accept a ttrpc connection: %s", strerror(errno));
             stop_accepting(self);
-            io_alarm_set(self->retry, util_monotonic_us() + ACCEPT_RETRY_US);
+            io_timer_at(self->io, &self->retry, util_monotonic_us() + ACCEPT_RETRY_US);
             return;
         }
         add_connection(self, peer);
@@ -224,7 +224,7 @@ static void accept_again(void *arg)
         return;
     self->is_accepting = io_set_add(self->io, self->listener, EPOLLIN, on_listener, self) == 0;
     if (!self->is_accepting)
-        io_alarm_set(self->retry, util_monotonic_us() + ACCEPT_RETRY_US);
+        io_timer_at(self->io, &self->retry, util_monotonic_us() + ACCEPT_RETRY_US);
 }
 
 /* The server -------------------------------------------------------------------------------------
@@ -237,9 +237,7 @@ ttrpc_server_t *ttrpc_server_new(io_set_t *io, int listener, ttrpc_handler_t *ha
     self = zmalloc(sizeof *self);
     *self = (ttrpc_server_t){.io = io, .listener = listener, .handler = handler, .arg = arg};
     LIST_INIT(&self->connections);
-    self->retry = io_alarm_new(io, accept_again, self, st);
-    if (!self->retry)
-        return NULL;
+    io_timer_init(&self->retry, accept_again, self);
     if (fcntl(listener, F_SETFL, fcntl(listener, F_GETFL) | O_NONBLOCK) ||
         io_set_add(io, listener, EPOLLIN, on_listener, self)) {
         status_errno(st, errno, "watch the ttrpc listener");
@@ -256,7 +254,7 @@ void ttrpc_server_destroy(ttrpc_server_t **self_p)
         return;
     if (self->is_accepting)
         stop_accepting(self);
-    io_alarm_destroy(&self->retry);
+    io_timer_stop(self->io, &self->retry);
     connection_t *connection;
     while ((connection = LIST_FIRST(&self->connections)))
         connection_destroy(&connection);

@@ -2,6 +2,7 @@
 #include "broker/supervisor/member.h"
 
 #include "broker/supervisor/spawn.h"
+#include "common/io_timer.h"
 #include "common/util.h"
 
 #include <sys/epoll.h>
@@ -16,10 +17,10 @@ struct member {
     member_changed_t *on_changed;
     void *arg;
 
-    pid_t pid;      /* 0 when there is no process */
-    int ready_fd;   /* reading end of its readiness pipe; -1 once nothing can come from it */
-    int timer;      /* of the zloop; -1 when none is set */
-    int exec_error; /* errno when it could not be executed */
+    pid_t pid;    /* 0 when there is no process */
+    int ready_fd; /* reading end of its readiness pipe; -1 once nothing can come from it */
+    io_timer_t timer;
+    int exec_error;               /* errno when it could not be executed */
     int64_t spawned_us, ready_us; /* monotonic; ready_us is 0 before it was ready */
     uint32_t spawns;
     char obituary[OBITUARY_SIZE]; /* empty before the first death */
@@ -114,22 +115,19 @@ static void host_signal(void *arg, int number)
                  strerror(errno));
 }
 
-static int on_timer(zloop_t *loop, int timer, void *arg)
+static void on_timer(void *arg)
 {
     member_t *self = arg;
-    (void)loop;
-    (void)timer;
-    self->timer = -1;
     child_handle(&self->child, CHILD_TIMER);
-    return 0;
 }
 
 static void host_arm(void *arg, int ms)
 {
     member_t *self = arg;
-    if (self->timer >= 0)
-        zloop_timer_end(self->world->loop, self->timer);
-    self->timer = ms > 0 ? zloop_timer(self->world->loop, (size_t)ms, 1, on_timer, self) : -1;
+    if (ms > 0)
+        io_timer_in(self->world->io, &self->timer, ms);
+    else
+        io_timer_stop(self->world->io, &self->timer);
 }
 
 static int64_t host_now(void *arg)
@@ -167,8 +165,8 @@ member_t *member_new(const member_world_t *world, const char *name, const char *
                        .socket_count = socket_count,
                        .on_changed = on_changed,
                        .arg = arg,
-                       .ready_fd = -1,
-                       .timer = -1};
+                       .ready_fd = -1};
+    io_timer_init(&self->timer, on_timer, self);
     child_init(&self->child, &host, self, world->policy);
     return self;
 }

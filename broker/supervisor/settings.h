@@ -5,8 +5,7 @@
 #include "broker/supervisor/child.h"
 #include "common/cluster.h"
 
-#define SETTINGS_FILE_MAX  (1 << 20) /* bytes */
-#define SETTINGS_GROUP_MAX 64        /* bytes, NUL included */
+#define SETTINGS_GROUP_MAX 64 /* bytes, NUL included */
 
 typedef struct settings {
     log_level_t log_level;

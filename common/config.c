@@ -1,0 +1,84 @@
+/* The configuration file. */
+#include "common/config.h"
+
+#include "common/util.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static status_code_t parse(const char *path, zconfig_t **ret, status_t *st)
+{
+    /* Not zconfig_load, which leaks the file when there is something wrong in it (czmq 4.2.1). */
+    zchunk_t *text = zchunk_slurp(path, CONFIG_FILE_MAX);
+    if (!text)
+        return status_errno(st, errno, "read %s", path);
+    bool is_empty = zchunk_size(text) == 0;
+    *ret = is_empty ? NULL : zconfig_chunk_load(text);
+    zchunk_destroy(&text);
+    if (!*ret && !is_empty)
+        return status_set(st, STATUS_INVALID_ARGUMENT, "%s: not readable as ZPL", path);
+    return STATUS_OK;
+}
+
+status_code_t config_load(const char *path, bool must_exist, zconfig_t **ret, status_t *st)
+{
+    struct stat info;
+    *ret = NULL;
+    if (stat(path, &info)) {
+        if (errno == ENOENT && !must_exist)
+            return STATUS_OK;
+        return status_errno(st, errno, "read %s", path);
+    }
+    if (!S_ISREG(info.st_mode) || info.st_size > CONFIG_FILE_MAX)
+        return status_set(st, STATUS_INVALID_ARGUMENT, "%s: not a file of at most %d bytes", path,
+                          CONFIG_FILE_MAX);
+    return parse(path, ret, st);
+}
+
+static status_code_t take_number(const char *section, const config_number_t *row, const char *text,
+                                 void *target, status_t *st)
+{
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (end == text || *end || errno || value < row->least || value > row->most)
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "%s/%s = %s: not a whole number from %ld to %ld", section, row->key, text,
+                          row->least, row->most);
+    int result = (int)value * row->unit;
+    memcpy((char *)target + row->offset, &result, sizeof result);
+    return STATUS_OK;
+}
+
+status_code_t config_take_numbers(zconfig_t *section, const config_number_t *rows, size_t count,
+                                  void *target, status_t *st)
+{
+    for (zconfig_t *item = zconfig_child(section); item; item = zconfig_next(item)) {
+        const config_number_t *row = NULL;
+        for (size_t i = 0; i < count; i++)
+            if (streq(rows[i].key, zconfig_name(item)))
+                row = &rows[i];
+        if (!row || zconfig_child(item))
+            return status_set(st, STATUS_INVALID_ARGUMENT, "unknown key %s/%s",
+                              zconfig_name(section), zconfig_name(item));
+        if (take_number(zconfig_name(section), row, zconfig_value(item), target, st))
+            return st->code;
+    }
+    return STATUS_OK;
+}
+
+status_code_t config_read_numbers(const char *path, const char *name, const config_number_t *rows,
+                                  size_t count, void *target, status_t *st)
+{
+    zconfig_t *root;
+    status_clear(st);
+    if (config_load(path, false, &root, st))
+        return st->code;
+    for (zconfig_t *item = root ? zconfig_child(root) : NULL; item && !st->code;
+         item = zconfig_next(item))
+        if (streq(zconfig_name(item), name) && config_take_numbers(item, rows, count, target, st))
+            status_wrap(st, "%s", path);
+    zconfig_destroy(&root);
+    return st->code;
+}

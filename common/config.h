@@ -1,0 +1,34 @@
+/* The configuration file (ZPL, czmq's zconfig): every process reads the sections that are its own.
+ */
+#ifndef SHIMD_CONFIG_H
+#define SHIMD_CONFIG_H
+
+#include "common/status.h"
+
+#include <czmq.h>
+
+#define CONFIG_FILE_MAX (1 << 20) /* bytes */
+
+/* Reads `path` into a tree, which the caller destroys; `ret` is NULL for a file that is empty, or
+ * that is not there unless it `must_exist`. INVALID_ARGUMENT when it is no file of at most
+ * CONFIG_FILE_MAX bytes, or not readable as ZPL. Blocks. */
+status_code_t config_load(const char *path, bool must_exist, zconfig_t **ret, status_t *st);
+
+/* A whole number in a section: its range there, and what one of it is in the struct. */
+typedef struct config_number {
+    const char *key;
+    size_t offset; /* of an int or unsigned in the struct */
+    long least, most;
+    int unit; /* milliseconds per unit of the file, or 1 */
+} config_number_t;
+
+/* Takes all items of `section`, each of which must be one of `rows`. INVALID_ARGUMENT names the key
+ * that is unknown or whose value is out of range, with the range. */
+status_code_t config_take_numbers(zconfig_t *section, const config_number_t *rows, size_t count,
+                                  void *target, status_t *st);
+
+/* The same for the section called `name` of a file that need not exist, which need not have it. */
+status_code_t config_read_numbers(const char *path, const char *name, const config_number_t *rows,
+                                  size_t count, void *target, status_t *st);
+
+#endif
