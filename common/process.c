@@ -92,14 +92,22 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+static struct rlimit file_limit; /* as it was given to us */
+
 /* Every client, shim and log fifo is a descriptor. */
 static void raise_file_limit(void)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit))
+    if (getrlimit(RLIMIT_NOFILE, &file_limit))
         return;
+    struct rlimit limit = file_limit;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void process_restore_limits(void)
+{
+    if (file_limit.rlim_max)
+        setrlimit(RLIMIT_NOFILE, &file_limit);
 }
 
 int process_init(const char *name, int argc, char **argv, cluster_t *cluster)

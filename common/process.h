@@ -13,4 +13,8 @@
  * static. */
 int process_init(const char *name, int argc, char **argv, cluster_t *cluster);
 
+/* For a child between fork and exec: the limit of open files is again what it was before
+ * process_init. A high one makes some programs slow, and is not ours to hand on. */
+void process_restore_limits(void);
+
 #endif

@@ -218,9 +218,11 @@ class Cluster:
             if self.supervisor:
                 self.stop()
             left = self.leftovers()
+            log = self.log()
             for pid in left.get("processes", {}):
                 os.kill(pid, signal.SIGKILL)
             for mount in reversed(left.get("mounts", [])):
                 subprocess.run(["umount", "-l", mount], check=False)
             shutil.rmtree(self.dir, ignore_errors=True)
         assert not left, f"left behind: {left}"
+        assert "Sanitizer" not in log and "runtime error:" not in log, log

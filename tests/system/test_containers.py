@@ -2,6 +2,8 @@
 
 import json
 import os
+import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -108,6 +110,94 @@ def test_an_exec_runs_and_passes_its_code_on(cluster):
     assert (done.returncode, done.stdout) == (3, "in\n")
     assert [t for t in topics(cluster, "c") if "exec" in t] == ["/tasks/exec-added", "/tasks/exec-started"]
     remove(cluster, "c")
+
+
+def test_an_exec_is_known_to_the_worker_that_comes_after(cluster):
+    detached(cluster, "c", "sleep 1000", "--mount", gate_mount(cluster))
+    client = cluster.client()
+    spec = json.dumps({"args": ["/bin/sh", "-c", "read x < /gate; exit 6"], "cwd": "/", "env": ["PATH=/bin"]})
+    for name in ("waiting", "running"):
+        client.call("task.exec", {"id": "c", "exec_id": name, "spec": spec.encode()}, "default", timeout=20)
+    client.call("task.start", {"id": "c", "exec_id": "running"}, "default", timeout=20)
+    waiter = subprocess.Popen(
+        cluster.command("tasks", "wait", "--exec-id", "running", "c"), stdout=subprocess.PIPE, text=True
+    )
+    until(lambda: cluster.status()["shim"].get("in_flight", 0) > 0, "the wait is with the worker")
+    cluster.await_successor("shim", cluster.kill("shim"))
+    with pytest.raises(Exception, match="already exists"):
+        client.call("task.exec", {"id": "c", "exec_id": "running", "spec": spec.encode()}, "default", timeout=20)
+    states = {
+        name: client.call("task.get", {"id": "c", "exec_id": name}, "default", timeout=20)["status"]
+        for name in ("waiting", "running")
+    }
+    assert states == {"waiting": "CREATED", "running": "RUNNING"}
+    open_gate(cluster)
+    assert waiter.communicate(timeout=20)[0] == "6\n"
+    for name in ("waiting", "running"):
+        client.call("task.delete", {"id": "c", "exec_id": name}, "default", timeout=20)
+    assert not list((cluster.run / "task/default/c").glob("exec-*"))
+    remove(cluster, "c")
+
+
+def test_a_stopped_shim_delays_nobody_and_is_left_alone(cluster):
+    detached(cluster, "slow", "sleep 1000")
+    detached(cluster, "quick", "sleep 1000")
+    shim = tasks(cluster)["slow"]["shim_pid"]
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        client = cluster.client()
+        picture = client.call("task.get", {"id": "slow"}, "default", timeout=20)
+        assert (picture["status"], picture["unresponsive"]) == ("RUNNING", True) and picture["stale_ms"] >= 2000
+        assert tasks(cluster)["slow"]["unresponsive"]
+        begun = time.monotonic()
+        client.call("task.get", {"id": "quick"}, "default", timeout=20)
+        assert time.monotonic() - begun < 1
+        cluster.await_successor("shim", cluster.kill("shim"))
+        assert set(tasks(cluster)) == {"slow", "quick"}
+        assert client.call("task.get", {"id": "quick"}, "default", timeout=20)["status"] == "RUNNING"
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    until(lambda: not tasks(cluster)["slow"].get("unresponsive"), "it answers again")
+    assert tasks(cluster)["slow"]["pid"] == picture["pid"]
+    remove(cluster, "slow", "quick")
+
+
+def test_a_shim_that_answers_nothing_is_found_and_killed(fresh_cluster):
+    """Its `start` says all is well, and behind the socket nobody reads."""
+    cluster = fresh_cluster.start(config="shim\n    connect-timeout = 300\n    shutdown-timeout = 300\n")
+    listener = (
+        "import os, socket, sys, time\n"
+        f"s = socket.socket(socket.AF_UNIX); s.bind('{cluster.dir}/mute.sock'); s.listen()\n"
+        f"print('unix://{cluster.dir}/mute.sock', end='', flush=True)\n"
+        "os.fork() and os._exit(0); os.setsid()\n"
+        "os.dup2(os.open('/dev/null', os.O_RDWR), 1); os.dup2(1, 2); time.sleep(1000)\n"
+    )
+    (cluster.dir / "mute.py").write_text(listener)
+    shim = shim_script(cluster, f'case "$*" in *delete) exit 0;; esac\nexec /usr/bin/python3 {cluster.dir}/mute.py')
+    done = cluster.shimctl("run", "--runtime", shim, "--rootfs", cluster.rootfs(), "c", "/bin/true")
+    assert done.returncode != 0 and "connect to the shim" in done.stderr, done.stderr
+    assert not [c for c in cluster.processes().values() if "mute.py" in " ".join(c)]
+    assert nothing_of(cluster, "c") and not (cluster.dir / "mute.sock").exists()
+
+
+def test_the_limit_of_open_files_is_not_handed_on(fresh_cluster):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    try:
+        cluster = fresh_cluster.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    shim = shim_script(cluster, f'ulimit -Sn > {cluster.dir}/limit; exit 1')
+    cluster.shimctl("run", "--runtime", shim, "--rootfs", cluster.rootfs(), "c", "/bin/true")
+    assert (cluster.dir / "limit").read_text() == "512\n"
+    worker = pathlib.Path(f"/proc/{cluster.pid('shim')}/limits").read_text()
+    assert [line for line in worker.splitlines() if "open files" in line][0].split()[3] == str(before[1])
+
+
+def test_a_configuration_that_is_wrong_is_named(fresh_cluster):
+    cluster = fresh_cluster.start(config="shim\n    start-timeout = soon\n", wait=False)
+    until(lambda: "shim/start-timeout = soon: not a whole number from 10 to 3600000" in cluster.log(), "the sentence")
+    assert cluster.stop() == 0
 
 
 @pytest.mark.parametrize("victim", PROCESSES)

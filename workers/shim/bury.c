@@ -23,6 +23,20 @@ static void on_asked(void *arg, const status_t *st, const void *answer)
     op_ok(arg); /* the rest must be removed all the same */
 }
 
+static bool has_run(const process_t *process)
+{
+    return process->state != PROCESS_UNKNOWN && process->state != PROCESS_CREATED;
+}
+
+static void record_unknown(manager_t *self, process_t *process, int64_t at)
+{
+    exits_record(self, process,
+                 &(exit_news_t){.status = 137,
+                                .at = at,
+                                .source = "none",
+                                .why = "its shim was lost; it was killed if it still ran"});
+}
+
 static void on_verb_deleted(void *arg, const status_t *st, const msg_exited_t *exited)
 {
     burial_t *burial = arg;
@@ -30,13 +44,13 @@ static void on_verb_deleted(void *arg, const status_t *st, const msg_exited_t *e
     if (st->code)
         log_warn("%s: %s", burial->op.label, st->text);
     /* The verb always says 137: what the process ended with by itself nobody can know any more. */
-    if (init->state != PROCESS_UNKNOWN && !init->has_exited)
-        exits_record(burial->manager, init, 137,
-                     exited->exited_at ? exited->exited_at : util_now_ns(),
-                     "its shim was lost; it was killed if it still ran");
+    int64_t at = exited->exited_at ? exited->exited_at : util_now_ns();
+    if (has_run(init))
+        record_unknown(burial->manager, init, at);
     for (process_t *exec = zhashx_first(burial->task->execs); exec;
          exec = zhashx_next(burial->task->execs))
-        exits_record(burial->manager, exec, 137, util_now_ns(), "its shim was lost");
+        if (has_run(exec))
+            record_unknown(burial->manager, exec, at);
     op_ok(&burial->op);
 }
 
@@ -80,28 +94,13 @@ static const op_step_t burial_plan[] = {
     {NULL, NULL, NULL},
 };
 
-/* Who still waits is answered from the exit record. */
-static void hand_over(manager_t *self, process_t *process)
-{
-    request_t *request;
-    while ((request = zlistx_detach(process->waiters, NULL)))
-        exits_answer_deleted(self, request, process->task->id,
-                             process->exec_id[0] ? process->exec_id : NULL);
-}
-
 static void on_finished(op_t *op, const status_t *st)
 {
     burial_t *burial = burial_of(op);
     manager_t *self = burial->manager;
-    task_t *task = burial->task;
     (void)st;
-    hand_over(self, &task->init);
-    for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
-        hand_over(self, exec);
-    zlistx_t *parked = TAKE(task->parked);
     log_info("%s: done", op->label);
-    task_table_remove(self->tasks, task);
-    manager_unpark(self, parked);
+    manager_remove_task(self, burial->task);
     free(burial);
 }
 
@@ -117,11 +116,9 @@ void bury_task(manager_t *self, task_t *task)
     op_start(&burial->op);
 }
 
-void bury_all(void *arg, shim_t *shim)
+void bury_shim(manager_t *self, shim_t *shim)
 {
-    manager_t *self = arg;
     zlistx_t *victims = zlistx_new();
-    log_warn("shim %u has died", shim_endpoint(shim)->shim_pid);
     for (task_t *task = task_table_first(self->tasks); task; task = task_table_next(self->tasks)) {
         if (task->shim != shim)
             continue;
@@ -136,4 +133,10 @@ void bury_all(void *arg, shim_t *shim)
     for (task_t *task = zlistx_first(victims); task; task = zlistx_next(victims))
         bury_task(self, task);
     zlistx_destroy(&victims);
+}
+
+void bury_all(void *arg, shim_t *shim)
+{
+    log_warn("shim %u has died", shim_endpoint(shim)->shim_pid);
+    bury_shim(arg, shim);
 }

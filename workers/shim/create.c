@@ -195,7 +195,7 @@ static void on_connected(void *arg, const status_t *st, const uint8_t *payload, 
             containerd__task__v2__connect_response__unpack(NULL, size, payload);
         if (!answer)
             status_set(&outcome, STATUS_INTERNAL, "Connect: undecodable answer");
-        else if (!shim_watch(task->shim, answer->shim_pid, &outcome))
+        else if (!shim_watch(task->shim, answer->shim_pid, 0, &outcome))
             record_write_endpoint(task->bundle, task->intent, shim_endpoint(task->shim), &outcome);
         containerd__task__v2__connect_response__free_unpacked(answer, NULL);
     }
@@ -208,8 +208,8 @@ static void send_connect(create_t *create)
 {
     Containerd__Task__V2__ConnectRequest request = CONTAINERD__TASK__V2__CONNECT_REQUEST__INIT;
     request.id = create->task->id;
-    shim_call(create->task->shim, "Connect", &request.base, CONNECT_TIMEOUT_MS, create->task->ns,
-              on_connected, create);
+    shim_call(create->task->shim, "Connect", &request.base, create->manager->timeouts.connect,
+              create->task->ns, on_connected, create);
 }
 
 static void ask_connect(op_t *op)
@@ -290,17 +290,19 @@ static void on_finished(op_t *op, const status_t *st)
     if (st->code) {
         status_t failure = *st;
         status_wrap(&failure, "create task %s", task->id);
-        task_table_remove(self->tasks, task);
+        manager_remove_task(self, task);
         request_fail(create->request, &failure);
     } else {
         task->phase = TASK_LIVE;
-        task->request = *request_id(create->request);
+        task->init.request = *request_id(create->request);
         task->init.state = PROCESS_CREATED;
         task->init.pid = create->pid;
-        task->heard_ms = util_now_ms();
+        task_heard(task);
         process_set_stdio(&task->init, ask->stdin, ask->stdout, ask->stderr, ask->terminal);
         exits_wait(self, &task->init);
         request_answer(create->request, &(msg_started_t){.pid = create->pid});
+        if (!task->shim) /* it has died since */
+            bury_task(self, task);
     }
     free(create->options_type);
     free(create->options);
@@ -359,7 +361,7 @@ HANDLER(task_create)
     }
     /* The same request again, whose first run made this task. */
     if (task && task->phase == TASK_LIVE &&
-        !memcmp(&task->request, request_id(request), MSG_UUID_SIZE)) {
+        !memcmp(&task->init.request, request_id(request), MSG_UUID_SIZE)) {
         request_answer(request, &(msg_started_t){.pid = task->init.pid});
         return;
     }

@@ -1,6 +1,7 @@
 /* What task.create sends to a shim: options, mounts, streams. */
 #include "workers/shim/create.h"
 #include "workers/shim/runtime.h"
+#include "workers/shim/text.h"
 
 #include "common/proto/runc_options.pb-c.h"
 #include "common/proto/task.pb-c.h"
@@ -51,11 +52,6 @@ status_code_t create_read_spec(const msg_container_t *container, bool terminal, 
         snprintf(group, size, "%s", named ? named : container->id);
     json_decref(spec);
     return st->code;
-}
-
-static char *text_or_empty(const char *text)
-{
-    return (char *)(text ? text : "");
 }
 
 void create_pack_options(create_t *create)
@@ -132,6 +128,6 @@ void create_call(create_t *create, ttrpc_reply_t *reply)
         options.value = (ProtobufCBinaryData){.len = create->options_size, .data = create->options};
         request.options = &options;
     }
-    shim_call(create->task->shim, "Create", &request.base, CREATE_TIMEOUT_MS, create->task->ns,
-              reply, create);
+    shim_call(create->task->shim, "Create", &request.base, create->manager->timeouts.create,
+              create->task->ns, reply, create);
 }

@@ -15,6 +15,7 @@ typedef struct deletion {
     request_t *request;
     task_t *task;
     bool kill_first;
+    bool is_shut_down; /* the task has no shim any more because we let go of it */
     msg_exited_t exited;
 } deletion_t;
 
@@ -31,6 +32,20 @@ static void on_asked(void *arg, const status_t *st, const void *answer)
         op_ok(arg);
     else
         op_done(arg, st);
+}
+
+/* Calls the task's shim, or ends the step in failure when it has died. */
+static void call(deletion_t *deletion, const char *method, const ProtobufCMessage *message,
+                 ttrpc_reply_t *reply)
+{
+    status_t st;
+    if (deletion->task->shim) {
+        shim_call(deletion->task->shim, method, message, deletion->manager->timeouts.call,
+                  deletion->task->ns, reply, deletion);
+        return;
+    }
+    status_set(&st, STATUS_UNAVAILABLE, "its shim has died");
+    op_done(&deletion->op, &st);
 }
 
 static void on_killed(void *arg, const status_t *st, const uint8_t *payload, size_t size)
@@ -54,8 +69,7 @@ static void ask_kill(op_t *op)
     request.id = deletion->task->id;
     request.signal = SIGNAL_KILL;
     request.all = true;
-    shim_call(deletion->task->shim, "Kill", &request.base, CALL_TIMEOUT_MS, deletion->task->ns,
-              on_killed, op);
+    call(deletion, "Kill", &request.base, on_killed);
 }
 
 /* A Delete that is faster than the shim's own knowledge of the end is refused, or invents a code.
@@ -67,13 +81,13 @@ static void on_exit_known(void *arg, const status_t *st, const uint8_t *payload,
     if (!st->code) {
         Containerd__Task__V2__WaitResponse *answer =
             containerd__task__v2__wait_response__unpack(NULL, size, payload);
-        if (answer && answer->exited_at && answer->exited_at->seconds > 0)
-            exits_record(deletion->manager, init, answer->exit_status,
-                         answer->exited_at->seconds * 1000000000 + answer->exited_at->nanos, NULL);
+        int64_t at = answer ? exits_time(answer->exited_at) : 0;
+        if (at)
+            exits_record(deletion->manager, init,
+                         &(exit_news_t){.status = answer->exit_status, .at = at, .source = "wait"});
         containerd__task__v2__wait_response__free_unpacked(answer, NULL);
     }
-    deletion->exited = (msg_exited_t){
-        .pid = init->pid, .exit_status = init->exit_status, .exited_at = init->exited_at};
+    exits_describe(init, &deletion->exited);
     op_done(&deletion->op, st);
 }
 
@@ -82,15 +96,13 @@ static void ask_wait(op_t *op)
     deletion_t *deletion = deletion_of(op);
     process_t *init = &deletion->task->init;
     if (init->has_exited) {
-        deletion->exited = (msg_exited_t){
-            .pid = init->pid, .exit_status = init->exit_status, .exited_at = init->exited_at};
+        exits_describe(init, &deletion->exited);
         op_ok(op);
         return;
     }
     Containerd__Task__V2__WaitRequest request = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
     request.id = deletion->task->id;
-    shim_call(deletion->task->shim, "Wait", &request.base, CALL_TIMEOUT_MS, deletion->task->ns,
-              on_exit_known, deletion);
+    call(deletion, "Wait", &request.base, on_exit_known);
 }
 
 static void on_deleted(void *arg, const status_t *st, const uint8_t *payload, size_t size)
@@ -108,8 +120,7 @@ static void ask_delete(op_t *op)
     deletion_t *deletion = deletion_of(op);
     Containerd__Task__V2__DeleteRequest request = CONTAINERD__TASK__V2__DELETE_REQUEST__INIT;
     request.id = deletion->task->id;
-    shim_call(deletion->task->shim, "Delete", &request.base, CALL_TIMEOUT_MS, deletion->task->ns,
-              on_deleted, op);
+    call(deletion, "Delete", &request.base, on_deleted);
 }
 
 static void ask_journal(op_t *op)
@@ -119,7 +130,9 @@ static void ask_journal(op_t *op)
                                  .incarnation = deletion->task->incarnation,
                                  .pid = deletion->exited.pid,
                                  .exit_status = deletion->exited.exit_status,
-                                 .exited_at = deletion->exited.exited_at};
+                                 .exited_at = deletion->exited.exited_at,
+                                 .unknown = deletion->exited.unknown,
+                                 .why = deletion->exited.why};
     link_ask(deletion->manager->link, MSG_incarnation_end, &ask, deletion->task->ns, 0, NULL,
              on_asked, op);
 }
@@ -133,7 +146,12 @@ static void ask_shutdown(op_t *op)
 {
     deletion_t *deletion = deletion_of(op);
     shim_t *shim = deletion->task->shim;
+    deletion->is_shut_down = true;
     deletion->task->shim = NULL;
+    if (!shim) { /* it died by itself, after its last word */
+        op_ok(op);
+        return;
+    }
     if (--*shim_users(shim) == 0)
         ending_begin(deletion->manager, shim, deletion->task->ns, deletion->task->id, false,
                      on_shim_ended, op);
@@ -160,6 +178,16 @@ static const op_step_t delete_plan[] = {
     {NULL, NULL, NULL},
 };
 
+/* The shim died under the deletion: what is left of the task is buried, and whoever deletes it is
+ * answered after that, like those who wait for its end. */
+static void go_on_without_shim(deletion_t *deletion)
+{
+    task_t *task = deletion->task;
+    zlistx_add_end(task->init.waiters, deletion->request);
+    task->phase = TASK_LIVE;
+    bury_task(deletion->manager, task);
+}
+
 static void on_finished(op_t *op, const status_t *st)
 {
     deletion_t *deletion = deletion_of(op);
@@ -170,11 +198,15 @@ static void on_finished(op_t *op, const status_t *st)
         status_wrap(&failure, "delete task %s", task->id);
         task->phase = TASK_LIVE;
         request_fail(deletion->request, &failure);
+    } else if (st->code && !deletion->is_shut_down) {
+        log_warn("delete %s: %s", task->key, st->text);
+        go_on_without_shim(deletion);
     } else {
         if (st->code) /* the bundle stays listed, and is removed when the worker looks again */
             log_error("delete %s: %s", task->key, st->text);
-        task_table_remove(self->tasks, task);
-        request_answer(deletion->request, &deletion->exited);
+        msg_exited_t exited = deletion->exited;
+        manager_remove_task(self, task);
+        request_answer(deletion->request, &exited);
     }
     free(deletion);
 }
@@ -200,65 +232,6 @@ static void delete_task(manager_t *self, request_t *request, task_t *task, bool 
     op_start(&deletion->op);
 }
 
-/* exec --------------------------------------------------------------------------------------------
- */
-
-typedef struct exec_deletion {
-    manager_t *manager;
-    request_t *request;
-    char ns[77], id[77], exec_id[77];
-} exec_deletion_t;
-
-static void on_exec_deleted(void *arg, const status_t *st, const uint8_t *payload, size_t size)
-{
-    AUTO_FREE exec_deletion_t *self = arg;
-    task_t *task = task_table_find(self->manager->tasks, self->ns, self->id);
-    process_t *process = task ? task_process(task, self->exec_id) : NULL;
-    if (st->code && st->code != STATUS_NOT_FOUND) {
-        request_fail(self->request, st);
-        return;
-    }
-    msg_exited_t exited = {0};
-    Containerd__Task__V2__DeleteResponse *answer =
-        st->code ? NULL : containerd__task__v2__delete_response__unpack(NULL, size, payload);
-    if (answer)
-        exited = (msg_exited_t){.pid = answer->pid, .exit_status = answer->exit_status};
-    containerd__task__v2__delete_response__free_unpacked(answer, NULL);
-    if (process && process->has_exited)
-        exited = (msg_exited_t){.pid = process->pid,
-                                .exit_status = process->exit_status,
-                                .exited_at = process->exited_at};
-    if (process) {
-        if (!process->has_exited)
-            exits_record(self->manager, process, exited.exit_status, 0, "it was never started");
-        request_t *waiter;
-        while ((waiter = zlistx_detach(process->waiters, NULL)))
-            request_answer(waiter, &exited);
-        task_remove_exec(task, process);
-    }
-    request_answer(self->request, &exited);
-}
-
-static void delete_exec(manager_t *self, request_t *request, process_t *process)
-{
-    if (process->state == PROCESS_RUNNING) {
-        manager_fail(request, STATUS_FAILED_PRECONDITION,
-                     "process %s must be stopped before deletion: RUNNING", process->exec_id);
-        return;
-    }
-    exec_deletion_t *deletion = zmalloc(sizeof *deletion);
-    deletion->manager = self;
-    deletion->request = request;
-    memcpy(deletion->ns, process->task->ns, sizeof deletion->ns);
-    memcpy(deletion->id, process->task->id, sizeof deletion->id);
-    memcpy(deletion->exec_id, process->exec_id, sizeof deletion->exec_id);
-    Containerd__Task__V2__DeleteRequest ask = CONTAINERD__TASK__V2__DELETE_REQUEST__INIT;
-    ask.id = deletion->id;
-    ask.exec_id = deletion->exec_id;
-    shim_call(process->task->shim, "Delete", &ask.base, CALL_TIMEOUT_MS, deletion->ns,
-              on_exec_deleted, deletion);
-}
-
 HANDLER(task_delete)
 {
     manager_t *manager = self;
@@ -275,7 +248,7 @@ HANDLER(task_delete)
     if (!process)
         return;
     if (process->exec_id[0])
-        delete_exec(manager, request, process);
+        exec_delete_begin(manager, request, process, delete->force);
     else
         delete_task(manager, request, process->task, delete->force);
 }

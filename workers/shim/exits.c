@@ -2,8 +2,12 @@
  */
 #include "common/log.h"
 #include "workers/shim/manager.h"
+#include "workers/shim/state.h"
 
 #include "common/proto/task.pb-c.h"
+
+#define AGAIN_MS      1000 /* before a Wait or a record that failed is tried again */
+#define NS_PER_SECOND 1000000000
 
 /* The process is looked up again when an answer comes: it may be gone by then. */
 typedef struct watch {
@@ -30,48 +34,84 @@ static process_t *watch_process(const watch_t *watch)
     return task_process(task, watch->exec_id);
 }
 
+int64_t exits_time(const Google__Protobuf__Timestamp *at)
+{
+    return at && at->seconds > 0 ? at->seconds * NS_PER_SECOND + at->nanos : 0;
+}
+
+void exits_describe(const process_t *process, msg_exited_t *ret)
+{
+    *ret = (msg_exited_t){.pid = process->pid,
+                          .exit_status = process->exit_status,
+                          .exited_at = process->exited_at,
+                          .unknown = process->exit_why != NULL,
+                          .why = process->exit_why};
+}
+
+/* The record --------------------------------------------------------------------------------------
+ */
+
 static void answer_waiters(process_t *process)
 {
-    msg_exited_t exited = {
-        .pid = process->pid, .exit_status = process->exit_status, .exited_at = process->exited_at};
+    msg_exited_t exited;
     request_t *request;
+    exits_describe(process, &exited);
     while ((request = zlistx_detach(process->waiters, NULL)))
         request_answer(request, &exited);
 }
 
+static void send_record(manager_t *self, process_t *process);
+
+/* Nobody is told of an exit before it is recorded. A journal that cannot take it, for its disk is
+ * full, is asked until it can. */
 static void on_recorded(void *arg, const status_t *st, const void *answer)
 {
     AUTO_FREE watch_t *watch = arg;
     process_t *process = watch_process(watch);
+    bool is_refused = st->code == STATUS_NOT_FOUND || st->code == STATUS_INVALID_ARGUMENT;
     (void)answer;
     if (st->code)
         log_error("%s/%s: exit record: %s", watch->ns, watch->id, st->text);
     if (!process)
         return;
+    if (st->code && !is_refused) {
+        io_timer_in(watch->manager->io, &process->again, AGAIN_MS);
+        return;
+    }
     process->exit_recorded = true;
     answer_waiters(process);
 }
 
-void exits_record(manager_t *self, process_t *process, uint32_t status, int64_t at, const char *why)
+static void send_record(manager_t *self, process_t *process)
+{
+    msg_incarnation_exit_t ask = {.id = process->task->id,
+                                  .incarnation = process->task->incarnation,
+                                  .exec_id = process->exec_id[0] ? process->exec_id : NULL,
+                                  .pid = process->pid,
+                                  .exit_status = process->exit_status,
+                                  .exited_at = process->exited_at,
+                                  .unknown = process->exit_why != NULL,
+                                  .why = process->exit_why,
+                                  .source = process->exit_source};
+    link_ask(self->link, MSG_incarnation_exit, &ask, process->task->ns, -1, NULL, on_recorded,
+             watch_new(self, process));
+}
+
+void exits_record(manager_t *self, process_t *process, const exit_news_t *news)
 {
     if (process->has_exited)
         return;
     process->has_exited = true;
     process->state = PROCESS_STOPPED;
-    process->exit_status = status;
-    process->exited_at = at;
-    msg_incarnation_exit_t ask = {.id = process->task->id,
-                                  .incarnation = process->task->incarnation,
-                                  .exec_id = process->exec_id[0] ? process->exec_id : NULL,
-                                  .pid = process->pid,
-                                  .exit_status = status,
-                                  .exited_at = at,
-                                  .unknown = why != NULL,
-                                  .why = why,
-                                  .source = why ? "none" : "wait"};
-    link_ask(self->link, MSG_incarnation_exit, &ask, process->task->ns, 0, NULL, on_recorded,
-             watch_new(self, process));
+    process->exit_status = news->status;
+    process->exited_at = news->at;
+    process->exit_source = news->source;
+    process->exit_why = news->why;
+    send_record(self, process);
 }
+
+/* Wait --------------------------------------------------------------------------------------------
+ */
 
 static void on_waited(void *arg, const status_t *st, const uint8_t *payload, size_t size)
 {
@@ -80,17 +120,20 @@ static void on_waited(void *arg, const status_t *st, const uint8_t *payload, siz
     if (!process)
         return;
     process->wait_pending = false;
-    if (st->code)
+    if (st->code == STATUS_UNAVAILABLE)
         return; /* the connection is gone: the shim's end or its return sees to it */
     Containerd__Task__V2__WaitResponse *answer =
-        containerd__task__v2__wait_response__unpack(NULL, size, payload);
-    if (!answer) {
-        log_error("%s/%s: Wait: undecodable answer", watch->ns, watch->id);
-        return;
+        st->code ? NULL : containerd__task__v2__wait_response__unpack(NULL, size, payload);
+    int64_t at = answer ? exits_time(answer->exited_at) : 0;
+    if (at)
+        exits_record(watch->manager, process,
+                     &(exit_news_t){.status = answer->exit_status, .at = at, .source = "wait"});
+    else if (answer && process->exec_id[0])
+        log_debug("%s/%s: exec %s did not start", watch->ns, watch->id, watch->exec_id);
+    else {
+        log_warn("%s/%s: Wait: %s", watch->ns, watch->id, st->code ? st->text : "no time of exit");
+        io_timer_in(watch->manager->io, &process->again, AGAIN_MS);
     }
-    const Google__Protobuf__Timestamp *at = answer->exited_at;
-    int64_t time = at && at->seconds > 0 ? at->seconds * 1000000000 + at->nanos : util_now_ns();
-    exits_record(watch->manager, process, answer->exit_status, time, NULL);
     containerd__task__v2__wait_response__free_unpacked(answer, NULL);
 }
 
@@ -106,19 +149,46 @@ void exits_wait(manager_t *self, process_t *process)
               watch_new(self, process));
 }
 
-void exits_add_waiter(manager_t *self, process_t *process, request_t *request)
+/* The shim may have said that it knows no such process, or said nothing of use: State tells more
+ * than Wait then. */
+void exits_again(void *arg)
 {
-    (void)self;
+    process_t *process = arg;
+    manager_t *self = process->task->manager;
+    if (process->has_exited && !process->exit_recorded)
+        send_record(self, process);
+    else if (!process->has_exited && process->task->phase == TASK_LIVE) {
+        state_refresh(self, process);
+        exits_wait(self, process);
+    }
+}
+
+/* Who waits ---------------------------------------------------------------------------------------
+ */
+
+void exits_add_waiter(process_t *process, request_t *request)
+{
     zlistx_add_end(process->waiters, request);
     if (process->exit_recorded)
         answer_waiters(process);
+}
+
+void exits_hand_over(manager_t *self, process_t *process)
+{
+    request_t *request;
+    while ((request = zlistx_detach(process->waiters, NULL)))
+        exits_answer_deleted(self, request, process->task->id,
+                             process->exec_id[0] ? process->exec_id : NULL);
 }
 
 /* A task that was deleted since: its exit record outlives it. */
 static void on_exit_record(void *arg, const status_t *st, const void *answer)
 {
     request_t *request = arg;
-    if (st->code)
+    /* One that never ran is deleted as well as any other. */
+    if (st->code == STATUS_NOT_FOUND && request_method(request) == MSG_task_delete)
+        request_answer(request, &(msg_exited_t){0});
+    else if (st->code)
         request_fail(request, st);
     else
         request_answer(request, answer);
@@ -142,7 +212,7 @@ HANDLER(task_wait)
     if (task && task->phase == TASK_LOADING)
         manager_park(task, request, ask);
     else if (process)
-        exits_add_waiter(manager, process, request);
+        exits_add_waiter(process, request);
     else
         exits_answer_deleted(manager, request, wait->id, wait->exec_id);
 }

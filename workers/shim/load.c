@@ -2,38 +2,60 @@
  * those that are gone are buried, what never got as far as a shim is undone. Bundles are looked at
  * side by side, and one that is damaged or mute keeps nobody else waiting. */
 #include "common/log.h"
+#include "common/proc.h"
+#include "workers/shim/exec_record.h"
 #include "workers/shim/manager.h"
+#include "workers/shim/state.h"
 
-#include "common/proto/task.pb-c.h"
-
-#define LOADS_AT_ONCE 32
-#define LOAD_TIMEOUT_MS                                                                            \
-    5000                   /* of a call to a shim; containerd's io.containerd.timeout.shim.load    \
-                            */
+#define LOADS_AT_ONCE 32   /* mute ones do not count */
 #define LOAD_AGAIN_MS 2000 /* before a mute shim is asked again */
 
 typedef struct loader {
     manager_t *manager;
     void (*done)(manager_t *self);
-    zlistx_t *waiting; /* task_t; not owned */
-    unsigned running;
+    zlistx_t *waiting;    /* task_t; not owned */
+    unsigned running;     /* loads that hold a place */
+    unsigned uninspected; /* tasks whose shim is not known yet */
+    unsigned left;        /* tasks that are neither adopted nor gone */
 } loader_t;
 
 /* One task being looked at. */
 typedef struct load {
     loader_t *loader;
     task_t *task;
-    bool record_missing;
+    endpoint_t endpoint;
+    io_timer_t again;
+    unsigned execs; /* whose state was asked and is not known yet */
+    bool record_missing, is_inspected, has_place, is_downgraded;
 } load_t;
 
 static void load_next(loader_t *loader);
+
+static void set_inspected(load_t *load)
+{
+    if (load->is_inspected)
+        return;
+    load->is_inspected = true;
+    load->loader->manager->is_loading = --load->loader->uninspected > 0;
+}
+
+static void give_place(load_t *load)
+{
+    if (!load->has_place)
+        return;
+    load->has_place = false;
+    load->loader->running--;
+}
 
 /* The task may be used, or is gone; its place is free for the next. */
 static void load_finish(load_t *load)
 {
     loader_t *loader = load->loader;
+    set_inspected(load);
+    give_place(load);
+    io_timer_stop(loader->manager->io, &load->again);
     free(load);
-    loader->running--;
+    loader->left--;
     load_next(loader);
 }
 
@@ -44,13 +66,15 @@ static void adopt(load_t *load)
     zlistx_t *parked = task->parked;
     task->parked = zlistx_new();
     task->phase = TASK_LIVE;
-    task->unresponsive = false;
-    task->heard_ms = util_now_ms();
+    task_heard(task);
     if (load->record_missing)
         log_warn("load %s: its container has no record, but it runs: kept", task->key);
     log_info("load %s: adopted, pid %u is %s", task->key, task->init.pid,
              process_state_name(task->init.state));
     exits_wait(self, &task->init);
+    for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
+        if (exec->state == PROCESS_RUNNING)
+            exits_wait(self, exec);
     manager_unpark(self, parked);
     load_finish(load);
 }
@@ -80,102 +104,153 @@ static void undo(load_t *load)
         bury(load);
 }
 
-static void ask_state(load_t *load);
-
-static int ask_again(zloop_t *loop, int timer, void *arg)
+/* Slow is not dead: a mute shim stays listed, keeps nobody else from being looked at, and is asked
+ * until it answers or its process ends. */
+static void ask_later(load_t *load, const char *why)
 {
-    (void)loop;
-    (void)timer;
-    ask_state(arg);
-    return 0;
+    task_t *task = load->task;
+    status_t st;
+    if (!task->unresponsive)
+        log_warn("load %s: its shim does not answer: %s", task->key, why);
+    task->unresponsive = true;
+    set_inspected(load);
+    give_place(load);
+    if (task->shim && shim_seek(task->shim, &st))
+        log_debug("load %s: %s", task->key, st.text);
+    io_timer_in(load->loader->manager->io, &load->again, LOAD_AGAIN_MS);
+    load_next(load->loader);
 }
 
-static void take_state(task_t *task, const Containerd__Task__V2__StateResponse *state)
-{
-    process_t *init = &task->init;
-    init->state = (process_state_t)state->status;
-    init->pid = state->pid;
-    process_set_stdio(init, state->stdin, state->stdout, state->stderr, state->terminal);
-}
+/* execs -------------------------------------------------------------------------------------------
+ */
 
-static void on_state(void *arg, const status_t *st, const uint8_t *payload, size_t size)
+static void on_exec_state(void *arg, const status_t *st, process_t *process)
 {
     load_t *load = arg;
-    task_t *task = load->task;
-    if (st->code == STATUS_NOT_FOUND) {
-        undo(load);
-        return;
+    if (process && st->code == STATUS_NOT_FOUND) {
+        exec_record_remove(load->task->bundle, process->exec_id); /* it never came to be */
+        task_remove_exec(load->task, process);
     }
-    if (task->shim == NULL) { /* it died while it was asked */
+    if (--load->execs > 0)
+        return;
+    if (load->task->shim)
+        adopt(load);
+    else
         bury(load);
-        return;
-    }
-    Containerd__Task__V2__StateResponse *state =
-        st->code ? NULL : containerd__task__v2__state_response__unpack(NULL, size, payload);
-    if (!state) {
-        /* Slow is not dead: it stays listed, and is asked until it answers or its process ends. */
-        if (!task->unresponsive)
-            log_warn("load %s: its shim does not answer: %s", task->key, st->text);
-        task->unresponsive = true;
-        zloop_timer(load->loader->manager->loop, LOAD_AGAIN_MS, 1, ask_again, load);
-        return;
-    }
-    take_state(task, state);
-    containerd__task__v2__state_response__free_unpacked(state, NULL);
-    adopt(load);
 }
 
-static void ask_state(load_t *load)
+static void ask_execs(load_t *load)
 {
     task_t *task = load->task;
-    if (!task->shim) {
-        bury(load);
+    manager_t *self = load->loader->manager;
+    exec_record_load(task);
+    load->execs = (unsigned)zhashx_size(task->execs);
+    if (load->execs == 0) {
+        adopt(load);
         return;
     }
-    Containerd__Task__V2__StateRequest request = CONTAINERD__TASK__V2__STATE_REQUEST__INIT;
-    request.id = task->id;
-    shim_call(task->shim, "State", &request.base, LOAD_TIMEOUT_MS, task->ns, on_state, load);
+    for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
+        state_ask(self, exec, self->timeouts.load, on_exec_state, load);
 }
+
+/* init --------------------------------------------------------------------------------------------
+ */
+
+static void on_state(void *arg, const status_t *st, process_t *process)
+{
+    load_t *load = arg;
+    (void)process;
+    if (load->task->shim == NULL) /* it died while it was asked */
+        bury(load);
+    else if (st->code == STATUS_NOT_FOUND)
+        undo(load);
+    else if (st->code)
+        ask_later(load, st->text);
+    else
+        ask_execs(load);
+}
+
+static void ask_connect(load_t *load);
 
 static void on_connect(void *arg, const status_t *st, const uint8_t *payload, size_t size)
 {
     load_t *load = arg;
-    status_t ignored;
-    Containerd__Task__V2__ConnectResponse *answer =
-        st->code ? NULL : containerd__task__v2__connect_response__unpack(NULL, size, payload);
-    if (answer && load->task->shim)
-        shim_watch(load->task->shim, answer->shim_pid, &ignored);
-    containerd__task__v2__connect_response__free_unpacked(answer, NULL);
-    ask_state(load);
-}
-
-static void connect_shim(load_t *load, const endpoint_t *endpoint)
-{
     task_t *task = load->task;
-    status_t st;
-    task->shim = manager_shim(load->loader->manager, endpoint, &st);
+    manager_t *self = load->loader->manager;
+    status_t outcome = *st;
     if (!task->shim) {
         bury(load);
         return;
     }
-    ++*shim_users(task->shim);
-    if (endpoint->shim_pid)
-        shim_watch(task->shim, endpoint->shim_pid, &st);
+    /* Its predecessor may have died before it wrote down what the shim really speaks. */
+    if (outcome.code == STATUS_UNIMPLEMENTED && !load->is_downgraded &&
+        shim_endpoint(task->shim)->version == 3) {
+        load->is_downgraded = true;
+        shim_downgrade(task->shim);
+        ask_connect(load);
+        return;
+    }
+    Containerd__Task__V2__ConnectResponse *answer =
+        outcome.code ? NULL : containerd__task__v2__connect_response__unpack(NULL, size, payload);
+    if (!outcome.code && !answer)
+        status_set(&outcome, STATUS_INTERNAL, "Connect: undecodable answer");
+    if (answer && !shim_watch(task->shim, answer->shim_pid, 0, &outcome))
+        record_write_endpoint(task->bundle, task->intent, shim_endpoint(task->shim), &outcome);
+    containerd__task__v2__connect_response__free_unpacked(answer, NULL);
+    if (answer)
+        state_ask(self, &task->init, self->timeouts.load, on_state, load);
+    else
+        ask_later(load, outcome.text);
+}
+
+static void ask_connect(load_t *load)
+{
+    manager_t *self = load->loader->manager;
     Containerd__Task__V2__ConnectRequest request = CONTAINERD__TASK__V2__CONNECT_REQUEST__INIT;
-    request.id = task->id;
-    shim_call(task->shim, "Connect", &request.base, LOAD_TIMEOUT_MS, task->ns, on_connect, load);
+    request.id = load->task->id;
+    shim_call(load->task->shim, "Connect", &request.base, self->timeouts.load, load->task->ns,
+              on_connect, load);
+}
+
+/* A socket that nobody listens on, and no process: that is proof. Anything else is not. */
+static void connect_shim(load_t *load)
+{
+    task_t *task = load->task;
+    status_t st, ignored;
+    task->shim = manager_shim(load->loader->manager, &load->endpoint, &st);
+    if (task->shim) {
+        ++*shim_users(task->shim);
+        set_inspected(load);
+        if (load->endpoint.shim_pid)
+            shim_watch(task->shim, load->endpoint.shim_pid, load->endpoint.shim_start, &ignored);
+        ask_connect(load);
+        return;
+    }
+    AUTO_CLOSE int process = load->endpoint.shim_pid ? proc_open((pid_t)load->endpoint.shim_pid,
+                                                                 load->endpoint.shim_start)
+                                                     : -1;
+    if (st.code == STATUS_UNAVAILABLE && process < 0)
+        bury(load);
+    else
+        ask_later(load, st.text);
+}
+
+static void on_again(void *arg)
+{
+    load_t *load = arg;
+    if (load->task->shim)
+        ask_connect(load);
+    else
+        connect_shim(load);
 }
 
 static void on_bundle_deleted(void *arg, const status_t *st, const void *answer)
 {
     load_t *load = arg;
-    manager_t *self = load->loader->manager;
-    zlistx_t *parked = TAKE(load->task->parked);
     (void)answer;
     if (st->code)
         log_warn("load %s: remove the bundle: %s", load->task->key, st->text);
-    task_table_remove(self->tasks, load->task);
-    manager_unpark(self, parked);
+    manager_remove_task(load->loader->manager, load->task);
     load_finish(load);
 }
 
@@ -197,7 +272,6 @@ static void set_aside(load_t *load, const char *why)
 static void inspect(load_t *load)
 {
     task_t *task = load->task;
-    endpoint_t endpoint = {.version = 2};
     status_t st;
     task->intent = zmalloc(sizeof *task->intent);
     status_code_t code = record_read_intent(task->bundle, task->intent, &st);
@@ -211,12 +285,15 @@ static void inspect(load_t *load)
         set_aside(load, st.text);
         return;
     }
-    task->request = task->intent->request;
+    task->init.request = task->intent->request;
     task->runtime = util_strdup(task->intent->runtime);
     task->log = log_pipe_open(load->loader->manager->io, task->bundle, task->key, &st);
-    if (record_read_endpoint(task->bundle, &endpoint, &st))
-        snprintf(endpoint.address, sizeof endpoint.address, "%s", task->intent->address);
-    connect_shim(load, &endpoint);
+    if (record_read_endpoint(task->bundle, &load->endpoint, &st)) {
+        load->endpoint = (endpoint_t){.version = 3}; /* downgraded if that is too much */
+        snprintf(load->endpoint.address, sizeof load->endpoint.address, "%s",
+                 task->intent->address);
+    }
+    connect_shim(load);
 }
 
 static void on_incarnation(void *arg, const status_t *st, const void *answer)
@@ -230,7 +307,8 @@ static void on_incarnation(void *arg, const status_t *st, const void *answer)
 static void load_task(loader_t *loader, task_t *task)
 {
     load_t *load = zmalloc(sizeof *load);
-    *load = (load_t){.loader = loader, .task = task};
+    *load = (load_t){.loader = loader, .task = task, .has_place = true};
+    io_timer_init(&load->again, on_again, load);
     loader->running++;
     if (!task->bundle) { /* it had no entries at all */
         remove_bundle(load);
@@ -249,7 +327,7 @@ static void load_next(loader_t *loader)
 {
     while (loader->running < LOADS_AT_ONCE && zlistx_size(loader->waiting))
         load_task(loader, zlistx_detach(loader->waiting, NULL));
-    if (loader->running == 0) {
+    if (loader->left == 0) {
         log_debug("load: done");
         zlistx_destroy(&loader->waiting);
         free(loader);
@@ -280,10 +358,12 @@ static void on_bundles(void *arg, const status_t *st, const void *answer)
         task->bundle = bundle->empty ? NULL : util_strdup(bundle->path);
         zlistx_add_end(loader->waiting, task);
     }
+    loader->uninspected = (unsigned)zlistx_size(loader->waiting);
+    self->is_loading = loader->uninspected > 0;
     loader->done(self);
-    loader->running++; /* so that it does not end while the first are begun */
+    loader->left = loader->uninspected + 1; /* so that it does not end while the first are begun */
     load_next(loader);
-    loader->running--;
+    loader->left--;
     load_next(loader);
 }
 

@@ -64,10 +64,20 @@ shim_t *manager_shim(manager_t *self, const endpoint_t *endpoint, status_t *st)
     shim_t *shim = zhashx_lookup(self->shims, endpoint->address);
     if (shim)
         return shim;
-    shim = shim_connect(self->loop, self->io, endpoint, bury_all, load_back, self, st);
+    shim = shim_connect(self->io, endpoint, bury_all, load_back, self, st);
     if (shim)
         zhashx_insert(self->shims, shim_endpoint(shim)->address, shim);
     return shim;
+}
+
+void manager_remove_task(manager_t *self, task_t *task)
+{
+    zlistx_t *parked = TAKE(task->parked);
+    exits_hand_over(self, &task->init);
+    for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
+        exits_hand_over(self, exec);
+    task_table_remove(self->tasks, task);
+    manager_unpark(self, parked);
 }
 
 process_t *manager_find(manager_t *self, request_t *request, const void *ask, const char *id,
@@ -101,7 +111,7 @@ process_t *manager_find(manager_t *self, request_t *request, const void *ask, co
     return process;
 }
 
-static manager_t *manager_new(worker_t *worker)
+static manager_t *manager_new(worker_t *worker, const timeouts_t *timeouts)
 {
     const cluster_t *cluster = worker_cluster(worker);
     manager_t *self = zmalloc(sizeof *self);
@@ -109,12 +119,13 @@ static manager_t *manager_new(worker_t *worker)
                         .loop = worker_loop(worker),
                         .io = worker_io(worker),
                         .link = worker_link(worker),
-                        .tasks = task_table_new(),
                         .shims = zhashx_new(),
                         .grpc_address = cluster_socket_path(cluster, CLUSTER_CLIENT),
                         .ttrpc_address = cluster_socket_path(cluster, CLUSTER_SHIM_EVENTS),
                         .runc_root = util_format("%s/runc", cluster->run_dir),
                         .create_queue = zlistx_new()};
+    self->timeouts = *timeouts;
+    self->tasks = task_table_new(self);
     zhashx_set_key_duplicator(self->shims, NULL);
     zhashx_set_key_destructor(self->shims, NULL);
     return self;
@@ -122,12 +133,12 @@ static manager_t *manager_new(worker_t *worker)
 
 static void manager_destroy(manager_t *self)
 {
+    task_table_destroy(&self->tasks);
     for (shim_t *shim = zhashx_first(self->shims); shim; shim = zhashx_next(self->shims)) {
         shim_t *ended = shim;
         shim_destroy(&ended);
     }
     zhashx_destroy(&self->shims);
-    task_table_destroy(&self->tasks);
     zlistx_destroy(&self->create_queue);
     free(self->grpc_address);
     free(self->ttrpc_address);
@@ -144,7 +155,14 @@ static void on_loaded(manager_t *self)
 int main(int argc, char **argv)
 {
     worker_t *worker = worker_new(SERVICE_SHIM, argc, argv);
-    manager_t *manager = manager_new(worker);
+    timeouts_t timeouts;
+    status_t st;
+    if (timeouts_read(&timeouts, worker_cluster(worker)->config, &st)) {
+        log_error("start: %s", st.text);
+        worker_destroy(&worker);
+        return EXIT_FAILURE;
+    }
+    manager_t *manager = manager_new(worker, &timeouts);
     worker_serve(worker, methods, ARRAY_SIZE(methods), manager, MANAGER_WINDOW);
     load_begin(manager, on_loaded);
     int exit_code = worker_run(worker);

@@ -3,26 +3,25 @@
 #define SHIMD_SHIM_MANAGER_H
 
 #include "workers/shim/task.h"
+#include "workers/shim/timeouts.h"
 
-#define MANAGER_WINDOW     1024 /* requests the broker hands over at once */
-#define CREATES_AT_ONCE    16 /* more wait: each runs an OCI runtime, and there are few processors */
-#define START_TIMEOUT_MS   10000 /* of a shim's `start` verb */
-#define DELETE_TIMEOUT_MS  10000 /* of its `delete` verb; containerd allows 5 s */
-#define CONNECT_TIMEOUT_MS 10000 /* of the first call, while the shim still initialises */
-#define CREATE_TIMEOUT_MS  40000 /* its own limit for opening fifos is 30 s */
-#define CALL_TIMEOUT_MS    30000 /* of calls that run the OCI runtime */
-#define STATE_TIMEOUT_MS   2000  /* of State for task.get; then the last known state is told */
+#include "common/proto/task.pb-c.h"
+
+#define MANAGER_WINDOW  1024 /* requests the broker hands over at once */
+#define CREATES_AT_ONCE 16   /* more wait: each runs an OCI runtime, and there are few processors */
 
 typedef struct manager {
     worker_t *worker;
     zloop_t *loop;
     io_set_t *io;
     link_t *link;
+    timeouts_t timeouts;
     task_table_t *tasks;
     zhashx_t *shims;     /* shim_t by address; each is destroyed by whoever ends it */
     char *grpc_address;  /* hashed into the shims' socket names: the cluster's own, and stable */
     char *ttrpc_address; /* where shims send their events */
     char *runc_root;
+    bool is_loading;        /* not all bundles of the predecessor were looked at */
     unsigned creates;       /* under way */
     zlistx_t *create_queue; /* request_t of task.create that wait for their turn; not owned */
 } manager_t;
@@ -37,20 +36,33 @@ void verb_start(manager_t *self, task_t *task, const char *options_type, const u
 typedef void verb_deleted_t(void *arg, const status_t *st, const msg_exited_t *exited);
 void verb_delete(manager_t *self, task_t *task, verb_deleted_t *done, void *arg);
 
-/* ending.c: Shutdown, then SIGKILL when it is still there after SHIM_SHUTDOWN_MS (at once with
+/* ending.c: Shutdown, then SIGKILL when it is still there after the time for that (at once with
  * `now`); `done` when the process is gone and its socket with it. Frees the shim. */
 void ending_begin(manager_t *self, shim_t *shim, const char *ns, const char *id, bool now,
                   void (*done)(void *arg), void *arg);
 
 /* exits.c */
+typedef struct exit_news {
+    uint32_t status;
+    int64_t at;         /* ns since the epoch */
+    const char *source; /* "wait", "state", "none"; static */
+    const char *why;    /* why the status is not known, static; NULL when it is */
+} exit_news_t;
 void exits_wait(manager_t *self, process_t *process); /* asks the shim to tell its end, once */
-void exits_record(manager_t *self, process_t *process, uint32_t status, int64_t at,
-                  const char *why);
-void exits_add_waiter(manager_t *self, process_t *process, request_t *request);
+void exits_record(manager_t *self, process_t *process, const exit_news_t *news);
+void exits_again(void *process); /* timer: what failed is tried again */
+void exits_add_waiter(process_t *process, request_t *request);
+void exits_hand_over(manager_t *self, process_t *process); /* waiters: to the exit record */
 void exits_answer_deleted(manager_t *self, request_t *request, const char *id, const char *exec_id);
+void exits_describe(const process_t *process, msg_exited_t *ret);
 
-/* bury.c: the shim of these tasks is gone. */
-void bury_all(void *arg, shim_t *shim);
+/* ns since the epoch; 0 for what a shim says of a process that has not exited (the year 1). */
+int64_t exits_time(const Google__Protobuf__Timestamp *at);
+
+/* bury.c: the shim is gone, which frees it; its tasks that no operation has in its hands are
+ * buried. */
+void bury_shim(manager_t *self, shim_t *shim);
+void bury_all(void *arg, shim_t *shim); /* shim_gone_t of the same */
 void bury_task(manager_t *self, task_t *task);
 
 /* load.c: looks at the bundles that are there. `done` when the table is complete (not yet checked).
@@ -61,6 +73,12 @@ void load_back(void *arg, shim_t *shim); /* a lost connection was made again */
 /* A request for a task that is still being loaded waits with it, and is run when that is over. */
 void manager_park(task_t *task, request_t *request, const void *ask);
 void manager_unpark(manager_t *self, zlistx_t *parked); /* frees the list */
+
+/* Out of the table, which frees it: waiters get the exit record, parked requests are run. */
+void manager_remove_task(manager_t *self, task_t *task);
+
+/* exec_delete.c: task.delete of an exec. */
+void exec_delete_begin(manager_t *self, request_t *request, process_t *process, bool force);
 
 /* create.c */
 void create_next(manager_t *self);

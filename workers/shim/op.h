@@ -27,7 +27,7 @@ struct op {
     status_t failure; /* why it is undone */
     /* Called once when all is done (st OK) or undone (st the failure). May free the operation. */
     void (*finished)(op_t *op, const status_t *st);
-    char label[200]; /* for the log: "create default/c1" */
+    char label[256]; /* for the log: "create default/c1" */
 };
 
 /* Runs the first step. */

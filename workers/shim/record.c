@@ -47,7 +47,7 @@ static status_code_t write_file(const char *bundle, const char *name, const char
     return STATUS_OK;
 }
 
-static status_code_t write_json(const char *bundle, const char *name, json_t *object, status_t *st)
+status_code_t record_write_json(const char *bundle, const char *name, json_t *object, status_t *st)
 {
     AUTO_FREE char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
@@ -81,7 +81,7 @@ static status_code_t read_file(const char *bundle, const char *name, char **ret,
     return STATUS_OK;
 }
 
-static status_code_t read_json(const char *bundle, const char *name, json_t **ret, status_t *st)
+status_code_t record_read_json(const char *bundle, const char *name, json_t **ret, status_t *st)
 {
     AUTO_FREE char *text = NULL;
     json_error_t error;
@@ -108,15 +108,18 @@ status_code_t record_write_intent(const char *bundle, const intent_t *intent, st
 {
     char request[2 * MSG_UUID_SIZE + 1];
     util_hex(intent->request.bytes, MSG_UUID_SIZE, request);
-    return write_json(bundle, "intent.json",
-                      json_pack("{s:s, s:s, s:s, s:s, s:s}", "request", request, "runtime",
-                                intent->runtime, "path", intent->path, "address", intent->address,
-                                "group", intent->group),
-                      st);
+    return record_write_json(bundle, "intent.json",
+                             json_pack("{s:s, s:s, s:s, s:s, s:s}", "request", request, "runtime",
+                                       intent->runtime, "path", intent->path, "address",
+                                       intent->address, "group", intent->group),
+                             st);
 }
 
-static bool parse_request(const char *hex, msg_uuid_t *ret)
+bool record_parse_request(const json_t *object, msg_uuid_t *ret)
 {
+    char hex[2 * MSG_UUID_SIZE + 1] = "";
+    if (!copy_text(object, "request", hex, sizeof hex))
+        return false;
     for (size_t i = 0; i < MSG_UUID_SIZE; i++) {
         unsigned byte;
         if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
@@ -126,14 +129,19 @@ static bool parse_request(const char *hex, msg_uuid_t *ret)
     return true;
 }
 
+void record_remove(const char *bundle, const char *name)
+{
+    AUTO_CLOSE int dir = open(bundle, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir >= 0)
+        (void)unlinkat(dir, name, 0); /* whoever finds it again removes it */
+}
+
 status_code_t record_read_intent(const char *bundle, intent_t *ret, status_t *st)
 {
     json_t *object = NULL;
-    char request[2 * MSG_UUID_SIZE + 1] = "";
-    if (read_json(bundle, "intent.json", &object, st))
+    if (record_read_json(bundle, "intent.json", &object, st))
         return st->code;
-    bool whole = copy_text(object, "request", request, sizeof request) &&
-                 parse_request(request, &ret->request) &&
+    bool whole = record_parse_request(object, &ret->request) &&
                  copy_text(object, "runtime", ret->runtime, sizeof ret->runtime) &&
                  copy_text(object, "path", ret->path, sizeof ret->path) &&
                  copy_text(object, "address", ret->address, sizeof ret->address) &&
@@ -149,11 +157,12 @@ status_code_t record_write_endpoint(const char *bundle, const intent_t *intent,
 {
     if (write_file(bundle, "shim-binary-path", intent->path, st))
         return st->code;
-    return write_json(bundle, "bootstrap.json",
-                      json_pack("{s:i, s:s, s:s, s:I}", "version", endpoint->version, "address",
-                                endpoint->address, "protocol", "ttrpc", "shim_pid",
-                                (json_int_t)endpoint->shim_pid),
-                      st);
+    return record_write_json(bundle, "bootstrap.json",
+                             json_pack("{s:i, s:s, s:s, s:I, s:I}", "version", endpoint->version,
+                                       "address", endpoint->address, "protocol", "ttrpc",
+                                       "shim_pid", (json_int_t)endpoint->shim_pid, "shim_start",
+                                       (json_int_t)endpoint->shim_start),
+                             st);
 }
 
 static status_code_t read_address(const char *bundle, endpoint_t *ret, status_t *st)
@@ -172,20 +181,22 @@ static status_code_t read_address(const char *bundle, endpoint_t *ret, status_t 
 status_code_t record_read_endpoint(const char *bundle, endpoint_t *ret, status_t *st)
 {
     json_t *object = NULL;
-    status_code_t code = read_json(bundle, "bootstrap.json", &object, st);
+    status_code_t code = record_read_json(bundle, "bootstrap.json", &object, st);
     if (code == STATUS_NOT_FOUND)
         return read_address(bundle, ret, st);
     if (code)
         return code;
     json_int_t version = json_integer_value(json_object_get(object, "version"));
     json_int_t pid = json_integer_value(json_object_get(object, "shim_pid"));
+    json_int_t start = json_integer_value(json_object_get(object, "shim_start"));
     bool whole = copy_text(object, "address", ret->address, sizeof ret->address) &&
-                 (version == 2 || version == 3) && pid >= 0 && pid <= INT32_MAX;
+                 (version == 2 || version == 3) && pid >= 0 && pid <= INT32_MAX && start >= 0;
     json_decref(object);
     if (!whole)
         return status_set(st, STATUS_DATA_LOSS, "read bootstrap.json: a field is missing or wrong");
     ret->version = (int)version;
     ret->shim_pid = (uint32_t)pid;
+    ret->shim_start = (uint64_t)start;
     return STATUS_OK;
 }
 

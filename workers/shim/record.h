@@ -9,6 +9,8 @@
 
 #include <limits.h>
 
+#include <jansson.h>
+
 #define RECORD_FILE_MAX (16u << 10) /* bytes of one of these files */
 
 /* intent.json: which request starts which executable, and where its shim will listen. */
@@ -20,11 +22,12 @@ typedef struct intent {
     char group[80];      /* id of the group's first container, or the container's own */
 } intent_t;
 
-/* bootstrap.json and shim-binary-path, as containerd 2 writes them; the shim's pid is ours. */
+/* bootstrap.json and shim-binary-path, as containerd 2 writes them; the shim's process is ours. */
 typedef struct endpoint {
     int version; /* of the Task service */
     char address[256];
-    uint32_t shim_pid; /* 0 when not known */
+    uint32_t shim_pid;   /* 0 when not known */
+    uint64_t shim_start; /* its proc_start_time: with it the pid names one process for good */
 } endpoint_t;
 
 /* Each file is written to a hidden name and renamed, so that it is there whole or not at all.
@@ -37,6 +40,17 @@ status_code_t record_write_endpoint(const char *bundle, const intent_t *intent,
  * up to 1.7 leave it, stands in for a missing bootstrap.json. */
 status_code_t record_read_intent(const char *bundle, intent_t *ret, status_t *st);
 status_code_t record_read_endpoint(const char *bundle, endpoint_t *ret, status_t *st);
+
+/* Any such file of a bundle: `object` is released, on failure too; what was read is the caller's to
+ * release. */
+status_code_t record_write_json(const char *bundle, const char *name, json_t *object, status_t *st);
+status_code_t record_read_json(const char *bundle, const char *name, json_t **ret, status_t *st);
+
+/* Does nothing when there is no such file. */
+void record_remove(const char *bundle, const char *name);
+
+/* The request id under "request"; false when there is none. */
+bool record_parse_request(const json_t *object, msg_uuid_t *ret);
 
 /* The socket a Go shim listens on: /run/containerd/s/ and the SHA-256 of address/namespace/group
  * (containerd pkg/shim SocketAddress). */

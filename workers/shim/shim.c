@@ -1,7 +1,9 @@
 /* A running shim process. */
 #include "workers/shim/shim.h"
 
+#include "common/io_timer.h"
 #include "common/log.h"
+#include "common/proc.h"
 #include "common/util.h"
 
 #include <errno.h>
@@ -12,13 +14,20 @@
 
 #define UNIX_PREFIX "unix://"
 
+/* A call that could not be sent: told so from the loop, as all calls are answered. */
+typedef struct refusal {
+    ttrpc_reply_t *reply;
+    void *arg;
+    TAILQ_ENTRY(refusal) link;
+} refusal_t;
+
 struct shim {
-    zloop_t *loop;
     io_set_t *io;
     endpoint_t endpoint;
     ttrpc_client_t *client; /* NULL while there is no connection */
     int pidfd;              /* -1 before shim_watch and after its end */
-    int timer;              /* reconnecting, or telling that it is gone; -1 when not */
+    io_timer_t reconnect, tell, refuse;
+    TAILQ_HEAD(, refusal) refusals;
     unsigned users;
     bool dead; /* the process has ended */
     bool told;
@@ -29,23 +38,32 @@ struct shim {
 
 static void on_closed(void *arg, const status_t *st);
 
-/* Tells from the loop, so that a shim never ends inside a call about it. */
-static int tell_gone(zloop_t *loop, int timer, void *arg)
+static void on_refuse(void *arg)
 {
     shim_t *self = arg;
-    (void)loop;
-    (void)timer;
-    self->timer = -1;
+    refusal_t *refusal;
+    status_t st;
+    status_set(&st, STATUS_UNAVAILABLE, "there is no connection to the shim");
+    while ((refusal = TAILQ_FIRST(&self->refusals))) {
+        TAILQ_REMOVE(&self->refusals, refusal, link);
+        refusal->reply(refusal->arg, &st, NULL, 0);
+        free(refusal);
+    }
+}
+
+/* Tells from the loop, so that a shim never ends inside a call about it. */
+static void on_tell(void *arg)
+{
+    shim_t *self = arg;
+    on_refuse(self);
     self->told = true;
     self->gone(self->gone_arg, self);
-    return 0;
 }
 
 static void settle(shim_t *self)
 {
-    if (!self->dead || self->client || self->told || self->timer >= 0)
-        return;
-    self->timer = zloop_timer(self->loop, 1, 1, tell_gone, self);
+    if (self->dead && !self->client && !self->told)
+        io_timer_in(self->io, &self->tell, 0);
 }
 
 static void on_process_end(void *arg, int fd, uint32_t events)
@@ -55,31 +73,24 @@ static void on_process_end(void *arg, int fd, uint32_t events)
     io_set_remove(self->io, fd);
     util_close(&self->pidfd);
     self->dead = true;
-    if (self->timer >= 0) {
-        zloop_timer_end(self->loop, self->timer);
-        self->timer = -1;
-    }
+    io_timer_stop(self->io, &self->reconnect);
     settle(self); /* or when the connection has closed, and its calls are answered */
 }
 
-static int reconnect(zloop_t *loop, int timer, void *arg)
+static void on_reconnect(void *arg)
 {
     shim_t *self = arg;
     status_t st;
-    (void)loop;
-    (void)timer;
-    self->timer = -1;
     self->client =
         ttrpc_client_new(self->io, self->endpoint.address, SHIM_CONNECT_MS, on_closed, self, &st);
     if (self->client)
         self->back(self->arg, self);
-    else if (self->pidfd < 0) {
+    else if (self->pidfd < 0 && st.code == STATUS_UNAVAILABLE) {
         /* Nobody listens and no process is known: that is as dead as it gets. */
         self->dead = true;
         settle(self);
     } else
-        self->timer = zloop_timer(self->loop, SHIM_RECONNECT_MS, 1, reconnect, self);
-    return 0;
+        io_timer_in(self->io, &self->reconnect, SHIM_RECONNECT_MS);
 }
 
 static void on_closed(void *arg, const status_t *st)
@@ -91,23 +102,24 @@ static void on_closed(void *arg, const status_t *st)
         return;
     }
     log_debug("shim %u: connection lost: %s", self->endpoint.shim_pid, st->text);
-    if (self->timer < 0)
-        self->timer = zloop_timer(self->loop, 1, 1, reconnect, self);
+    io_timer_in(self->io, &self->reconnect, 0);
 }
 
-shim_t *shim_connect(zloop_t *loop, io_set_t *io, const endpoint_t *endpoint, shim_gone_t *gone,
-                     shim_back_t *back, void *arg, status_t *st)
+shim_t *shim_connect(io_set_t *io, const endpoint_t *endpoint, shim_gone_t *gone, shim_back_t *back,
+                     void *arg, status_t *st)
 {
     shim_t *self = zmalloc(sizeof *self);
-    *self = (shim_t){.loop = loop,
-                     .io = io,
+    *self = (shim_t){.io = io,
                      .endpoint = *endpoint,
                      .pidfd = -1,
-                     .timer = -1,
                      .gone = gone,
                      .back = back,
                      .arg = arg,
                      .gone_arg = arg};
+    io_timer_init(&self->reconnect, on_reconnect, self);
+    io_timer_init(&self->tell, on_tell, self);
+    io_timer_init(&self->refuse, on_refuse, self);
+    TAILQ_INIT(&self->refusals);
     self->client = ttrpc_client_new(io, endpoint->address, SHIM_CONNECT_MS, on_closed, self, st);
     if (!self->client) {
         free(self);
@@ -121,8 +133,14 @@ void shim_destroy(shim_t **self_p)
     shim_t *self = *self_p;
     if (!self)
         return;
-    if (self->timer >= 0)
-        zloop_timer_end(self->loop, self->timer);
+    io_timer_stop(self->io, &self->reconnect);
+    io_timer_stop(self->io, &self->tell);
+    io_timer_stop(self->io, &self->refuse);
+    refusal_t *refusal;
+    while ((refusal = TAILQ_FIRST(&self->refusals))) {
+        TAILQ_REMOVE(&self->refusals, refusal, link);
+        free(refusal);
+    }
     ttrpc_client_destroy(&self->client);
     io_set_remove(self->io, self->pidfd);
     util_close(&self->pidfd);
@@ -130,12 +148,11 @@ void shim_destroy(shim_t **self_p)
     *self_p = NULL;
 }
 
-status_code_t shim_watch(shim_t *self, uint32_t pid, status_t *st)
+status_code_t shim_watch(shim_t *self, uint32_t pid, uint64_t start_time, status_t *st)
 {
-    if (self->pidfd >= 0)
+    if (self->pidfd >= 0 || self->dead)
         return STATUS_OK;
-    self->endpoint.shim_pid = pid;
-    self->pidfd = pid ? pidfd_open((pid_t)pid, 0) : -1;
+    self->pidfd = proc_open((pid_t)pid, start_time);
     if (self->pidfd < 0)
         return status_set(st, STATUS_FAILED_PRECONDITION, "watch shim %u: %s", pid,
                           strerror(errno));
@@ -144,7 +161,20 @@ status_code_t shim_watch(shim_t *self, uint32_t pid, status_t *st)
         util_close(&self->pidfd);
         return st->code;
     }
+    self->endpoint.shim_pid = pid;
+    self->endpoint.shim_start = proc_start_time((pid_t)pid);
     return STATUS_OK;
+}
+
+status_code_t shim_seek(shim_t *self, status_t *st)
+{
+    if (self->pidfd >= 0 || self->dead)
+        return STATUS_OK;
+    pid_t pid = proc_find_listener(self->endpoint.address);
+    if (!pid)
+        return status_set(st, STATUS_FAILED_PRECONDITION, "nobody listens on %s",
+                          self->endpoint.address);
+    return shim_watch(self, (uint32_t)pid, 0, st);
 }
 
 void shim_call(shim_t *self, const char *method, const ProtobufCMessage *request,
@@ -156,9 +186,10 @@ void shim_call(shim_t *self, const char *method, const ProtobufCMessage *request
         ttrpc_client_call(self->client, service, method, request, timeout_ms, ns, reply, arg);
         return;
     }
-    status_t st;
-    status_set(&st, STATUS_UNAVAILABLE, "the connection to the shim is being made again");
-    reply(arg, &st, NULL, 0);
+    refusal_t *refusal = zmalloc(sizeof *refusal);
+    *refusal = (refusal_t){.reply = reply, .arg = arg};
+    TAILQ_INSERT_TAIL(&self->refusals, refusal, link);
+    io_timer_in(self->io, &self->refuse, 0);
 }
 
 void shim_downgrade(shim_t *self)
@@ -187,10 +218,9 @@ void shim_expect_end(shim_t *self, shim_gone_t *gone, void *arg)
     self->gone_arg = arg;
 }
 
-void shim_kill(shim_t *self)
+bool shim_kill(shim_t *self)
 {
-    if (self->pidfd >= 0)
-        pidfd_send_signal(self->pidfd, SIGKILL, NULL, 0);
+    return self->pidfd >= 0 && !pidfd_send_signal(self->pidfd, SIGKILL, NULL, 0);
 }
 
 void shim_remove_socket(const shim_t *self)

@@ -9,7 +9,6 @@
 #define SHIM_CONNECT_MS 2000 /* while its backlog is full */
 #define SHIM_RECONNECT_MS                                                                          \
     500 /* between attempts at a shim that lives and does not take connections */
-#define SHIM_SHUTDOWN_MS 3000 /* containerd's io.containerd.timeout.shim.shutdown */
 
 typedef struct shim shim_t;
 
@@ -20,15 +19,20 @@ typedef void shim_gone_t(void *arg, shim_t *shim);
 typedef void shim_back_t(void *arg, shim_t *shim);
 
 /* Connects to `endpoint`. UNAVAILABLE when nobody listens there. */
-shim_t *shim_connect(zloop_t *loop, io_set_t *io, const endpoint_t *endpoint, shim_gone_t *gone,
-                     shim_back_t *back, void *arg, status_t *st);
+shim_t *shim_connect(io_set_t *io, const endpoint_t *endpoint, shim_gone_t *gone, shim_back_t *back,
+                     void *arg, status_t *st);
 
-/* Forgets a shim that is gone, or one that no task of ours was made in. */
+/* Forgets a shim that is gone, or one that nobody waits for: calls that are not answered are not
+ * any more. */
 void shim_destroy(shim_t **self);
 
-/* Watches the process for its end, from the pid that Connect told. FAILED_PRECONDITION when there
- * is no such process: then it is gone already. */
-status_code_t shim_watch(shim_t *self, uint32_t pid, status_t *st);
+/* Watches the process for its end, from the pid that Connect told, or that was recorded together
+ * with its start time (0: not known). FAILED_PRECONDITION when there is no such process: then it is
+ * gone already. Does nothing when it is watched. */
+status_code_t shim_watch(shim_t *self, uint32_t pid, uint64_t start_time, status_t *st);
+
+/* The same for a shim that does not tell its pid: it is the process that listens on its socket. */
+status_code_t shim_seek(shim_t *self, status_t *st);
 
 /* Calls a method of the Task service in the version the shim speaks; as ttrpc_client_call. */
 void shim_call(shim_t *self, const char *method, const ProtobufCMessage *request,
@@ -47,8 +51,8 @@ bool shim_is_gone(const shim_t *self);
 /* From here on its end is wanted, and told to `gone` instead. */
 void shim_expect_end(shim_t *self, shim_gone_t *gone, void *arg);
 
-/* Kills it; shim_gone follows. Does nothing to one that is gone. */
-void shim_kill(shim_t *self);
+/* Kills it; shim_gone follows. False when its process is not known, or is gone. */
+bool shim_kill(shim_t *self);
 
 /* Removes the socket file a dead shim left. */
 void shim_remove_socket(const shim_t *self);

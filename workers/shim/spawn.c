@@ -1,6 +1,8 @@
 /* Runs a shim's executable for one of its verbs. */
 #include "workers/shim/spawn.h"
 
+#include "common/io_timer.h"
+#include "common/process.h"
 #include "common/util.h"
 
 #include <errno.h>
@@ -22,11 +24,10 @@ typedef struct capture {
 } capture_t;
 
 struct spawn {
-    zloop_t *loop;
     io_set_t *io;
     pid_t pid;
     int pidfd; /* -1 once it has been waited for */
-    int timer;
+    io_timer_t deadline;
     int wait_status;
     bool timed_out;
     capture_t out, err;
@@ -42,7 +43,7 @@ static void end_capture(spawn_t *self, capture_t *capture)
 
 static void spawn_free(spawn_t *self)
 {
-    zloop_timer_end(self->loop, self->timer);
+    io_timer_stop(self->io, &self->deadline);
     end_capture(self, &self->out);
     end_capture(self, &self->err);
     free(self->out.data);
@@ -132,15 +133,12 @@ static void on_output(void *arg, int fd, uint32_t events)
         end_capture(self, capture);
 }
 
-static int on_deadline(zloop_t *loop, int timer, void *arg)
+static void on_deadline(void *arg)
 {
     spawn_t *self = arg;
-    (void)loop;
-    (void)timer;
     self->timed_out = true;
     kill(-self->pid, SIGKILL);
     kill(self->pid, SIGKILL); /* it may not have reached its own group yet */
-    return 0;
 }
 
 /* A memory file is read to its end like a pipe, and needs nobody to feed it. */
@@ -170,6 +168,7 @@ static void run_child(const spawn_command_t *command, pid_t parent, int in, int 
         _exit(127);
     if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
         _exit(127);
+    process_restore_limits();
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (chdir(command->cwd) == 0)
@@ -206,12 +205,11 @@ static status_code_t fork_child(spawn_t *self, const spawn_command_t *command, s
     return STATUS_OK;
 }
 
-spawn_t *spawn_start(zloop_t *loop, io_set_t *io, const spawn_command_t *command,
-                     spawn_done_t *done, void *arg, status_t *st)
+spawn_t *spawn_start(io_set_t *io, const spawn_command_t *command, spawn_done_t *done, void *arg,
+                     status_t *st)
 {
     spawn_t *self = zmalloc(sizeof *self);
-    *self = (spawn_t){.loop = loop,
-                      .io = io,
+    *self = (spawn_t){.io = io,
                       .pidfd = -1,
                       .out = {.fd = -1, .limit = SPAWN_STDOUT_MAX},
                       .err = {.fd = -1, .limit = SPAWN_STDERR_MAX},
@@ -236,6 +234,7 @@ spawn_t *spawn_start(zloop_t *loop, io_set_t *io, const spawn_command_t *command
     io_set_add(io, self->pidfd, EPOLLIN, on_exit_, self);
     io_set_add(io, self->out.fd, EPOLLIN, on_output, self);
     io_set_add(io, self->err.fd, EPOLLIN, on_output, self);
-    self->timer = zloop_timer(loop, (size_t)command->timeout_ms, 1, on_deadline, self);
+    io_timer_init(&self->deadline, on_deadline, self);
+    io_timer_in(io, &self->deadline, command->timeout_ms);
     return self;
 }

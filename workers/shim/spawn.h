@@ -36,11 +36,12 @@ typedef struct spawn_command {
     int64_t timeout_ms;
 } spawn_command_t;
 
-/* Starts it in a process group of its own, with an empty signal mask, standard input from the given
- * bytes, and no descriptor but the standard three. It is killed if this process dies first, and
- * with its group at the deadline: what it left behind by then is the caller's to undo. Everything
- * in `command` is copied. NULL with a status when it cannot be started. */
-spawn_t *spawn_start(zloop_t *loop, io_set_t *io, const spawn_command_t *command,
-                     spawn_done_t *done, void *arg, status_t *st);
+/* Starts it in a process group of its own, with an empty signal mask, the limit of open files that
+ * we were given, standard input from the given bytes, and no descriptor but the standard three. It
+ * is killed if this process dies first, and with its group at the deadline: what it left behind by
+ * then is the caller's to undo. Everything in `command` is copied. NULL with a status when it
+ * cannot be started. */
+spawn_t *spawn_start(io_set_t *io, const spawn_command_t *command, spawn_done_t *done, void *arg,
+                     status_t *st);
 
 #endif

@@ -1,5 +1,5 @@
 /* The table of tasks. */
-#include "workers/shim/task.h"
+#include "workers/shim/manager.h"
 
 const char *process_state_name(process_state_t state)
 {
@@ -9,11 +9,13 @@ const char *process_state_name(process_state_t state)
 }
 
 struct task_table {
+    struct manager *manager;
     zhashx_t *tasks;
 };
 
 static void process_clear(process_t *process)
 {
+    io_timer_stop(process->task->manager->io, &process->again);
     stdio_release(&process->hold);
     free(process->in);
     free(process->out);
@@ -27,6 +29,7 @@ static void process_init_fields(process_t *process, task_t *task, const char *ex
     snprintf(process->exec_id, sizeof process->exec_id, "%s", exec_id);
     process->hold = STDIO_HOLD_NONE;
     process->waiters = zlistx_new();
+    io_timer_init(&process->again, exits_again, process);
 }
 
 static void exec_free(void **item)
@@ -61,9 +64,10 @@ static zhashx_t *table_new(void (*destructor)(void **))
     return table;
 }
 
-task_table_t *task_table_new(void)
+task_table_t *task_table_new(struct manager *manager)
 {
     task_table_t *self = zmalloc(sizeof *self);
+    self->manager = manager;
     self->tasks = table_new(task_free);
     return self;
 }
@@ -93,6 +97,7 @@ task_t *task_table_add(task_table_t *self, const char *ns, const char *id, const
     snprintf(task->id, sizeof task->id, "%s", id);
     snprintf(task->key, sizeof task->key, "%s/%s", task->ns, task->id);
     snprintf(task->incarnation, sizeof task->incarnation, "%s", incarnation);
+    task->manager = self->manager;
     task->execs = table_new(exec_free);
     task->parked = zlistx_new();
     process_init_fields(&task->init, task, "");
@@ -138,6 +143,12 @@ process_t *task_add_exec(task_t *task, const char *exec_id)
 void task_remove_exec(task_t *task, process_t *process)
 {
     zhashx_delete(task->execs, process->exec_id);
+}
+
+void task_heard(task_t *self)
+{
+    self->heard_ms = util_now_ms();
+    self->unresponsive = false;
 }
 
 static void replace_text(char **slot, const char *text)

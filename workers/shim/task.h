@@ -3,6 +3,7 @@
 #ifndef SHIMD_SHIM_TASK_H
 #define SHIMD_SHIM_TASK_H
 
+#include "common/io_timer.h"
 #include "common/util.h"
 #include "common/worker.h"
 #include "workers/shim/log_pipe.h"
@@ -28,6 +29,7 @@ typedef enum task_phase {
 } task_phase_t;
 
 typedef struct task task_t;
+struct manager;
 
 /* The init process of a task, or one of its execs. */
 typedef struct process {
@@ -35,11 +37,17 @@ typedef struct process {
     char exec_id[77]; /* empty for init */
     process_state_t state;
     uint32_t pid;
+    msg_uuid_t request; /* that asked for it; zero when not known */
     uint32_t exit_status;
-    int64_t exited_at; /* ns since the epoch, 0 before */
+    int64_t exited_at;       /* ns since the epoch, 0 before */
+    const char *exit_source; /* where the exit is known from; static */
+    const char *exit_why;    /* why its code is not known, static; NULL when it is */
     bool has_exited;
     bool exit_recorded; /* the metadata worker has it */
     bool wait_pending;  /* a Wait is with the shim: never more than one for each process */
+    bool is_starting;   /* a Start is */
+    bool is_refreshing; /* a State is, for nobody in particular */
+    io_timer_t again;   /* exits_again */
     bool terminal;
     char *in, *out, *err; /* owned */
     stdio_hold_t hold;    /* until the shim has opened them */
@@ -50,7 +58,7 @@ struct task {
     char ns[77], id[77];
     char key[160]; /* ns/id, the table's key */
     char incarnation[UTIL_UUID_SIZE];
-    msg_uuid_t request;     /* that made it; zero when not known */
+    struct manager *manager;
     char *bundle, *runtime; /* owned */
     intent_t *intent;       /* owned; NULL before it was made or read */
     task_phase_t phase;
@@ -65,7 +73,7 @@ struct task {
 
 typedef struct task_table task_table_t;
 
-task_table_t *task_table_new(void);
+task_table_t *task_table_new(struct manager *manager);
 void task_table_destroy(task_table_t **self);
 
 /* A fresh task in the table; NULL when there is one of that name. */
@@ -80,6 +88,9 @@ size_t task_table_size(task_table_t *self);
 process_t *task_process(task_t *task, const char *exec_id);
 process_t *task_add_exec(task_t *task, const char *exec_id);
 void task_remove_exec(task_t *task, process_t *process);
+
+/* Its shim has answered just now. */
+void task_heard(task_t *self);
 
 void process_set_stdio(process_t *process, const char *in, const char *out, const char *err,
                        bool terminal);

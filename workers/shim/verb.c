@@ -61,7 +61,7 @@ static spawn_t *run(manager_t *self, task_t *task, const char *verb, const msgpa
                                .stdin_data = (const uint8_t *)(input ? input->data : NULL),
                                .stdin_size = input ? input->size : 0,
                                .timeout_ms = timeout_ms};
-    spawn_t *spawned = spawn_start(self->loop, self->io, &command, done, arg, st);
+    spawn_t *spawned = spawn_start(self->io, &command, done, arg, st);
     words_free(env);
     return spawned;
 }
@@ -154,7 +154,8 @@ static void start_attempt(start_t *start)
         bootstrap_pack_params(&params, &input);
     else
         bootstrap_pack_any(&params, &input);
-    spawn_t *spawned = run(self, task, "start", &input, START_TIMEOUT_MS, on_started, start, &st);
+    spawn_t *spawned =
+        run(self, task, "start", &input, self->timeouts.start, on_started, start, &st);
     msgpack_sbuffer_destroy(&input);
     if (!spawned)
         start_finish(start, &st, NULL);
@@ -189,11 +190,6 @@ typedef struct deletion {
     void *arg;
 } deletion_t;
 
-static int64_t time_of(const Google__Protobuf__Timestamp *at)
-{
-    return at && at->seconds > 0 ? at->seconds * 1000000000 + at->nanos : 0;
-}
-
 static void on_deleted(void *arg, const spawn_result_t *result)
 {
     deletion_t *deletion = arg;
@@ -206,7 +202,7 @@ static void on_deleted(void *arg, const spawn_result_t *result)
         if (answer) {
             exited = (msg_exited_t){.pid = answer->pid,
                                     .exit_status = answer->exit_status,
-                                    .exited_at = time_of(answer->exited_at)};
+                                    .exited_at = exits_time(answer->exited_at)};
             containerd__task__v2__delete_response__free_unpacked(answer, NULL);
         } else {
             status_set(&st, STATUS_UNKNOWN, "%s delete: printed no answer", deletion->path);
@@ -222,7 +218,7 @@ void verb_delete(manager_t *self, task_t *task, verb_deleted_t *done, void *arg)
     *deletion = (deletion_t){.done = done, .arg = arg};
     snprintf(deletion->path, sizeof deletion->path, "%s", task->intent->path);
     status_t st;
-    if (!run(self, task, "delete", NULL, DELETE_TIMEOUT_MS, on_deleted, deletion, &st)) {
+    if (!run(self, task, "delete", NULL, self->timeouts.cleanup, on_deleted, deletion, &st)) {
         done(arg, &st, &(msg_exited_t){0});
         free(deletion);
     }

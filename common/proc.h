@@ -1,0 +1,22 @@
+/* Processes of this machine by what /proc tells of them. A pid alone names nobody for long: with
+ * the time at which its process was started it does. */
+#ifndef SHIMD_PROC_H
+#define SHIMD_PROC_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* When the process was started, in clock ticks since boot (proc(5), stat, field 22). 0 when there
+ * is no such process. */
+uint64_t proc_start_time(pid_t pid);
+
+/* A descriptor for the process, close-on-exec; -1 with ESRCH when there is none, or another one
+ * than that which was started at `start_time` (0: whichever it is). */
+int proc_open(pid_t pid, uint64_t start_time);
+
+/* The process that listens on the unix socket `address` (as ttrpc_address_parse takes it), by the
+ * descriptors it holds; 0 when there is none. Walks through all processes' descriptors, tens of
+ * milliseconds on a busy machine: for when there is no other way to know. */
+pid_t proc_find_listener(const char *address);
+
+#endif

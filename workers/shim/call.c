@@ -1,0 +1,74 @@
+/* Requests that are one call to a shim. */
+#include "workers/shim/call.h"
+
+#include "workers/shim/state.h"
+
+static process_t *process_of(const call_t *call)
+{
+    task_t *task = task_table_find(call->manager->tasks, call->ns, call->id);
+    if (!task || strcmp(task->incarnation, call->incarnation))
+        return NULL;
+    return task_process(task, call->exec_id);
+}
+
+static void on_reply(void *arg, const status_t *st, const uint8_t *payload, size_t size)
+{
+    AUTO_FREE call_t *call = arg;
+    process_t *process = process_of(call);
+    if (st->code) {
+        if (process && call->changes_state && status_is_uncertain(st->code))
+            state_refresh(call->manager, process);
+        request_fail(call->request, st);
+        return;
+    }
+    if (process)
+        task_heard(process->task);
+    call->finish(call, process, payload, size);
+}
+
+static void send_call(manager_t *self, request_t *request, const process_t *process,
+                      const char *method, const ProtobufCMessage *message, call_finish_t *finish,
+                      bool changes_state)
+{
+    call_t *call = zmalloc(sizeof *call);
+    call->manager = self;
+    call->request = request;
+    call->finish = finish;
+    call->changes_state = changes_state;
+    memcpy(call->ns, process->task->ns, sizeof call->ns);
+    memcpy(call->id, process->task->id, sizeof call->id);
+    memcpy(call->exec_id, process->exec_id, sizeof call->exec_id);
+    memcpy(call->incarnation, process->task->incarnation, sizeof call->incarnation);
+    shim_call(process->task->shim, method, message, self->timeouts.call, call->ns, on_reply, call);
+}
+
+void call_shim(manager_t *self, request_t *request, const process_t *process, const char *method,
+               const ProtobufCMessage *message, call_finish_t *finish)
+{
+    send_call(self, request, process, method, message, finish, false);
+}
+
+void call_shim_changing(manager_t *self, request_t *request, const process_t *process,
+                        const char *method, const ProtobufCMessage *message, call_finish_t *finish)
+{
+    send_call(self, request, process, method, message, finish, true);
+}
+
+void call_finish_empty(call_t *call, process_t *process, const uint8_t *payload, size_t size)
+{
+    (void)process;
+    (void)payload;
+    (void)size;
+    request_answer(call->request, NULL);
+}
+
+bool call_check_state(request_t *request, const process_t *process, process_state_t wanted,
+                      const char *verb)
+{
+    if (process->state == wanted)
+        return true;
+    manager_fail(request, STATUS_FAILED_PRECONDITION, "cannot %s %s: it is %s, not %s", verb,
+                 process->exec_id[0] ? process->exec_id : process->task->id,
+                 process_state_name(process->state), process_state_name(wanted));
+    return false;
+}

@@ -1,0 +1,151 @@
+/* task.delete of an exec: killed first when that is asked for, out of the shim, and forgotten. */
+#include "workers/shim/exec_record.h"
+#include "workers/shim/manager.h"
+#include "workers/shim/op.h"
+
+#define SIGNAL_KILL 9
+
+typedef struct deletion {
+    op_t op;
+    manager_t *manager;
+    request_t *request;
+    char ns[77], id[77], exec_id[77], incarnation[UTIL_UUID_SIZE];
+    bool kill_first;
+    msg_exited_t exited;
+} deletion_t;
+
+static deletion_t *deletion_of(op_t *op)
+{
+    return (deletion_t *)op;
+}
+
+static process_t *process_of(const deletion_t *deletion)
+{
+    task_t *task = task_table_find(deletion->manager->tasks, deletion->ns, deletion->id);
+    if (!task || strcmp(task->incarnation, deletion->incarnation))
+        return NULL;
+    return task_process(task, deletion->exec_id);
+}
+
+/* Calls the exec's shim, or ends the step when there is nothing left to be asked. */
+static void call(deletion_t *deletion, const char *method, const ProtobufCMessage *message,
+                 ttrpc_reply_t *reply)
+{
+    process_t *process = process_of(deletion);
+    if (process && process->task->shim)
+        shim_call(process->task->shim, method, message, deletion->manager->timeouts.call,
+                  deletion->ns, reply, deletion);
+    else
+        op_ok(&deletion->op);
+}
+
+static void on_done(void *arg, const status_t *st, const uint8_t *payload, size_t size)
+{
+    (void)payload;
+    (void)size;
+    if (st->code == STATUS_NOT_FOUND)
+        op_ok(arg); /* it has finished, or is gone */
+    else
+        op_done(arg, st);
+}
+
+static void ask_kill(op_t *op)
+{
+    deletion_t *deletion = deletion_of(op);
+    if (!deletion->kill_first) {
+        op_ok(op);
+        return;
+    }
+    Containerd__Task__V2__KillRequest message = CONTAINERD__TASK__V2__KILL_REQUEST__INIT;
+    message.id = deletion->id;
+    message.exec_id = deletion->exec_id;
+    message.signal = SIGNAL_KILL;
+    call(deletion, "Kill", &message.base, on_done);
+}
+
+/* The exit is asked for before it is deleted away. */
+static void on_waited(void *arg, const status_t *st, const uint8_t *payload, size_t size)
+{
+    deletion_t *deletion = arg;
+    process_t *process = process_of(deletion);
+    Containerd__Task__V2__WaitResponse *answer =
+        st->code ? NULL : containerd__task__v2__wait_response__unpack(NULL, size, payload);
+    int64_t at = answer ? exits_time(answer->exited_at) : 0;
+    if (process && at)
+        exits_record(deletion->manager, process,
+                     &(exit_news_t){.status = answer->exit_status, .at = at, .source = "wait"});
+    containerd__task__v2__wait_response__free_unpacked(answer, NULL);
+    op_done(&deletion->op, st);
+}
+
+static void ask_wait(op_t *op)
+{
+    deletion_t *deletion = deletion_of(op);
+    const process_t *process = process_of(deletion);
+    if (!process || process->has_exited || !deletion->kill_first) {
+        op_ok(op);
+        return;
+    }
+    Containerd__Task__V2__WaitRequest message = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
+    message.id = deletion->id;
+    message.exec_id = deletion->exec_id;
+    call(deletion, "Wait", &message.base, on_waited);
+}
+
+static void ask_delete(op_t *op)
+{
+    deletion_t *deletion = deletion_of(op);
+    Containerd__Task__V2__DeleteRequest message = CONTAINERD__TASK__V2__DELETE_REQUEST__INIT;
+    message.id = deletion->id;
+    message.exec_id = deletion->exec_id;
+    call(deletion, "Delete", &message.base, on_done);
+}
+
+static const op_step_t plan[] = {
+    {"kill", ask_kill, NULL},
+    {"wait for the exit", ask_wait, NULL},
+    {"delete in the shim", ask_delete, NULL},
+    {NULL, NULL, NULL},
+};
+
+static void on_finished(op_t *op, const status_t *st)
+{
+    deletion_t *deletion = deletion_of(op);
+    process_t *process = process_of(deletion);
+    if (process && process->has_exited)
+        exits_describe(process, &deletion->exited);
+    if (process && !st->code) {
+        exec_record_remove(process->task->bundle, process->exec_id);
+        exits_hand_over(deletion->manager, process);
+        task_remove_exec(process->task, process);
+    }
+    if (st->code)
+        request_fail(deletion->request, st);
+    else
+        request_answer(deletion->request, &deletion->exited);
+    free(deletion);
+}
+
+void exec_delete_begin(manager_t *self, request_t *request, process_t *process, bool force)
+{
+    bool runs = process->state != PROCESS_STOPPED && process->state != PROCESS_CREATED;
+    if (runs && !force) {
+        manager_fail(request, STATUS_FAILED_PRECONDITION,
+                     "process %s must be stopped before deletion: %s", process->exec_id,
+                     process_state_name(process->state));
+        return;
+    }
+    deletion_t *deletion = zmalloc(sizeof *deletion);
+    deletion->manager = self;
+    deletion->request = request;
+    deletion->kill_first = runs;
+    memcpy(deletion->ns, process->task->ns, sizeof deletion->ns);
+    memcpy(deletion->id, process->task->id, sizeof deletion->id);
+    memcpy(deletion->exec_id, process->exec_id, sizeof deletion->exec_id);
+    memcpy(deletion->incarnation, process->task->incarnation, sizeof deletion->incarnation);
+    deletion->op.plan = plan;
+    deletion->op.finished = on_finished;
+    snprintf(deletion->op.label, sizeof deletion->op.label, "delete exec %s of %s",
+             process->exec_id, process->task->key);
+    op_start(&deletion->op);
+}

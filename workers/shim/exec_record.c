@@ -1,0 +1,68 @@
+/* Records of execs. */
+#include "workers/shim/exec_record.h"
+
+#include "common/log.h"
+#include "workers/shim/record.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+
+#define PREFIX "exec-"
+#define SUFFIX ".json"
+
+static void name_of(const char *exec_id, char name[NAME_MAX])
+{
+    snprintf(name, NAME_MAX, PREFIX "%s" SUFFIX, exec_id);
+}
+
+status_code_t exec_record_write(const char *bundle, const process_t *process, status_t *st)
+{
+    char name[NAME_MAX], request[2 * MSG_UUID_SIZE + 1];
+    name_of(process->exec_id, name);
+    util_hex(process->request.bytes, MSG_UUID_SIZE, request);
+    return record_write_json(bundle, name, json_pack("{s:s}", "request", request), st);
+}
+
+void exec_record_remove(const char *bundle, const char *exec_id)
+{
+    char name[NAME_MAX];
+    name_of(exec_id, name);
+    record_remove(bundle, name);
+}
+
+static void load_one(task_t *task, const char *name)
+{
+    char exec_id[NAME_MAX] = "";
+    size_t size = strlen(name) - strlen(PREFIX) - strlen(SUFFIX);
+    memcpy(exec_id, name + strlen(PREFIX), size);
+    json_t *object = NULL;
+    status_t st = {.code = STATUS_OK};
+    msg_uuid_t request;
+    bool is_whole = msg_is_identifier(exec_id, size) &&
+                    !record_read_json(task->bundle, name, &object, &st) &&
+                    record_parse_request(object, &request);
+    json_decref(object);
+    if (!is_whole) {
+        log_warn("%s: %s is damaged and removed%s%s", task->key, name, st.code ? ": " : "",
+                 st.code ? st.text : "");
+        record_remove(task->bundle, name);
+        return;
+    }
+    task_add_exec(task, exec_id)->request = request;
+}
+
+void exec_record_load(task_t *task)
+{
+    DIR *stream = opendir(task->bundle);
+    for (struct dirent *entry; stream && (entry = readdir(stream));) {
+        size_t size = strlen(entry->d_name);
+        if (size > strlen(PREFIX) + strlen(SUFFIX) &&
+            !strncmp(entry->d_name, PREFIX, strlen(PREFIX)) &&
+            !strcmp(entry->d_name + size - strlen(SUFFIX), SUFFIX))
+            load_one(task, entry->d_name);
+    }
+    if (stream)
+        closedir(stream);
+}
