@@ -35,7 +35,9 @@ int cmd_tasks_list(session_t *session)
             output_json(message_json(MSG_process, task));
         else
             table_add(table, "%s\t%u\t%s%s", task->id, task->pid, task->status,
-                      task->unresponsive ? " (unresponsive)" : "");
+                      task->unresponsive ? " (unresponsive)"
+                      : task->orphaned   ? " (orphaned)"
+                                         : "");
     }
     if (!option_quiet(session) && !session_json(session))
         table_print(table, stdout);

@@ -81,6 +81,8 @@ static const option_row_t runtime_options[] = {
     {"runc-root", 0, OPTION_TEXT, "DIR", "directory of its state", WORD_DIRECTORY},
     {"runc-systemd-cgroup", 0, OPTION_FLAG, NULL, "let systemd make the cgroup", WORD_ANY},
     {"no-pivot", 0, OPTION_FLAG, NULL, "do not use pivot_root", WORD_ANY},
+    {"on-shim-loss", 0, OPTION_TEXT, "keep|kill", "what becomes of it when its shim dies",
+     WORD_ANY},
     END,
 };
 

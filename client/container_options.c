@@ -186,6 +186,7 @@ static status_code_t read_record(session_t *session, const char *id, msg_contain
     ask->image = options_text(options, "image");
     ask->runtime = runtime ? runtime : RUNTIME_DEFAULT;
     ask->runc = runc_options(session);
+    ask->on_shim_loss = options_text(options, "on-shim-loss");
     return arguments_labels(labels, count, "true", session_zone(session), &ask->labels, st);
 }
 

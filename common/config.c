@@ -36,7 +36,24 @@ status_code_t config_load(const char *path, bool must_exist, zconfig_t **ret, st
     return parse(path, ret, st);
 }
 
-static status_code_t take_number(const char *section, const config_number_t *row, const char *text,
+static status_code_t take_word(const char *section, const config_item_t *row, const char *text,
+                               void *target, status_t *st)
+{
+    AUTO_FREE char *all = util_strdup("");
+    for (int i = 0; row->words[i]; i++) {
+        if (streq(row->words[i], text)) {
+            memcpy((char *)target + row->offset, &i, sizeof i);
+            return STATUS_OK;
+        }
+        char *longer = util_format("%s%s%s", all, i ? ", " : "", row->words[i]);
+        free(all);
+        all = longer;
+    }
+    return status_set(st, STATUS_INVALID_ARGUMENT, "%s/%s = %s: not one of %s", section, row->key,
+                      text, all);
+}
+
+static status_code_t take_number(const char *section, const config_item_t *row, const char *text,
                                  void *target, status_t *st)
 {
     char *end;
@@ -51,24 +68,25 @@ static status_code_t take_number(const char *section, const config_number_t *row
     return STATUS_OK;
 }
 
-status_code_t config_take_numbers(zconfig_t *section, const config_number_t *rows, size_t count,
-                                  void *target, status_t *st)
+status_code_t config_take_items(zconfig_t *section, const config_item_t *rows, size_t count,
+                                void *target, status_t *st)
 {
     for (zconfig_t *item = zconfig_child(section); item; item = zconfig_next(item)) {
-        const config_number_t *row = NULL;
+        const config_item_t *row = NULL;
         for (size_t i = 0; i < count; i++)
             if (streq(rows[i].key, zconfig_name(item)))
                 row = &rows[i];
         if (!row || zconfig_child(item))
             return status_set(st, STATUS_INVALID_ARGUMENT, "unknown key %s/%s",
                               zconfig_name(section), zconfig_name(item));
-        if (take_number(zconfig_name(section), row, zconfig_value(item), target, st))
+        if ((row->words ? take_word : take_number)(zconfig_name(section), row, zconfig_value(item),
+                                                   target, st))
             return st->code;
     }
     return STATUS_OK;
 }
 
-status_code_t config_read_numbers(const char *path, const char *name, const config_number_t *rows,
+status_code_t config_read_section(const char *path, const char *name, const config_item_t *rows,
                                   size_t count, void *target, status_t *st)
 {
     zconfig_t *root;
@@ -77,7 +95,7 @@ status_code_t config_read_numbers(const char *path, const char *name, const conf
         return st->code;
     for (zconfig_t *item = root ? zconfig_child(root) : NULL; item && !st->code;
          item = zconfig_next(item))
-        if (streq(zconfig_name(item), name) && config_take_numbers(item, rows, count, target, st))
+        if (streq(zconfig_name(item), name) && config_take_items(item, rows, count, target, st))
             status_wrap(st, "%s", path);
     zconfig_destroy(&root);
     return st->code;

@@ -14,21 +14,22 @@
  * CONFIG_FILE_MAX bytes, or not readable as ZPL. Blocks. */
 status_code_t config_load(const char *path, bool must_exist, zconfig_t **ret, status_t *st);
 
-/* A whole number in a section: its range there, and what one of it is in the struct. */
-typedef struct config_number {
+/* An item of a section: a whole number in a range, or one of a few words. */
+typedef struct config_item {
     const char *key;
     size_t offset; /* of an int or unsigned in the struct */
     long least, most;
-    int unit; /* milliseconds per unit of the file, or 1 */
-} config_number_t;
+    int unit;                 /* milliseconds per unit of the file, or 1 */
+    const char *const *words; /* NULL-terminated: the field gets the index; NULL for a number */
+} config_item_t;
 
 /* Takes all items of `section`, each of which must be one of `rows`. INVALID_ARGUMENT names the key
  * that is unknown or whose value is out of range, with the range. */
-status_code_t config_take_numbers(zconfig_t *section, const config_number_t *rows, size_t count,
-                                  void *target, status_t *st);
+status_code_t config_take_items(zconfig_t *section, const config_item_t *rows, size_t count,
+                                void *target, status_t *st);
 
 /* The same for the section called `name` of a file that need not exist, which need not have it. */
-status_code_t config_read_numbers(const char *path, const char *name, const config_number_t *rows,
+status_code_t config_read_section(const char *path, const char *name, const config_item_t *rows,
                                   size_t count, void *target, status_t *st);
 
 #endif

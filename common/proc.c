@@ -12,11 +12,13 @@
 #include <sys/pidfd.h>
 
 #define STAT_MAX         1024
+#define PARENT_FIELD     4
 #define START_TIME_FIELD 22
 #define LISTENING        0x10000 /* __SO_ACCEPTCON, as /proc/net/unix shows it */
 #define UNIX_PREFIX      "unix://"
 
-uint64_t proc_start_time(pid_t pid)
+/* A number of /proc/PID/stat, by its place in proc(5) and behind the name; 0 without a process. */
+static uint64_t stat_field(pid_t pid, int wanted)
 {
     char path[64], text[STAT_MAX];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
@@ -28,9 +30,19 @@ uint64_t proc_start_time(pid_t pid)
     text[size] = '\0';
     /* The name is in parentheses and may have anything in it, parentheses too. */
     char *rest = strrchr(text, ')');
-    for (int field = 2; rest && field < START_TIME_FIELD; field++)
+    for (int field = 2; rest && field < wanted; field++)
         rest = strchr(rest + 1, ' ');
     return rest ? strtoull(rest + 1, NULL, 10) : 0;
+}
+
+uint64_t proc_start_time(pid_t pid)
+{
+    return stat_field(pid, START_TIME_FIELD);
+}
+
+pid_t proc_parent(pid_t pid)
+{
+    return (pid_t)stat_field(pid, PARENT_FIELD);
 }
 
 int proc_open(pid_t pid, uint64_t start_time)

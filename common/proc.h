@@ -10,6 +10,9 @@
  * is no such process. */
 uint64_t proc_start_time(pid_t pid);
 
+/* Its parent; 0 when there is no such process. */
+pid_t proc_parent(pid_t pid);
+
 /* A descriptor for the process, close-on-exec; -1 with ESRCH when there is none, or another one
  * than that which was started at `start_time` (0: whichever it is). */
 int proc_open(pid_t pid, uint64_t start_time);

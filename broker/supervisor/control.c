@@ -18,6 +18,7 @@ struct control {
     const member_world_t *world;
     member_t *const *members;
     size_t member_count;
+    reaper_t *reaper;
     worker_t *worker;
     int64_t began_us; /* monotonic */
     bool is_closed;
@@ -178,13 +179,20 @@ void control_changed(control_t *self, const member_t *member)
 /* Life --------------------------------------------------------------------------------------------
  */
 
+static void on_cluster_reaped(void *arg, request_t *request, const void *ask)
+{
+    control_t *self = arg;
+    reaper_ask(self->reaper, request, ask);
+}
+
 static const worker_method_t methods[] = {
     {MSG_cluster_status, on_cluster_status},
     {MSG_cluster_restart, on_cluster_restart},
+    {MSG_cluster_reaped, on_cluster_reaped},
 };
 
 control_t *control_new(const member_world_t *world, member_t *const *members, size_t count,
-                       status_t *st)
+                       reaper_t *reaper, status_t *st)
 {
     assert(count <= CONTROL_MEMBERS_MAX);
     worker_t *worker = worker_attach(SERVICE_CLUSTER, world->loop, world->io, world->cluster, st);
@@ -194,6 +202,7 @@ control_t *control_new(const member_world_t *world, member_t *const *members, si
     *self = (control_t){.world = world,
                         .members = members,
                         .member_count = count,
+                        .reaper = reaper,
                         .worker = worker,
                         .began_us = util_monotonic_us()};
     worker_serve(worker, methods, ARRAY_SIZE(methods), self, WINDOW);

@@ -4,15 +4,16 @@
 #define SHIMD_CONTROL_H
 
 #include "broker/supervisor/member.h"
+#include "broker/supervisor/reaper.h"
 
 #define CONTROL_MEMBERS_MAX 8  /* processes under the supervisor */
 #define CONTROL_WAITERS_MAX 16 /* cluster.restart requests that wait for one process */
 
 typedef struct control control_t;
 
-/* `members` (`count` pointers) outlive it. NULL with a status. */
+/* `members` (`count` pointers) and `reaper` outlive it. NULL with a status. */
 control_t *control_new(const member_world_t *world, member_t *const *members, size_t count,
-                       status_t *st);
+                       reaper_t *reaper, status_t *st);
 void control_destroy(control_t **self);
 
 /* From here on restarts are refused: the cluster is being stopped. */

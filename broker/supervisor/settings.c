@@ -7,16 +7,16 @@
 #define IN_POLICY(field) offsetof(child_policy_t, field)
 
 /* clang-format off */
-static const config_number_t restart_numbers[] = {
+static const config_item_t restart_numbers[] = {
     /* key            field                      least    most  unit */
-    {"intensity",     IN_POLICY(intensity),          0,   1000,    1},
-    {"period",        IN_POLICY(period),             1,   3600, 1000},
-    {"first-delay",   IN_POLICY(first_delay),        1,  60000,    1},
-    {"last-delay",    IN_POLICY(last_delay),         1, 600000,    1},
-    {"attempts",      IN_POLICY(attempts),           1,   1000,    1},
-    {"failed-delay",  IN_POLICY(failed_delay),       1,   3600, 1000},
-    {"start-timeout", IN_POLICY(start_timeout),      1,   3600, 1000},
-    {"stop-timeout",  IN_POLICY(stop_timeout),       1,   3600, 1000},
+    {"intensity",     IN_POLICY(intensity),          0,   1000,    1, NULL},
+    {"period",        IN_POLICY(period),             1,   3600, 1000, NULL},
+    {"first-delay",   IN_POLICY(first_delay),        1,  60000,    1, NULL},
+    {"last-delay",    IN_POLICY(last_delay),         1, 600000,    1, NULL},
+    {"attempts",      IN_POLICY(attempts),           1,   1000,    1, NULL},
+    {"failed-delay",  IN_POLICY(failed_delay),       1,   3600, 1000, NULL},
+    {"start-timeout", IN_POLICY(start_timeout),      1,   3600, 1000, NULL},
+    {"stop-timeout",  IN_POLICY(stop_timeout),       1,   3600, 1000, NULL},
 };
 /* clang-format on */
 
@@ -34,8 +34,7 @@ static status_code_t unknown_key(const char *key, status_t *st)
 
 static status_code_t take_restart(settings_t *self, zconfig_t *section, status_t *st)
 {
-    if (config_take_numbers(section, restart_numbers, ARRAY_SIZE(restart_numbers), &self->policy,
-                            st))
+    if (config_take_items(section, restart_numbers, ARRAY_SIZE(restart_numbers), &self->policy, st))
         return st->code;
     if (self->policy.last_delay < self->policy.first_delay)
         return status_set(st, STATUS_INVALID_ARGUMENT,

@@ -3,6 +3,7 @@
 
 #include "broker/supervisor/control.h"
 #include "broker/supervisor/notify.h"
+#include "broker/supervisor/reaper.h"
 #include "common/message.h"
 #include "common/util.h"
 
@@ -37,6 +38,7 @@ struct supervisor {
     member_world_t world;
     member_t *members[MEMBERS];
     control_t *control;
+    reaper_t *reaper;
     int signals;
     bool was_ready; /* all four were, and everybody was told */
     bool stopping;
@@ -139,18 +141,17 @@ static member_t *find_pid(supervisor_t *self, pid_t pid)
  * died. */
 static void reap(supervisor_t *self)
 {
-    int wait_status;
-    pid_t pid;
-    while ((pid = waitpid(-1, &wait_status, WNOHANG)) > 0) {
-        member_t *member = find_pid(self, pid);
-        if (member) {
+    siginfo_t info = {0};
+    while (!waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid) {
+        member_t *member = find_pid(self, info.si_pid);
+        int wait_status;
+        if (!member) {
+            reaper_reap(self->reaper, info.si_pid);
+        } else if (waitpid(info.si_pid, &wait_status, WNOHANG) == info.si_pid) {
             member_reaped(member, wait_status);
-            control_tell_death(self->control, member, pid);
-            continue;
+            control_tell_death(self->control, member, info.si_pid);
         }
-        char cause[64];
-        obituary_cause(wait_status, cause, sizeof cause);
-        log_debug("inherited process %d %s", (int)pid, cause);
+        info.si_pid = 0;
     }
     if (self->stopping)
         stop_next(self);
@@ -192,7 +193,8 @@ static status_code_t make_members(supervisor_t *self, const char *libexec, statu
         self->members[i] = member_new(&self->world, msg_service_name(rows[i].service), path,
                                       rows[i].sockets, rows[i].socket_count, on_changed, self);
     }
-    self->control = control_new(&self->world, self->members, MEMBERS, st);
+    self->reaper = reaper_new();
+    self->control = control_new(&self->world, self->members, MEMBERS, self->reaper, st);
     return self->control ? STATUS_OK : st->code;
 }
 
@@ -228,6 +230,7 @@ void supervisor_destroy(supervisor_t **self_p)
     control_destroy(&self->control);
     for (size_t i = 0; i < MEMBERS; i++)
         member_destroy(&self->members[i]);
+    reaper_destroy(&self->reaper);
     io_set_destroy(&self->io);
     zloop_destroy(&self->loop);
     free(self);

@@ -239,13 +239,14 @@ def test_an_exit_while_the_worker_is_away_is_recorded_once(cluster):
     remove(cluster, "c")
 
 
-def test_a_killed_shim_leaves_nothing(cluster):
+def test_a_killed_shim_leaves_nothing_where_it_is_not_kept(fresh_cluster):
+    cluster = fresh_cluster.start(config="shim\n    on-shim-loss = kill\n")
     detached(cluster, "c", "sleep 1000")
     waiter = subprocess.Popen(cluster.command("tasks", "wait", "c"), stdout=subprocess.PIPE, text=True)
     row = tasks(cluster)["c"]
     os.kill(row["shim_pid"], signal.SIGKILL)
     until(lambda: "c" not in tasks(cluster), "the task is gone")
-    waiter.communicate(timeout=20)
+    assert waiter.communicate(timeout=20)[0] == "137\n", "killed by us, and seen by the supervisor"
     assert nothing_of(cluster, "c")
     assert topics(cluster, "c")[-2:] == ["/tasks/exit", "/tasks/delete"]
     assert not cluster.dead_sockets()

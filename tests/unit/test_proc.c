@@ -29,6 +29,7 @@ static void a_process_is_known_by_its_start(void **state)
     }
     uint64_t start = proc_start_time(child);
     assert_true(start >= proc_start_time(getpid()));
+    assert_int_equal(proc_parent(child), getpid());
     AUTO_CLOSE int open = proc_open(child, start);
     assert_true(open >= 0);
     AUTO_CLOSE int any = proc_open(child, 0);

@@ -53,6 +53,10 @@ status_code_t containers_check_create(const void *ask, status_t *st)
                           "invalid runtime name %s, correct runtime name should be either format "
                           "like `io.containerd.runc.v2` or a full path to the binary",
                           create->runtime);
+    const char *loss = create->on_shim_loss;
+    if (loss && strcmp(loss, "keep") && strcmp(loss, "kill"))
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "container.create: on_shim_loss is %s, neither keep nor kill", loss);
     return check_spec("container.create", &create->spec, st);
 }
 
@@ -137,6 +141,7 @@ status_code_t containers_create(txn_t *txn, const call_t *call, status_t *st)
                                 .runc = ask->runc,
                                 .options_type = ask->options_type,
                                 .options = ask->options,
+                                .on_shim_loss = ask->on_shim_loss,
                                 .created_at = call->now,
                                 .updated_at = call->now};
     if (labels_merge(&none, &ask->labels, call->zone, &record->labels, st))

@@ -249,14 +249,16 @@ status_code_t incarnations_end(txn_t *txn, const call_t *call, status_t *st)
     (void)st;
     if (!process_record_get(txn, &key, &init) || init.ended)
         return STATUS_OK;
-    if (!ask->undone)
+    /* A run that is found without a bundle, and of which nothing was ever heard. */
+    bool undone = ask->undone || (ask->shim_lost && !ask->pid && !init.seen);
+    if (!undone)
         write_missing_events(txn, call, &key, &init);
     init.ended = true;
     if (!init.pid)
         init.pid = ask->pid;
     init.keep_until = call->now + INCARNATIONS_KEEP_NS;
     process_record_put(txn, &key, &init);
-    let_go(txn, call, ask->undone);
+    let_go(txn, call, undone);
     expiry_add(txn, EXPIRY_RUN, key.bytes, key.size, init.keep_until, call->now);
     return STATUS_OK;
 }

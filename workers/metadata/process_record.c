@@ -6,6 +6,12 @@
 #define HEAD_VERSION    1
 #define PROCESS_VERSION 1
 
+const head_record_t *head_record_of(const msg_bytes_t *stored)
+{
+    bool is_one = stored->size == sizeof(head_record_t) && stored->data[0] == HEAD_VERSION;
+    return is_one ? (const head_record_t *)(const void *)stored->data : NULL;
+}
+
 bool head_record_get(txn_t *txn, const char *ns, const char *id, head_record_t *ret)
 {
     store_key_t key = STORE_KEY(ns, id);
@@ -13,11 +19,12 @@ bool head_record_get(txn_t *txn, const char *ns, const char *id, head_record_t *
     memset(ret, 0, sizeof *ret);
     if (!txn_get(txn, TABLE_HEADS, key.bytes, key.size, &found))
         return false;
-    if (found.size != sizeof *ret || found.data[0] != HEAD_VERSION) {
+    const head_record_t *record = head_record_of(&found);
+    if (!record) {
         txn_fail(txn, MDB_CORRUPTED);
         return false;
     }
-    memcpy(ret, found.data, sizeof *ret);
+    memcpy(ret, record, sizeof *ret);
     return true;
 }
 

@@ -1,8 +1,13 @@
-/* What is done when a shim has died under its tasks: their containers are ended through the shim's
+/* What is done when a shim has died under its tasks. Those that were started are kept as orphans,
+ * unless they are not to be; the others are buried: their containers are ended through the shim's
  * `delete` verb, their end is recorded, and everything they had on the machine is removed. */
 #include "common/log.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/op.h"
+#include "workers/shim/orphan.h"
+
+#define REAPED_WAIT_MS 2000
+#define NO_BUNDLE      "its bundle is gone: the machine was restarted, or somebody removed it"
 
 typedef struct burial {
     op_t op;
@@ -23,34 +28,12 @@ static void on_asked(void *arg, const status_t *st, const void *answer)
     op_ok(arg); /* the rest must be removed all the same */
 }
 
-static bool has_run(const process_t *process)
-{
-    return process->state != PROCESS_UNKNOWN && process->state != PROCESS_CREATED;
-}
-
-static void record_unknown(manager_t *self, process_t *process, int64_t at)
-{
-    exits_record(self, process,
-                 &(exit_news_t){.status = 137,
-                                .at = at,
-                                .source = "none",
-                                .why = "its shim was lost; it was killed if it still ran"});
-}
-
 static void on_verb_deleted(void *arg, const status_t *st, const msg_exited_t *exited)
 {
     burial_t *burial = arg;
-    process_t *init = &burial->task->init;
+    (void)exited; /* its code is always 137, its time that of the burial */
     if (st->code)
         log_warn("%s: %s", burial->op.label, st->text);
-    /* The verb always says 137: what the process ended with by itself nobody can know any more. */
-    int64_t at = exited->exited_at ? exited->exited_at : util_now_ns();
-    if (has_run(init))
-        record_unknown(burial->manager, init, at);
-    for (process_t *exec = zhashx_first(burial->task->execs); exec;
-         exec = zhashx_next(burial->task->execs))
-        if (has_run(exec))
-            record_unknown(burial->manager, exec, at);
     op_ok(&burial->op);
 }
 
@@ -64,16 +47,62 @@ static void ask_verb(op_t *op)
     verb_delete(burial->manager, burial->task, on_verb_deleted, burial);
 }
 
+/* how it ended ------------------------------------------------------------------------------------
+ */
+
+static bool has_run(const process_t *process)
+{
+    return process->state != PROCESS_UNKNOWN && process->state != PROCESS_CREATED;
+}
+
+static void record_unknown(burial_t *burial, process_t *process)
+{
+    if (has_run(process))
+        exits_record(burial->manager, process,
+                     &(exit_news_t){.status = 137,
+                                    .at = util_now_ns(),
+                                    .source = "none",
+                                    .why = "its shim was lost; it was killed if it still ran"});
+}
+
+static void on_reaped(void *arg, const status_t *st, const void *answer)
+{
+    burial_t *burial = arg;
+    const msg_reaped_t *reaped = answer;
+    task_t *task = burial->task;
+    if (!st->code && has_run(&task->init))
+        orphan_record_end(burial->manager, &task->init, (int)reaped->wait_status, reaped->time);
+    record_unknown(burial, &task->init);
+    for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
+        record_unknown(burial, exec);
+    op_ok(&burial->op);
+}
+
+/* The supervisor inherited it, and has reaped it if it was killed just now. */
+static void ask_reaped(op_t *op)
+{
+    burial_t *burial = burial_of(op);
+    const process_t *init = &burial->task->init;
+    const msg_cluster_reaped_t ask = {.pid = init->pid, .start = init->start};
+    if (has_run(init) && !init->has_exited && init->start)
+        link_ask(burial->manager->link, MSG_cluster_reaped, &ask, NULL, REAPED_WAIT_MS, NULL,
+                 on_reaped, burial);
+    else
+        on_reaped(burial, &(status_t){.code = STATUS_NOT_FOUND}, NULL);
+}
+
 static void ask_journal(op_t *op)
 {
     burial_t *burial = burial_of(op);
     const process_t *init = &burial->task->init;
     msg_incarnation_end_t ask = {.id = burial->task->id,
                                  .incarnation = burial->task->incarnation,
-                                 .undone = init->state == PROCESS_UNKNOWN,
+                                 .undone = init->state == PROCESS_UNKNOWN && burial->task->bundle,
                                  .pid = init->pid,
                                  .exit_status = init->exit_status,
                                  .exited_at = init->exited_at,
+                                 .unknown = init->exit_why || !burial->task->bundle,
+                                 .why = burial->task->bundle ? init->exit_why : NO_BUNDLE,
                                  .shim_lost = true};
     link_ask(burial->manager->link, MSG_incarnation_end, &ask, burial->task->ns, 0, NULL, on_asked,
              op);
@@ -82,6 +111,10 @@ static void ask_journal(op_t *op)
 static void ask_bundle(op_t *op)
 {
     burial_t *burial = burial_of(op);
+    if (!burial->task->bundle) {
+        op_ok(op);
+        return;
+    }
     msg_bundle_delete_t ask = {.id = burial->task->id, .incarnation = burial->task->incarnation};
     link_ask(burial->manager->link, MSG_bundle_delete, &ask, burial->task->ns, 0, NULL, on_asked,
              op);
@@ -89,6 +122,7 @@ static void ask_bundle(op_t *op)
 
 static const op_step_t burial_plan[] = {
     {"delete verb", ask_verb, NULL},
+    {"how it ended", ask_reaped, NULL},
     {"journal", ask_journal, NULL},
     {"delete bundle", ask_bundle, NULL},
     {NULL, NULL, NULL},
@@ -127,11 +161,15 @@ void bury_shim(manager_t *self, shim_t *shim)
         if (task->phase == TASK_LIVE)
             zlistx_add_end(victims, task);
     }
-    shim_remove_socket(shim);
+    shim_remove_socket(shim_endpoint(shim)->address);
     zhashx_delete(self->shims, shim_endpoint(shim)->address);
     shim_destroy(&shim);
-    for (task_t *task = zlistx_first(victims); task; task = zlistx_next(victims))
-        bury_task(self, task);
+    for (task_t *task = zlistx_first(victims); task; task = zlistx_next(victims)) {
+        if (orphan_is_kept(task))
+            orphan_begin(self, task);
+        else
+            bury_task(self, task);
+    }
     zlistx_destroy(&victims);
 }
 

@@ -105,6 +105,14 @@ static void undo_bundle(op_t *op)
 /* record intent -----------------------------------------------------------------------------------
  */
 
+static shim_loss_t loss_of(const create_t *create)
+{
+    const char *word = create->container.on_shim_loss;
+    if (!word)
+        return create->manager->on_shim_loss;
+    return strcmp(word, "kill") ? SHIM_LOSS_KEEP : SHIM_LOSS_KILL;
+}
+
 /* Before the shim exists, so that one nobody has an address for cannot. The log fifo has its reader
  * from here on: without one the shim would hang in its first call. */
 static void ask_intent(op_t *op)
@@ -116,6 +124,7 @@ static void ask_intent(op_t *op)
     intent->request = *request_id(create->request);
     snprintf(intent->runtime, sizeof intent->runtime, "%s", task->runtime);
     snprintf(intent->group, sizeof intent->group, "%s", create->group);
+    intent->on_shim_loss = loss_of(create);
     record_socket_address(create->manager->grpc_address, task->ns, create->group, intent->address,
                           sizeof intent->address);
     if (!record_write_intent(task->bundle, intent, &st))
@@ -296,7 +305,7 @@ static void on_finished(op_t *op, const status_t *st)
         task->phase = TASK_LIVE;
         task->init.request = *request_id(create->request);
         task->init.state = PROCESS_CREATED;
-        task->init.pid = create->pid;
+        process_started(&task->init, create->pid);
         task_heard(task);
         process_set_stdio(&task->init, ask->stdin, ask->stdout, ask->stderr, ask->terminal);
         exits_wait(self, &task->init);

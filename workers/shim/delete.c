@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/op.h"
+#include "workers/shim/orphan.h"
 
 #include "common/proto/task.pb-c.h"
 
@@ -179,12 +180,11 @@ static const op_step_t delete_plan[] = {
 };
 
 /* The shim died under the deletion: what is left of the task is buried, and whoever deletes it is
- * answered after that, like those who wait for its end. */
+ * answered after that. */
 static void go_on_without_shim(deletion_t *deletion)
 {
     task_t *task = deletion->task;
-    zlistx_add_end(task->init.waiters, deletion->request);
-    task->phase = TASK_LIVE;
+    zlistx_add_end(task->deleters, deletion->request);
     bury_task(deletion->manager, task);
 }
 
@@ -247,7 +247,9 @@ HANDLER(task_delete)
     process_t *process = manager_find(manager, request, ask, delete->id, delete->exec_id);
     if (!process)
         return;
-    if (process->exec_id[0])
+    if (process->task->phase == TASK_ORPHANED && !process->exec_id[0])
+        orphan_delete(manager, request, process->task, delete->force);
+    else if (process->exec_id[0])
         exec_delete_begin(manager, request, process, delete->force);
     else
         delete_task(manager, request, process->task, delete->force);

@@ -22,7 +22,9 @@ status_code_t exec_record_write(const char *bundle, const process_t *process, st
     char name[NAME_MAX], request[2 * MSG_UUID_SIZE + 1];
     name_of(process->exec_id, name);
     util_hex(process->request.bytes, MSG_UUID_SIZE, request);
-    return record_write_json(bundle, name, json_pack("{s:s}", "request", request), st);
+    json_t *object = json_pack("{s:s, s:I, s:I}", "request", request, "pid",
+                               (json_int_t)process->pid, "start", (json_int_t)process->start);
+    return record_write_json(bundle, name, object, st);
 }
 
 void exec_record_remove(const char *bundle, const char *exec_id)
@@ -43,6 +45,8 @@ static void load_one(task_t *task, const char *name)
     bool is_whole = msg_is_identifier(exec_id, size) &&
                     !record_read_json(task->bundle, name, &object, &st) &&
                     record_parse_request(object, &request);
+    json_int_t pid = json_integer_value(json_object_get(object, "pid"));
+    json_int_t start = json_integer_value(json_object_get(object, "start"));
     json_decref(object);
     if (!is_whole) {
         log_warn("%s: %s is damaged and removed%s%s", task->key, name, st.code ? ": " : "",
@@ -50,7 +54,10 @@ static void load_one(task_t *task, const char *name)
         record_remove(task->bundle, name);
         return;
     }
-    task_add_exec(task, exec_id)->request = request;
+    process_t *process = task_add_exec(task, exec_id);
+    process->request = request;
+    process->pid = (uint32_t)pid;
+    process->start = (uint64_t)start;
 }
 
 void exec_record_load(task_t *task)

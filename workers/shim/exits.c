@@ -2,6 +2,7 @@
  */
 #include "common/log.h"
 #include "workers/shim/manager.h"
+#include "workers/shim/orphan.h"
 #include "workers/shim/state.h"
 
 #include "common/proto/task.pb-c.h"
@@ -80,6 +81,8 @@ static void on_recorded(void *arg, const status_t *st, const void *answer)
     }
     process->exit_recorded = true;
     answer_waiters(process);
+    if (process->task->phase == TASK_ORPHANED && process == &process->task->init)
+        orphan_ended(watch->manager, process->task);
 }
 
 static void send_record(manager_t *self, process_t *process)
@@ -157,6 +160,8 @@ void exits_again(void *arg)
     manager_t *self = process->task->manager;
     if (process->has_exited && !process->exit_recorded)
         send_record(self, process);
+    else if (!process->has_exited && process->task->phase == TASK_ORPHANED)
+        orphan_look_again(process);
     else if (!process->has_exited && process->task->phase == TASK_LIVE) {
         state_refresh(self, process);
         exits_wait(self, process);

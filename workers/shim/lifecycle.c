@@ -1,6 +1,7 @@
 /* task.start, kill, pause, resume, resize and close-io: what the real shims answer with a code that
  * says nothing is refused here, from what is known of the process. */
 #include "workers/shim/call.h"
+#include "workers/shim/orphan.h"
 #include "workers/shim/state.h"
 
 #include "common/proto/task.pb-c.h"
@@ -29,7 +30,7 @@ static void start_succeeded(starting_t *self, process_t *process, uint32_t pid)
 {
     if (process) {
         process->is_starting = false;
-        process->pid = pid;
+        process_started(process, pid);
         stdio_release(&process->hold);
         if (process->state == PROCESS_CREATED)
             process->state = PROCESS_RUNNING;
@@ -131,6 +132,10 @@ HANDLER(task_kill)
     }
     if (process->has_exited) {
         manager_fail(request, STATUS_NOT_FOUND, "process already finished: not found");
+        return;
+    }
+    if (process->task->phase == TASK_ORPHANED) {
+        orphan_kill(self, request, process, kill);
         return;
     }
     Containerd__Task__V2__KillRequest message = CONTAINERD__TASK__V2__KILL_REQUEST__INIT;

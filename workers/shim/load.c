@@ -1,10 +1,12 @@
-/* What the worker finds when it starts: bundles of its predecessor. Shims that answer are adopted,
- * those that are gone are buried, what never got as far as a shim is undone. Bundles are looked at
- * side by side, and one that is damaged or mute keeps nobody else waiting. */
+/* What the worker finds when it starts: bundles of its predecessor, and runs of containers in the
+ * journal. Shims that answer are adopted; where one is gone, its container is kept as an orphan or
+ * buried; what never got as far as a shim is undone; a run without a bundle is ended. Bundles are
+ * looked at side by side, and one that is damaged or mute keeps nobody else waiting. */
 #include "common/log.h"
 #include "common/proc.h"
 #include "workers/shim/exec_record.h"
 #include "workers/shim/manager.h"
+#include "workers/shim/orphan.h"
 #include "workers/shim/state.h"
 
 #define LOADS_AT_ONCE 32   /* mute ones do not count */
@@ -79,11 +81,26 @@ static void adopt(load_t *load)
     load_finish(load);
 }
 
-/* There is proof that no shim has it. */
+/* There is proof that no shim has it, and nothing of it shall be kept. */
 static void bury(load_t *load)
 {
     log_info("load %s: it has no shim any more", load->task->key);
     bury_task(load->loader->manager, load->task);
+    load_finish(load);
+}
+
+/* Its shim is dead. A task whose end is in the journal was being deleted. */
+static void keep_or_bury(load_t *load)
+{
+    manager_t *self = load->loader->manager;
+    task_t *task = load->task;
+    if (load->record_missing || !orphan_load(self, task)) {
+        bury(load);
+        return;
+    }
+    zlistx_t *parked = task->parked;
+    task->parked = zlistx_new();
+    manager_unpark(self, parked);
     load_finish(load);
 }
 
@@ -136,7 +153,7 @@ static void on_exec_state(void *arg, const status_t *st, process_t *process)
     if (load->task->shim)
         adopt(load);
     else
-        bury(load);
+        keep_or_bury(load);
 }
 
 static void ask_execs(load_t *load)
@@ -161,7 +178,7 @@ static void on_state(void *arg, const status_t *st, process_t *process)
     load_t *load = arg;
     (void)process;
     if (load->task->shim == NULL) /* it died while it was asked */
-        bury(load);
+        keep_or_bury(load);
     else if (st->code == STATUS_NOT_FOUND)
         undo(load);
     else if (st->code)
@@ -179,7 +196,7 @@ static void on_connect(void *arg, const status_t *st, const uint8_t *payload, si
     manager_t *self = load->loader->manager;
     status_t outcome = *st;
     if (!task->shim) {
-        bury(load);
+        keep_or_bury(load);
         return;
     }
     /* Its predecessor may have died before it wrote down what the shim really speaks. */
@@ -229,10 +246,14 @@ static void connect_shim(load_t *load)
     AUTO_CLOSE int process = load->endpoint.shim_pid ? proc_open((pid_t)load->endpoint.shim_pid,
                                                                  load->endpoint.shim_start)
                                                      : -1;
-    if (st.code == STATUS_UNAVAILABLE && process < 0)
-        bury(load);
-    else
+    if (st.code != STATUS_UNAVAILABLE || process >= 0) {
         ask_later(load, st.text);
+        return;
+    }
+    /* A `start` that runs now may be putting a new one in its place. */
+    if (load->loader->manager->creates == 0)
+        shim_remove_socket(load->endpoint.address);
+    keep_or_bury(load);
 }
 
 static void on_again(void *arg)
@@ -310,6 +331,10 @@ static void load_task(loader_t *loader, task_t *task)
     *load = (load_t){.loader = loader, .task = task, .has_place = true};
     io_timer_init(&load->again, on_again, load);
     loader->running++;
+    if (!task->bundle && task->incarnation[0]) {
+        bury(load); /* a run without a bundle */
+        return;
+    }
     if (!task->bundle) { /* it had no entries at all */
         remove_bundle(load);
         return;
@@ -334,6 +359,47 @@ static void load_next(loader_t *loader)
     }
 }
 
+static void add_task(loader_t *loader, const char *ns, const char *id, const char *incarnation,
+                     const char *bundle)
+{
+    task_t *task = task_table_add(loader->manager->tasks, ns, id, incarnation ? incarnation : "");
+    if (!task)
+        return;
+    task->phase = TASK_LOADING;
+    task->heard_ms = util_now_ms();
+    task->bundle = util_strdup(bundle);
+    zlistx_add_end(loader->waiting, task);
+}
+
+static void begin(loader_t *loader)
+{
+    loader->uninspected = (unsigned)zlistx_size(loader->waiting);
+    loader->manager->is_loading = loader->uninspected > 0;
+    loader->done(loader->manager);
+    loader->left = loader->uninspected + 1; /* so that it does not end while the first are begun */
+    load_next(loader);
+    loader->left--;
+    load_next(loader);
+}
+
+/* A machine that was restarted has lost its bundles; a worker that died early had made none. */
+static void on_incarnations(void *arg, const status_t *st, const void *answer)
+{
+    loader_t *loader = arg;
+    const msg_incarnations_t *list = answer;
+    if (st->code) {
+        log_error("load: list the runs: %s; trying again", st->text);
+        link_ask(loader->manager->link, MSG_incarnation_list, &(msg_incarnation_list_t){0}, NULL, 0,
+                 NULL, on_incarnations, loader);
+        return;
+    }
+    for (size_t i = 0; i < list->incarnations.count; i++) {
+        const msg_incarnation_t *run = &list->incarnations.items[i];
+        add_task(loader, run->ns, run->id, run->incarnation, NULL);
+    }
+    begin(loader);
+}
+
 static void on_bundles(void *arg, const status_t *st, const void *answer)
 {
     loader_t *loader = arg;
@@ -347,24 +413,12 @@ static void on_bundles(void *arg, const status_t *st, const void *answer)
     }
     for (size_t i = 0; i < list->bundles.count; i++) {
         const msg_bundle_t *bundle = &list->bundles.items[i];
-        if (bundle->quarantined || !msg_is_identifier(bundle->id, strlen(bundle->id)))
-            continue;
-        task_t *task = task_table_add(self->tasks, bundle->ns, bundle->id,
-                                      bundle->incarnation ? bundle->incarnation : "");
-        if (!task)
-            continue;
-        task->phase = TASK_LOADING;
-        task->heard_ms = util_now_ms();
-        task->bundle = bundle->empty ? NULL : util_strdup(bundle->path);
-        zlistx_add_end(loader->waiting, task);
+        if (!bundle->quarantined && msg_is_identifier(bundle->id, strlen(bundle->id)))
+            add_task(loader, bundle->ns, bundle->id, bundle->empty ? NULL : bundle->incarnation,
+                     bundle->empty ? NULL : bundle->path);
     }
-    loader->uninspected = (unsigned)zlistx_size(loader->waiting);
-    self->is_loading = loader->uninspected > 0;
-    loader->done(self);
-    loader->left = loader->uninspected + 1; /* so that it does not end while the first are begun */
-    load_next(loader);
-    loader->left--;
-    load_next(loader);
+    link_ask(self->link, MSG_incarnation_list, &(msg_incarnation_list_t){0}, NULL, 0, NULL,
+             on_incarnations, loader);
 }
 
 void load_begin(manager_t *self, void (*done)(manager_t *self))

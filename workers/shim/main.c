@@ -73,6 +73,9 @@ shim_t *manager_shim(manager_t *self, const endpoint_t *endpoint, status_t *st)
 void manager_remove_task(manager_t *self, task_t *task)
 {
     zlistx_t *parked = TAKE(task->parked);
+    request_t *deleter;
+    while ((deleter = zlistx_detach(task->deleters, NULL)))
+        exits_answer_deleted(self, deleter, task->id, NULL);
     exits_hand_over(self, &task->init);
     for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
         exits_hand_over(self, exec);
@@ -99,7 +102,17 @@ process_t *manager_find(manager_t *self, request_t *request, const void *ask, co
             manager_fail(request, STATUS_NOT_FOUND, "task %s: not found", id);
         return NULL;
     }
-    bool reads = request_method(request) == MSG_task_get;
+    msg_id_t method = request_method(request);
+    bool reads = method == MSG_task_get;
+    bool needs_shim =
+        method != MSG_task_kill && method != MSG_task_pids && method != MSG_task_delete;
+    if (!reads && task->phase == TASK_ORPHANED && !needs_shim)
+        return process;
+    if (!reads && task->phase == TASK_ORPHANED) {
+        manager_fail(request, STATUS_FAILED_PRECONDITION,
+                     "task %s: its shim was lost; it can be signalled, waited for and deleted", id);
+        return NULL;
+    }
     if (!reads && task->phase == TASK_LOADING) {
         manager_fail(request, STATUS_UNAVAILABLE, "task %s: its shim does not answer", id);
         return NULL;
@@ -111,7 +124,7 @@ process_t *manager_find(manager_t *self, request_t *request, const void *ask, co
     return process;
 }
 
-static manager_t *manager_new(worker_t *worker, const timeouts_t *timeouts)
+static manager_t *manager_new(worker_t *worker, const settings_t *settings)
 {
     const cluster_t *cluster = worker_cluster(worker);
     manager_t *self = zmalloc(sizeof *self);
@@ -124,7 +137,8 @@ static manager_t *manager_new(worker_t *worker, const timeouts_t *timeouts)
                         .ttrpc_address = cluster_socket_path(cluster, CLUSTER_SHIM_EVENTS),
                         .runc_root = util_format("%s/runc", cluster->run_dir),
                         .create_queue = zlistx_new()};
-    self->timeouts = *timeouts;
+    self->timeouts = settings->timeouts;
+    self->on_shim_loss = settings->on_shim_loss;
     self->tasks = task_table_new(self);
     zhashx_set_key_duplicator(self->shims, NULL);
     zhashx_set_key_destructor(self->shims, NULL);
@@ -155,14 +169,14 @@ static void on_loaded(manager_t *self)
 int main(int argc, char **argv)
 {
     worker_t *worker = worker_new(SERVICE_SHIM, argc, argv);
-    timeouts_t timeouts;
+    settings_t settings;
     status_t st;
-    if (timeouts_read(&timeouts, worker_cluster(worker)->config, &st)) {
+    if (settings_read(&settings, worker_cluster(worker)->config, &st)) {
         log_error("start: %s", st.text);
         worker_destroy(&worker);
         return EXIT_FAILURE;
     }
-    manager_t *manager = manager_new(worker, &timeouts);
+    manager_t *manager = manager_new(worker, &settings);
     worker_serve(worker, methods, ARRAY_SIZE(methods), manager, MANAGER_WINDOW);
     load_begin(manager, on_loaded);
     int exit_code = worker_run(worker);

@@ -2,8 +2,8 @@
 #ifndef SHIMD_SHIM_MANAGER_H
 #define SHIMD_SHIM_MANAGER_H
 
+#include "workers/shim/settings.h"
 #include "workers/shim/task.h"
-#include "workers/shim/timeouts.h"
 
 #include "common/proto/task.pb-c.h"
 
@@ -16,6 +16,7 @@ typedef struct manager {
     io_set_t *io;
     link_t *link;
     timeouts_t timeouts;
+    shim_loss_t on_shim_loss;
     task_table_t *tasks;
     zhashx_t *shims;     /* shim_t by address; each is destroyed by whoever ends it */
     char *grpc_address;  /* hashed into the shims' socket names: the cluster's own, and stable */

@@ -6,6 +6,7 @@
 
 #include "common/message.h"
 #include "common/status.h"
+#include "workers/shim/settings.h"
 
 #include <limits.h>
 
@@ -19,7 +20,8 @@ typedef struct intent {
     char runtime[PATH_MAX];
     char path[PATH_MAX]; /* the executable */
     char address[256];   /* unix:// and the socket path a Go shim computes */
-    char group[80];      /* id of the group's first container, or the container's own */
+    shim_loss_t on_shim_loss;
+    char group[80]; /* id of the group's first container, or the container's own */
 } intent_t;
 
 /* bootstrap.json and shim-binary-path, as containerd 2 writes them; the shim's process is ours. */

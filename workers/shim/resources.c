@@ -1,6 +1,7 @@
 /* task.pids, stats, update and checkpoint. */
 #include "common/proto_value.h"
 #include "workers/shim/call.h"
+#include "workers/shim/orphan.h"
 #include "workers/shim/text.h"
 
 #include "common/proto/runc_options.pb-c.h"
@@ -54,6 +55,10 @@ HANDLER(task_pids)
     process_t *init = manager_find(self, request, ask, ((const msg_task_pids_t *)ask)->id, NULL);
     if (!init)
         return;
+    if (init->task->phase == TASK_ORPHANED) {
+        orphan_pids(request, init->task);
+        return;
+    }
     Containerd__Task__V2__PidsRequest message = CONTAINERD__TASK__V2__PIDS_REQUEST__INIT;
     message.id = init->task->id;
     call_shim(self, request, init, "Pids", &message.base, finish_pids);

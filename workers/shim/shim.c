@@ -223,9 +223,8 @@ bool shim_kill(shim_t *self)
     return self->pidfd >= 0 && !pidfd_send_signal(self->pidfd, SIGKILL, NULL, 0);
 }
 
-void shim_remove_socket(const shim_t *self)
+void shim_remove_socket(const char *address)
 {
-    const char *address = self->endpoint.address;
     if (!strncmp(address, UNIX_PREFIX, strlen(UNIX_PREFIX)))
         (void)unlink(address + strlen(UNIX_PREFIX)); /* most remove it themselves */
 }

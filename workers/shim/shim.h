@@ -54,7 +54,7 @@ void shim_expect_end(shim_t *self, shim_gone_t *gone, void *arg);
 /* Kills it; shim_gone follows. False when its process is not known, or is gone. */
 bool shim_kill(shim_t *self);
 
-/* Removes the socket file a dead shim left. */
-void shim_remove_socket(const shim_t *self);
+/* Removes the socket file a dead shim left at that address. */
+void shim_remove_socket(const char *address);
 
 #endif

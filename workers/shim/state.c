@@ -26,7 +26,11 @@ static process_t *process_of(const asked_t *asked)
 static void take(manager_t *self, process_t *process,
                  const Containerd__Task__V2__StateResponse *state)
 {
-    process->pid = state->pid;
+    bool is_alive = state->status != CONTAINERD__TASK__V2__STATUS__STOPPED && state->pid;
+    if (is_alive)
+        process_started(process, state->pid);
+    else
+        process->pid = state->pid;
     process_set_stdio(process, state->stdin, state->stdout, state->stderr, state->terminal);
     if (process->has_exited)
         return;

@@ -1,4 +1,10 @@
 /* The table of tasks. */
+#include "workers/shim/task.h"
+
+#include "common/log.h"
+#include "common/proc.h"
+#include "workers/shim/exec_record.h"
+#include "workers/shim/init_record.h"
 #include "workers/shim/manager.h"
 
 const char *process_state_name(process_state_t state)
@@ -16,6 +22,8 @@ struct task_table {
 static void process_clear(process_t *process)
 {
     io_timer_stop(process->task->manager->io, &process->again);
+    io_set_remove(process->task->manager->io, process->pidfd);
+    util_close(&process->pidfd);
     stdio_release(&process->hold);
     free(process->in);
     free(process->out);
@@ -28,6 +36,7 @@ static void process_init_fields(process_t *process, task_t *task, const char *ex
     process->task = task;
     snprintf(process->exec_id, sizeof process->exec_id, "%s", exec_id);
     process->hold = STDIO_HOLD_NONE;
+    process->pidfd = -1;
     process->waiters = zlistx_new();
     io_timer_init(&process->again, exits_again, process);
 }
@@ -46,6 +55,7 @@ static void task_free(void **item)
     log_pipe_destroy(&task->log);
     zhashx_destroy(&task->execs);
     zlistx_destroy(&task->parked);
+    zlistx_destroy(&task->deleters);
     process_clear(&task->init);
     free(task->intent);
     free(task->bundle);
@@ -100,6 +110,7 @@ task_t *task_table_add(task_table_t *self, const char *ns, const char *id, const
     task->manager = self->manager;
     task->execs = table_new(exec_free);
     task->parked = zlistx_new();
+    task->deleters = zlistx_new();
     process_init_fields(&task->init, task, "");
     zhashx_insert(self->tasks, task->key, task);
     return task;
@@ -145,6 +156,23 @@ void task_remove_exec(task_t *task, process_t *process)
     zhashx_delete(task->execs, process->exec_id);
 }
 
+void process_started(process_t *self, uint32_t pid)
+{
+    if (self->pidfd >= 0 && self->pid == pid)
+        return;
+    status_t st;
+    util_close(&self->pidfd);
+    self->pid = pid;
+    self->start = proc_start_time((pid_t)pid);
+    self->pidfd = self->start ? proc_open((pid_t)pid, self->start) : -1;
+    if (!self->start)
+        return; /* it has ended already: the shim knows how */
+    if (!self->exec_id[0])
+        init_record_write(self->task->bundle, pid, self->start);
+    else if (exec_record_write(self->task->bundle, self, &st))
+        log_warn("%s: exec %s: %s", self->task->key, self->exec_id, st.text);
+}
+
 void task_heard(task_t *self)
 {
     self->heard_ms = util_now_ms();
@@ -185,6 +213,7 @@ void process_describe(const process_t *process, msg_process_t *ret)
                            .stdout = process->out,
                            .stderr = process->err,
                            .incarnation = task->incarnation,
+                           .orphaned = task->phase == TASK_ORPHANED,
                            .unresponsive = task->unresponsive,
                            .stale_ms = task->unresponsive ? util_now_ms() - task->heard_ms : 0};
 }

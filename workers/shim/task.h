@@ -25,7 +25,8 @@ typedef enum task_phase {
     TASK_CREATING,
     TASK_LIVE,
     TASK_DELETING,
-    TASK_BURYING, /* its shim is gone, what it left is being removed */
+    TASK_ORPHANED, /* its shim is gone, its processes are kept; see orphan.h */
+    TASK_BURYING,  /* its shim is gone, what it left is being removed */
 } task_phase_t;
 
 typedef struct task task_t;
@@ -37,6 +38,8 @@ typedef struct process {
     char exec_id[77]; /* empty for init */
     process_state_t state;
     uint32_t pid;
+    uint64_t start;     /* proc_start_time; 0 when not known */
+    int pidfd;          /* from its start on; -1 when there is none */
     msg_uuid_t request; /* that asked for it; zero when not known */
     uint32_t exit_status;
     int64_t exited_at;       /* ns since the epoch, 0 before */
@@ -65,9 +68,10 @@ struct task {
     shim_t *shim; /* shared with the other tasks of its group; NULL without */
     log_pipe_t *log;
     process_t init;
-    zhashx_t *execs;  /* process_t by exec id; owned */
-    zlistx_t *parked; /* what waits until it is loaded; see manager_park */
-    int64_t heard_ms; /* when the shim last told its state */
+    zhashx_t *execs;    /* process_t by exec id; owned */
+    zlistx_t *parked;   /* what waits until it is loaded; see manager_park */
+    zlistx_t *deleters; /* request_t of task.delete, answered when it is gone; not owned */
+    int64_t heard_ms;   /* when the shim last told its state */
     bool unresponsive;
 };
 
@@ -88,6 +92,10 @@ size_t task_table_size(task_table_t *self);
 process_t *task_process(task_t *task, const char *exec_id);
 process_t *task_add_exec(task_t *task, const char *exec_id);
 void task_remove_exec(task_t *task, process_t *process);
+
+/* The process runs, as `pid`: from here on it can be told from others of that pid, and is found
+ * again without a shim. */
+void process_started(process_t *self, uint32_t pid);
 
 /* Its shim has answered just now. */
 void task_heard(task_t *self);

@@ -1,7 +1,7 @@
-/* How long the shim worker waits for shims and their executables: the section `shim` of the
- * configuration file. */
-#ifndef SHIMD_SHIM_TIMEOUTS_H
-#define SHIMD_SHIM_TIMEOUTS_H
+/* The section `shim` of the configuration file: how long shims and their executables are waited
+ * for, and what becomes of a container whose shim has died. */
+#ifndef SHIMD_SHIM_SETTINGS_H
+#define SHIMD_SHIM_SETTINGS_H
 
 #include "common/status.h"
 
@@ -17,7 +17,14 @@ typedef struct timeouts {
     int shutdown; /* from Shutdown to SIGKILL */
 } timeouts_t;
 
+typedef enum shim_loss { SHIM_LOSS_KEEP, SHIM_LOSS_KILL } shim_loss_t;
+
+typedef struct settings {
+    timeouts_t timeouts;
+    shim_loss_t on_shim_loss; /* unless the container says */
+} settings_t;
+
 /* The defaults, with what `config` says instead. INVALID_ARGUMENT names the key. */
-status_code_t timeouts_read(timeouts_t *self, const char *config, status_t *st);
+status_code_t settings_read(settings_t *self, const char *config, status_t *st);
 
 #endif

@@ -1,0 +1,85 @@
+/* The cgroup of a container without a shim. */
+#include "workers/shim/cgroup.h"
+
+#include "common/util.h"
+
+#include <fcntl.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FREEZER "freezer"
+
+/* The path below the hierarchy's root from /proc/PID/cgroup: "4:freezer:/a/b" in version 1,
+ * "0::/a/b" in version 2. False when there is none, or it is the root, where everything else is
+ * too. */
+static bool find_path(pid_t pid, bool is_v1, char path[4096])
+{
+    char name[64], line[4096 + 128];
+    snprintf(name, sizeof name, "/proc/%d/cgroup", (int)pid);
+    FILE *file = fopen(name, "re");
+    path[0] = '\0';
+    while (file && !path[0] && fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = '\0';
+        char *controllers = strchr(line, ':');
+        char *place = controllers ? strchr(++controllers, ':') : NULL;
+        if (!place)
+            continue;
+        *place++ = '\0';
+        if (is_v1 ? !strcmp(controllers, FREEZER) : !controllers[0] && line[0] == '0')
+            snprintf(path, 4096, "%s", place);
+    }
+    if (file)
+        fclose(file);
+    return path[0] == '/' && path[1];
+}
+
+/* The directory of the cgroup; the caller frees, NULL when there is none. */
+static char *find_dir(pid_t pid, bool *is_v1)
+{
+    char path[4096];
+    char *found = NULL;
+    FILE *mounts = setmntent("/proc/self/mounts", "re");
+    for (struct mntent *mount; mounts && !found && (mount = getmntent(mounts));) {
+        *is_v1 = !strcmp(mount->mnt_type, "cgroup") && hasmntopt(mount, FREEZER);
+        if ((*is_v1 || !strcmp(mount->mnt_type, "cgroup2")) && find_path(pid, *is_v1, path))
+            found = util_format("%s%s", mount->mnt_dir, path);
+    }
+    if (mounts)
+        endmntent(mounts);
+    return found;
+}
+
+size_t cgroup_pids(pid_t pid, pid_t **ret)
+{
+    bool is_v1;
+    size_t count = 0, room = 0;
+    AUTO_FREE char *dir = find_dir(pid, &is_v1);
+    AUTO_FREE char *path = dir ? util_format("%s/cgroup.procs", dir) : NULL;
+    FILE *file = path ? fopen(path, "re") : NULL;
+    *ret = NULL;
+    for (int number; file && count < CGROUP_PIDS_MAX && fscanf(file, "%d", &number) == 1;) {
+        if (count == room) {
+            room = room ? room * 2 : 64;
+            *ret = realloc(*ret, room * sizeof **ret);
+            if (!*ret)
+                abort();
+        }
+        (*ret)[count++] = (pid_t)number;
+    }
+    if (file)
+        fclose(file);
+    return count;
+}
+
+void cgroup_thaw(pid_t pid)
+{
+    bool is_v1;
+    AUTO_FREE char *dir = find_dir(pid, &is_v1);
+    AUTO_FREE char *path =
+        dir ? util_format("%s/%s", dir, is_v1 ? "freezer.state" : "cgroup.freeze") : NULL;
+    AUTO_CLOSE int fd = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+    const char *word = is_v1 ? "THAWED" : "0";
+    if (fd >= 0 && write(fd, word, strlen(word)) < 0)
+        return; /* its cgroup is going away, with what was in it */
+}
