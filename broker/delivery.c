@@ -1,6 +1,7 @@
 /* Jobs to their workers, answers to their askers, and what happens when either is late or dead. */
 #include "broker/router_internal.h"
 
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/util.h"
 
@@ -51,6 +52,8 @@ void router_take_answer(router_t *self, arrival_t *arrival)
     if (!job)
         return;
     service_t *service = job->service;
+    status_t ignored;
+    FAILPOINT(&ignored, "answer %s", job->method);
     service->answered++;
     job_answer(job, arrival->header_frame, arrival->body);
     router_finish(self, job);

@@ -1,6 +1,7 @@
 /* Requests that come in: checked, given a place in a queue, or refused at once. */
 #include "broker/router_internal.h"
 
+#include "common/failpoint.h"
 #include "common/util.h"
 
 static const uint8_t no_body[1] = {0x80};
@@ -101,6 +102,10 @@ void router_take_request(router_t *self, arrival_t *arrival)
     status_t st;
     const method_t *method = zhashx_lookup(self->methods, arrival->header.method);
     if (check(self, arrival, method, &st)) {
+        router_refuse(self, arrival, &st);
+        return;
+    }
+    if (FAILPOINT(&st, "take %s", method->name)) {
         router_refuse(self, arrival, &st);
         return;
     }

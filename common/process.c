@@ -1,6 +1,7 @@
 /* What the main function of broker and workers has in common. */
 #include "common/process.h"
 
+#include "common/failpoint.h"
 #include "common/util.h"
 
 #include <errno.h>
@@ -115,6 +116,11 @@ int process_init(const char *name, int argc, char **argv, cluster_t *cluster)
     cluster_inherit();
     parse_options(cluster, name, argc, argv);
     log_open(name, cluster->log_level);
+    status_t st;
+    if (failpoint_init(cluster, name + strlen("shimd-"), &st)) {
+        log_error("start: %s", st.text);
+        exit(EXIT_FAILURE);
+    }
     raise_file_limit();
     int signals = open_signals();
     if (signals < 0) {

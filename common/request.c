@@ -2,6 +2,7 @@
  * answered. */
 #include "common/worker_internal.h"
 
+#include "common/failpoint.h"
 #include "common/frame.h"
 #include "common/util.h"
 #include "common/uuid_table.h"
@@ -85,6 +86,8 @@ static void send_answer(request_t *self)
               (long long)(util_monotonic_us() - self->begun_us));
     if (st->code == STATUS_INTERNAL || st->code == STATUS_DATA_LOSS)
         log_error("%s: %s", msg_type(self->method)->name, st->text);
+    status_t ignored;
+    FAILPOINT(&ignored, "%s before answer", self->header.method);
     if (zmq_msg_size(&self->answer) == 0)
         frame_encode(&self->answer, MSG_empty, &(msg_empty_t){0});
     link_answer(self->worker->link, &self->header.id, st, &self->answer);
@@ -115,6 +118,11 @@ static request_t *request_new(worker_t *worker, const worker_method_t *method,
 static void run_handler(request_t *self)
 {
     const worker_method_t *method = find_method(self->worker, self->header.method);
+    status_t st;
+    if (FAILPOINT(&st, "%s begin", self->header.method)) {
+        request_fail(self, &st);
+        return;
+    }
     method->handler(self->worker->handler_self, self, self->ask);
 }
 
@@ -192,6 +200,8 @@ static void settle(request_t *self)
         send_answer(self);
         return;
     }
+    status_t ignored;
+    FAILPOINT(&ignored, "%s before record", self->header.method);
     msg_request_record_t record = {
         .id = self->header.id,
         .method = self->header.method,

@@ -3,6 +3,7 @@
 #include "broker/supervisor/cgroups.h"
 #include "broker/supervisor/run_dir.h"
 #include "broker/supervisor/supervisor.h"
+#include "common/failpoint.h"
 #include "common/util.h"
 
 #include <errno.h>
@@ -185,6 +186,8 @@ static status_code_t run(options_t *self, status_t *st)
         return status_wrap(st, "find the cluster's executables");
     if ((signals = supervisor_take_signals(st)) < 0 || run_dir_make(&self->cluster, st) ||
         run_dir_lock(&self->cluster, &lock, st))
+        return st->code;
+    if (failpoint_init(&self->cluster, "supervisor", st))
         return st->code;
     /* From here on the directory is ours, and what lies in it is a dead predecessor's. */
     if (!listeners_open(&listeners, &self->cluster, group, st)) {

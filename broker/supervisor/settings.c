@@ -65,6 +65,11 @@ static status_code_t take_item(settings_t *self, zconfig_t *item, status_t *st)
                    ? STATUS_OK
                    : status_set(st, STATUS_INVALID_ARGUMENT,
                                 "log-level = %s: not error, warn, info or debug", value);
+    if (streq(name, "failpoints")) /* of all processes: common/failpoint.h */
+        return streq(value, "on") || streq(value, "off")
+                   ? STATUS_OK
+                   : status_set(st, STATUS_INVALID_ARGUMENT, "failpoints = %s: not on or off",
+                                value);
     if (streq(name, "socket-group")) {
         if (strlen(value) >= sizeof self->socket_group)
             return status_set(st, STATUS_INVALID_ARGUMENT, "socket-group: longer than %d bytes",

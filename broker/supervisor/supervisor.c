@@ -4,6 +4,7 @@
 #include "broker/supervisor/control.h"
 #include "broker/supervisor/notify.h"
 #include "broker/supervisor/reaper.h"
+#include "common/failpoint.h"
 #include "common/message.h"
 #include "common/util.h"
 
@@ -145,6 +146,8 @@ static void reap(supervisor_t *self)
     while (!waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid) {
         member_t *member = find_pid(self, info.si_pid);
         int wait_status;
+        status_t ignored;
+        FAILPOINT(&ignored, "reap");
         if (!member) {
             reaper_reap(self->reaper, info.si_pid);
         } else if (waitpid(info.si_pid, &wait_status, WNOHANG) == info.si_pid) {

@@ -1,6 +1,7 @@
 /* Making a bundle: all of it or nothing. */
 #include "workers/bundle/bundle_create.h"
 
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "workers/bundle/bundle_dir.h"
 #include "workers/bundle/bundle_tree.h"
@@ -174,7 +175,9 @@ static status_code_t make(making_t *self, status_t *st)
     if (st->code != STATUS_NOT_FOUND)
         return st->code;
     status_clear(st);
-    if (make_work(self, st) || make_hidden(self, st) || put_in_place(self, st))
+    if (make_work(self, st) || FAILPOINT(st, "create work made") || make_hidden(self, st) ||
+        FAILPOINT(st, "create hidden made") || put_in_place(self, st) ||
+        FAILPOINT(st, "create in place"))
         return st->code == STATUS_ALREADY_EXISTS ? st->code
                                                  : status_wrap(st, "make bundle %s", self->id);
     return STATUS_OK;

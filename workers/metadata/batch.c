@@ -1,6 +1,7 @@
 /* Group commit. */
 #include "workers/metadata/batch.h"
 
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/util.h"
 
@@ -88,12 +89,16 @@ uint64_t batch_count(const batch_t *self)
 static int attempt(batch_t *self, const op_t *ops, size_t count, news_t **news)
 {
     int error;
+    status_t ignored;
     txn_t *txn = txn_write(self->store, &error);
     if (!txn)
         return error;
     for (size_t i = 0; i < count && !txn_error(txn); i++)
         ops[i].run(ops[i].arg, txn);
-    return txn_commit(&txn, news);
+    FAILPOINT(&ignored, "commit before");
+    error = txn_commit(&txn, news);
+    FAILPOINT(&ignored, "commit after");
+    return error;
 }
 
 static int run_all(batch_t *self, const op_t *ops, size_t count)

@@ -2,6 +2,7 @@
  * unless they are not to be; the others are buried: their containers are ended through the shim's
  * `delete` verb, their end is recorded, and everything they had on the machine is removed. */
 #include "common/log.h"
+#include "workers/shim/debt.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/op.h"
 #include "workers/shim/orphan.h"
@@ -91,21 +92,40 @@ static void ask_reaped(op_t *op)
         on_reaped(burial, &(status_t){.code = STATUS_NOT_FOUND}, NULL);
 }
 
+/* What the journal says if it does not know better. */
+static const char *why_unknown(const task_t *task)
+{
+    if (!task->bundle)
+        return "its bundle is gone: the machine was restarted, or somebody removed it";
+    return task->init.state == PROCESS_UNKNOWN ? "it was deleted, or lost with its shim"
+                                               : task->init.exit_why;
+}
+
 static void ask_journal(op_t *op)
 {
     burial_t *burial = burial_of(op);
     const process_t *init = &burial->task->init;
     msg_incarnation_end_t ask = {.id = burial->task->id,
                                  .incarnation = burial->task->incarnation,
-                                 .undone = init->state == PROCESS_UNKNOWN && burial->task->bundle,
+                                 .undone = !init->pid && burial->task->bundle,
                                  .pid = init->pid,
                                  .exit_status = init->exit_status,
                                  .exited_at = init->exited_at,
-                                 .unknown = init->exit_why || !burial->task->bundle,
-                                 .why = burial->task->bundle ? init->exit_why : NO_BUNDLE,
+                                 .unknown = why_unknown(burial->task) != NULL,
+                                 .why = why_unknown(burial->task),
                                  .shim_lost = true};
     link_ask(burial->manager->link, MSG_incarnation_end, &ask, burial->task->ns, 0, NULL, on_asked,
              op);
+}
+
+static void on_bundle_deleted(void *arg, const status_t *st, const void *answer)
+{
+    const burial_t *burial = arg;
+    const task_t *task = burial->task;
+    (void)answer;
+    if (st->code && st->code != STATUS_NOT_FOUND)
+        debt_add(burial->manager, task->ns, task->id, task->incarnation, st);
+    op_ok(arg);
 }
 
 static void ask_bundle(op_t *op)
@@ -116,8 +136,8 @@ static void ask_bundle(op_t *op)
         return;
     }
     msg_bundle_delete_t ask = {.id = burial->task->id, .incarnation = burial->task->incarnation};
-    link_ask(burial->manager->link, MSG_bundle_delete, &ask, burial->task->ns, 0, NULL, on_asked,
-             op);
+    link_ask(burial->manager->link, MSG_bundle_delete, &ask, burial->task->ns, 0, NULL,
+             on_bundle_deleted, op);
 }
 
 static const op_step_t burial_plan[] = {
@@ -143,6 +163,7 @@ void bury_task(manager_t *self, task_t *task)
     burial_t *burial = zmalloc(sizeof *burial);
     burial->manager = self;
     burial->task = task;
+    burial->op.name = "bury";
     burial->op.plan = burial_plan;
     burial->op.finished = on_finished;
     snprintf(burial->op.label, sizeof burial->op.label, "bury %s", task->key);

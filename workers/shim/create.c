@@ -2,6 +2,7 @@
 #include "workers/shim/create.h"
 
 #include "common/log.h"
+#include "workers/shim/debt.h"
 #include "workers/shim/runtime.h"
 
 #include "common/proto/task.pb-c.h"
@@ -75,18 +76,10 @@ static void ask_check(op_t *op)
 /* make bundle -------------------------------------------------------------------------------------
  */
 
-static void on_bundle(void *arg, const status_t *st, const void *answer)
-{
-    create_t *create = arg;
-    const msg_bundle_t *bundle = answer;
-    if (!st->code)
-        create->task->bundle = util_strdup(bundle->path);
-    op_done(&create->op, st);
-}
+static void on_bundle(void *arg, const status_t *st, const void *answer);
 
-static void ask_bundle(op_t *op)
+static void send_bundle(create_t *create)
 {
-    create_t *create = create_of(op);
     msg_bundle_create_t ask = {.id = create->task->id,
                                .incarnation = create->task->incarnation,
                                .spec = create->container.spec};
@@ -94,12 +87,61 @@ static void ask_bundle(op_t *op)
              create);
 }
 
+static void on_stale_removed(void *arg, const status_t *st, const void *answer)
+{
+    create_t *create = arg;
+    (void)answer;
+    if (st->code && st->code != STATUS_NOT_FOUND)
+        op_done(&create->op, st);
+    else
+        send_bundle(create);
+}
+
+/* The journal has let this run begin, so no other lives: a bundle that is there is a left-over
+ * whose removal failed. */
+static void remove_stale(create_t *create)
+{
+    create->has_removed_stale = true;
+    log_warn("create %s: replacing the bundle of an earlier run", create->task->key);
+    msg_bundle_delete_t ask = {.id = create->task->id};
+    link_ask(create->manager->link, MSG_bundle_delete, &ask, create->task->ns, 0, NULL,
+             on_stale_removed, create);
+}
+
+static void on_bundle(void *arg, const status_t *st, const void *answer)
+{
+    create_t *create = arg;
+    const msg_bundle_t *bundle = answer;
+    if (st->code == STATUS_ALREADY_EXISTS && !create->has_removed_stale) {
+        remove_stale(create);
+        return;
+    }
+    if (!st->code)
+        create->task->bundle = util_strdup(bundle->path);
+    op_done(&create->op, st);
+}
+
+static void ask_bundle(op_t *op)
+{
+    send_bundle(create_of(op));
+}
+
+static void on_bundle_undone(void *arg, const status_t *st, const void *answer)
+{
+    const create_t *create = arg;
+    const task_t *task = create->task;
+    (void)answer;
+    if (st->code && st->code != STATUS_NOT_FOUND)
+        debt_add(create->manager, task->ns, task->id, task->incarnation, st);
+    op_ok(arg);
+}
+
 static void undo_bundle(op_t *op)
 {
     create_t *create = create_of(op);
     msg_bundle_delete_t ask = {.id = create->task->id, .incarnation = create->task->incarnation};
-    link_ask(create->manager->link, MSG_bundle_delete, &ask, create->task->ns, 0, NULL, on_asked,
-             op);
+    link_ask(create->manager->link, MSG_bundle_delete, &ask, create->task->ns, 0, NULL,
+             on_bundle_undone, op);
 }
 
 /* record intent -----------------------------------------------------------------------------------
@@ -335,6 +377,7 @@ static void begin(manager_t *self, request_t *request, const msg_task_create_t *
     create->request = request;
     create->ask = ask;
     create->task = task;
+    create->op.name = "create";
     create->op.plan = create_plan;
     create->op.finished = on_finished;
     snprintf(create->op.label, sizeof create->op.label, "create %s", task->key);

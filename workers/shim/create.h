@@ -18,7 +18,7 @@ typedef struct create {
     endpoint_t endpoint; /* what `start` printed */
     char group[80];
     uint32_t pid;
-    bool downgraded;
+    bool downgraded, has_removed_stale;
 } create_t;
 
 /* Reads what the shim worker must know of a spec: whether it has a terminal, and the group its

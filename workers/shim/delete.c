@@ -2,6 +2,7 @@
  * only goes forward; each step may be done again, so that what a death interrupts is finished
  * later. */
 #include "common/log.h"
+#include "workers/shim/debt.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/op.h"
 #include "workers/shim/orphan.h"
@@ -202,8 +203,8 @@ static void on_finished(op_t *op, const status_t *st)
         log_warn("delete %s: %s", task->key, st->text);
         go_on_without_shim(deletion);
     } else {
-        if (st->code) /* the bundle stays listed, and is removed when the worker looks again */
-            log_error("delete %s: %s", task->key, st->text);
+        if (st->code)
+            debt_add(self, task->ns, task->id, task->incarnation, st);
         msg_exited_t exited = deletion->exited;
         manager_remove_task(self, task);
         request_answer(deletion->request, &exited);
@@ -225,6 +226,7 @@ static void delete_task(manager_t *self, request_t *request, task_t *task, bool 
     deletion->request = request;
     deletion->task = task;
     deletion->kill_first = init->state != PROCESS_STOPPED;
+    deletion->op.name = "delete";
     deletion->op.plan = delete_plan;
     deletion->op.finished = on_finished;
     snprintf(deletion->op.label, sizeof deletion->op.label, "delete %s", task->key);
@@ -240,7 +242,9 @@ HANDLER(task_delete)
     if (!ns)
         return;
     task_t *task = task_table_find(manager->tasks, ns, delete->id);
-    if (!task && request_is_redelivered(request)) {
+    bool is_loading = task && task->phase == TASK_LOADING;
+    bool is_gone = !task || !task_process(task, delete->exec_id);
+    if (is_gone && !is_loading && request_is_redelivered(request)) {
         exits_answer_deleted(manager, request, delete->id, delete->exec_id);
         return;
     }

@@ -219,6 +219,7 @@ HANDLER(task_exec)
     adding->hold = hold;
     memcpy(adding->ns, init->task->ns, sizeof adding->ns);
     memcpy(adding->incarnation, init->task->incarnation, sizeof adding->incarnation);
+    adding->op.name = "exec";
     adding->op.plan = plan;
     adding->op.finished = on_finished;
     snprintf(adding->op.label, sizeof adding->op.label, "exec %s in %s", exec->exec_id,

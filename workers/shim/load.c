@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/proc.h"
 #include "workers/shim/exec_record.h"
+#include "workers/shim/init_record.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/orphan.h"
 #include "workers/shim/state.h"
@@ -84,7 +85,10 @@ static void adopt(load_t *load)
 /* There is proof that no shim has it, and nothing of it shall be kept. */
 static void bury(load_t *load)
 {
-    log_info("load %s: it has no shim any more", load->task->key);
+    task_t *task = load->task;
+    log_info("load %s: it has no shim any more", task->key);
+    if (task->bundle) /* it was made, whatever became of it */
+        init_record_read(task->bundle, &task->init.pid, &task->init.start);
     bury_task(load->loader->manager, load->task);
     load_finish(load);
 }

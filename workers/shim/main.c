@@ -1,5 +1,6 @@
 /* shimd-shim: starts shims, speaks ttrpc to them, and keeps the table of tasks. */
 #include "common/log.h"
+#include "workers/shim/debt.h"
 #include "workers/shim/manager.h"
 
 static const worker_method_t methods[] = {
@@ -133,6 +134,7 @@ static manager_t *manager_new(worker_t *worker, const settings_t *settings)
                         .io = worker_io(worker),
                         .link = worker_link(worker),
                         .shims = zhashx_new(),
+                        .debts = zlistx_new(),
                         .grpc_address = cluster_socket_path(cluster, CLUSTER_CLIENT),
                         .ttrpc_address = cluster_socket_path(cluster, CLUSTER_SHIM_EVENTS),
                         .runc_root = util_format("%s/runc", cluster->run_dir),
@@ -147,6 +149,7 @@ static manager_t *manager_new(worker_t *worker, const settings_t *settings)
 
 static void manager_destroy(manager_t *self)
 {
+    debts_destroy(self);
     task_table_destroy(&self->tasks);
     for (shim_t *shim = zhashx_first(self->shims); shim; shim = zhashx_next(self->shims)) {
         shim_t *ended = shim;

@@ -1,6 +1,7 @@
 /* Runs plans forwards, and backwards after a failure. */
 #include "workers/shim/op.h"
 
+#include "common/failpoint.h"
 #include "common/log.h"
 
 static void undo_from(op_t *op, size_t count)
@@ -23,8 +24,13 @@ static void ask(op_t *op)
         op->finished(op, &(status_t){.code = STATUS_OK});
         return;
     }
-    log_debug("%s: %s", op->label, op->plan[op->step].name);
-    op->plan[op->step].ask(op);
+    const char *step = op->plan[op->step].name;
+    status_t st;
+    log_debug("%s: %s", op->label, step);
+    if (FAILPOINT(&st, "%s %s before", op->name, step))
+        op_done(op, &st);
+    else
+        op->plan[op->step].ask(op);
 }
 
 void op_start(op_t *op)
@@ -34,8 +40,14 @@ void op_start(op_t *op)
     ask(op);
 }
 
-void op_done(op_t *op, const status_t *st)
+void op_done(op_t *op, const status_t *outcome)
 {
+    const status_t *st = outcome;
+    status_t injected;
+    const char *step = op->plan[op->step].name;
+    if (!st->code &&
+        FAILPOINT(&injected, "%s %s %s", op->name, step, op->undoing ? "undone" : "after"))
+        st = &injected;
     if (op->undoing) {
         if (st->code && st->code != STATUS_NOT_FOUND)
             log_warn("%s: undo %s: %s", op->label, op->plan[op->step].name, st->text);

@@ -21,6 +21,7 @@ typedef struct op_step {
 
 /* Embed as the first member of the operation's own struct. */
 struct op {
+    const char *name;      /* "create": of all operations with this plan */
     const op_step_t *plan; /* ends with a step without name */
     size_t step;
     bool undoing;

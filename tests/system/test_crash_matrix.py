@@ -1,0 +1,161 @@
+"""Every failpoint that the multi-step operations pass, met by a panic, an error and a delay.
+
+A first life of a container without faults tells which failpoints there are. Then each is armed for one hit, a
+container lives the same life, and afterwards: every answer was the truth, nothing ran twice, the journal has each
+event once and in order, and nothing is left.
+"""
+
+import json
+import os
+import shutil
+import time
+import uuid
+
+import pytest
+from cluster import Cluster, Refused, until
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="containers need root"),
+    pytest.mark.skipif(not shutil.which("containerd-shim-runc-v2"), reason="no containerd-shim-runc-v2"),
+    pytest.mark.skipif(not shutil.which("runc"), reason="no runc"),
+]
+
+KINDS = {"panic": "1*panic", "error": "1*error(injected)", "delay": "1*delay(100)"}
+WANTED = os.environ.get("SHIMD_MATRIX_KINDS", " ".join(KINDS)).split()
+PATIENCE = 40
+# What a client may be told when a step was made to fail: nobody knows, or it names the step.
+UNCERTAIN = {2, 4, 13, 14}
+
+
+class Life:
+    """One container from its record to its end, as a client that does not give up sees it."""
+
+    def __init__(self, cluster, name):
+        self.cluster, self.name, self.client = cluster, name, cluster.client()
+        self.failures = []
+
+    def ask(self, method, **fields):
+        """The answer, or None after a failure that the fault explains."""
+        try:
+            return self.client.call(method, {"id": self.name, **fields}, "default", timeout=PATIENCE, id=uuid.uuid4().bytes)
+        except Refused as refused:
+            self.failures.append((method, refused.status, str(refused)))
+            return None
+
+    def live(self, spec):
+        """True when it got to its end as wanted."""
+        marks = self.cluster.dir / "marks" / self.name
+        marks.mkdir(parents=True)
+        spec = json.loads(json.dumps(spec))
+        spec["process"]["args"] = ["/bin/sh", "-c", "echo > /marks/$$.init; while ! [ -e /marks/end ]; do sleep 0.01; done; exit 7"]
+        spec["mounts"].append({"destination": "/marks", "type": "bind", "source": str(marks), "options": ["rbind", "rw"]})
+        spec["linux"]["cgroupsPath"] = spec["linux"]["cgroupsPath"] + "-" + self.name
+        process = {**spec["process"], "args": ["/bin/sh", "-c", "echo > /marks/$$.exec"]}
+        done = (
+            self.ask("container.create", runtime="io.containerd.runc.v2", spec=json.dumps(spec).encode()) is not None
+            and self.ask("task.create") is not None
+            and self.ask("task.start") is not None
+            and self.ask("task.exec", exec_id="e", spec=json.dumps(process).encode()) is not None
+            and self.ask("task.start", exec_id="e") is not None
+            and self.ask("task.wait", exec_id="e") is not None
+            and self.ask("task.delete", exec_id="e") is not None
+        )
+        (marks / "end").touch()
+        if done:
+            code = self.ask("task.wait")
+            assert code is None or code["exit_status"] == 7, code
+            code = self.ask("task.delete")
+            assert code is None or code["exit_status"] == 7, code
+        ran = list(marks.iterdir())
+        assert len([m for m in ran if m.suffix == ".init"]) <= 1, f"init ran twice: {ran}"
+        assert len([m for m in ran if m.suffix == ".exec"]) <= 1, f"the exec ran twice: {ran}"
+        return done
+
+    def remove(self):
+        """What an operator would do after a failure; it must work."""
+        for method, fields in (("task.delete", {"force": True}), ("container.delete", {})):
+            end = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    self.client.call(method, {"id": self.name, **fields}, "default", timeout=PATIENCE)
+                except Refused as refused:
+                    if refused.status not in (5,) and time.monotonic() < end:
+                        time.sleep(0.05)
+                        continue
+                    assert refused.status == 5, f"{method}: {refused}"
+                break
+
+
+def check_journal(cluster, name, lived):
+    events = [e for e in cluster.client().call("event.list", {"all": True, "limit": 10000})["events"]]
+    mine = [e for e in events if e["event"].get("container_id") == name]
+    rows = [(e["topic"], e["event"].get("exec_id") or (e["event"].get("id") if e["topic"] == "/tasks/exit" else "")) for e in mine]
+    runs = {}
+    for event, row in zip(mine, rows):
+        runs.setdefault(event.get("incarnation"), []).append(row)
+    for run in runs.values():
+        assert len(run) == len(set(run)), f"an event twice: {run}"
+    if lived:
+        assert [r[0] for r in rows if r[1] in ("", name)] == ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"], rows
+        exits = [e for e in mine if e["topic"] == "/tasks/exit" and e["event"]["id"] == name]
+        assert [e["event"]["exit_status"] for e in exits] == [7]
+
+
+def nothing_of(cluster, name):
+    places = [cluster.run / "task/default" / name, cluster.root / "task/default" / name, cluster.run / "runc/default" / name]
+    hidden = [p for base in (cluster.run, cluster.root) for p in (base / "task/default").glob(f".*{name}*")] if (cluster.run / "task/default").exists() else []
+    processes = [c for c in cluster.processes().values() if name in c or any(f"/{name}" in word for word in c)]
+    return not [p for p in places if p.exists()] and not hidden and not processes and not cluster.dead_sockets()
+
+
+@pytest.fixture(scope="module")
+def world():
+    cluster = Cluster()
+    cluster.start(config="failpoints = on\nshim\n    shutdown-timeout = 500\n")
+    cluster.shimctl("containers", "create", "--rootfs", cluster.rootfs(), "spec", "/bin/true")
+    spec = json.loads(cluster.client().call("container.get", {"id": "spec"}, "default")["spec"])
+    yield cluster, spec
+    cluster.destroy()
+
+
+def arm(cluster, point, terms):
+    (cluster.run / "failpoints" / f"{point}.hits").unlink(missing_ok=True)
+    (cluster.run / "failpoints" / point).write_text(terms)
+
+
+def points_of(cluster):
+    return {path.stem for path in (cluster.run / "failpoints").glob("*.hits")}
+
+
+def one_case(cluster, spec, point, kind, name):
+    arm(cluster, point, KINDS[kind])
+    life = Life(cluster, name)
+    lived = life.live(spec)
+    (cluster.run / "failpoints" / point).unlink()
+    cluster.await_ready()
+    if kind == "delay":
+        assert not life.failures, life.failures
+    if kind == "panic":
+        assert not life.failures, "a death is nobody's business but ours"
+    for method, status, text in life.failures:
+        assert status in UNCERTAIN, f"{method}: {text}"
+    life.remove()
+    until(lambda: nothing_of(cluster, name), "nothing is left")
+    check_journal(cluster, name, lived)
+
+
+def test_the_matrix(world):
+    cluster, spec = world
+    first = Life(cluster, "first")
+    assert first.live(spec) and not first.failures, first.failures
+    points = sorted(p for p in points_of(cluster) if not p.startswith("supervisor."))
+    first.remove()
+    check_journal(cluster, "first", True)
+    assert len(points) > 40, points
+    wrong = []
+    for number, (point, kind) in enumerate((p, k) for p in points for k in WANTED):
+        try:
+            one_case(cluster, spec, point, kind, f"c{number}")
+        except AssertionError as error:
+            wrong.append(f"{point} {kind}: {str(error)[:300]}")
+    assert not wrong, "\n".join([f"{len(wrong)} of {len(points) * len(WANTED)}:", *wrong])
