@@ -5,6 +5,7 @@
 #include "workers/metadata/expiry.h"
 #include "workers/metadata/own_events.h"
 #include "workers/metadata/process_record.h"
+#include "workers/metadata/requests.h"
 
 #include <string.h>
 #include <uuid/uuid.h>
@@ -203,12 +204,33 @@ static void end_of(txn_t *txn, const call_t *call, const store_key_t *key, msg_e
     txn_put_message(txn, TABLE_EXITS, key, MSG_incarnation_exit, &record);
 }
 
+/* The outcome of the task.delete that ends this run. */
+static void keep_outcome(txn_t *txn, const call_t *call, const msg_exited_t *exited)
+{
+    const msg_incarnation_end_t *ask = call->ask;
+    if (!msg_uuid_is_set(&ask->request))
+        return;
+    msgpack_sbuffer answer;
+    msgpack_sbuffer_init(&answer);
+    msg_encode(MSG_exited, exited, &answer);
+    requests_keep(
+        txn,
+        &(msg_request_record_t){.id = ask->request,
+                                .method = msg_type(MSG_task_delete)->name,
+                                .ns = call->ns,
+                                .answer = {.data = (uint8_t *)answer.data, .size = answer.size},
+                                .peer = ask->peer},
+        call->now);
+    msgpack_sbuffer_destroy(&answer);
+}
+
 static void write_missing_events(txn_t *txn, const call_t *call, const store_key_t *key,
                                  process_record_t *init)
 {
     const msg_incarnation_end_t *ask = call->ask;
     msg_exited_t exited;
     end_of(txn, call, key, &exited);
+    keep_outcome(txn, call, &exited);
     if (has_run(init, exited.exited_at) && !(init->seen & SEEN(TASK_EVENT_EXIT)))
         own_events_task(txn, OWN_TASK_EXIT, call->ns, ask->id, ask->incarnation, &exited,
                         call->now);

@@ -134,7 +134,9 @@ static void ask_journal(op_t *op)
                                  .exit_status = deletion->exited.exit_status,
                                  .exited_at = deletion->exited.exited_at,
                                  .unknown = deletion->exited.unknown,
-                                 .why = deletion->exited.why};
+                                 .why = deletion->exited.why,
+                                 .request = *request_id(deletion->request),
+                                 .peer = request_peer(deletion->request)};
     link_ask(deletion->manager->link, MSG_incarnation_end, &ask, deletion->task->ns, 0, NULL,
              on_asked, op);
 }
@@ -244,7 +246,8 @@ HANDLER(task_delete)
     task_t *task = task_table_find(manager->tasks, ns, delete->id);
     bool is_loading = task && task->phase == TASK_LOADING;
     bool is_gone = !task || !task_process(task, delete->exec_id);
-    if (is_gone && !is_loading && request_is_redelivered(request)) {
+    bool is_again = task ? manager_is_again(task, request) : request_is_redelivered(request);
+    if (is_gone && !is_loading && is_again) {
         exits_answer_deleted(manager, request, delete->id, delete->exec_id);
         return;
     }

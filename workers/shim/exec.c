@@ -19,6 +19,7 @@ typedef struct adding {
     const msg_task_exec_t *ask; /* lives as long as the request */
     char ns[77], incarnation[UTIL_UUID_SIZE];
     stdio_hold_t hold;
+    bool is_again;
 } adding_t;
 
 static adding_t *adding_of(op_t *op)
@@ -54,6 +55,8 @@ static void ask_record(op_t *op)
     }
     process_t *process = task_add_exec(task, adding->ask->exec_id);
     process->request = *request_id(adding->request);
+    adding->is_again = manager_is_again(task, adding->request);
+    begun_add(&task->begun, task->bundle, request_id(adding->request));
     process_set_stdio(process, adding->ask->stdin, adding->ask->stdout, adding->ask->stderr,
                       adding->ask->terminal);
     if (exec_record_write(task->bundle, process, &st)) {
@@ -85,7 +88,7 @@ static void on_added(void *arg, const status_t *st, const uint8_t *payload, size
     const adding_t *adding = arg;
     (void)payload;
     (void)size;
-    if (st->code == STATUS_ALREADY_EXISTS && request_is_redelivered(adding->request))
+    if (st->code == STATUS_ALREADY_EXISTS && adding->is_again)
         op_ok(arg);
     else
         op_done(arg, st);

@@ -56,6 +56,7 @@ static void load_one(task_t *task, const char *name)
     }
     process_t *process = task_add_exec(task, exec_id);
     process->request = request;
+    process->is_adopted = true;
     process->pid = (uint32_t)pid;
     process->start = (uint64_t)start;
 }

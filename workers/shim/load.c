@@ -311,6 +311,8 @@ static void inspect(load_t *load)
         return;
     }
     task->init.request = task->intent->request;
+    begun_load(&task->begun, task->bundle);
+    task->init.is_adopted = true;
     task->runtime = util_strdup(task->intent->runtime);
     task->log = log_pipe_open(load->loader->manager->io, task->bundle, task->key, &st);
     if (record_read_endpoint(task->bundle, &load->endpoint, &st)) {

@@ -84,6 +84,11 @@ void manager_remove_task(manager_t *self, task_t *task)
     manager_unpark(self, parked);
 }
 
+bool manager_is_again(const task_t *task, const request_t *request)
+{
+    return begun_has(&task->begun, request_id(request));
+}
+
 process_t *manager_find(manager_t *self, request_t *request, const void *ask, const char *id,
                         const char *exec_id)
 {

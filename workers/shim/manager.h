@@ -90,6 +90,9 @@ void create_next(manager_t *self);
 process_t *manager_find(manager_t *self, request_t *request, const void *ask, const char *id,
                         const char *exec_id);
 
+/* The request had begun before, in the hands of a predecessor. */
+bool manager_is_again(const task_t *task, const request_t *request);
+
 /* Answers or fails from what a shim said. */
 void manager_fail(request_t *request, status_code_t code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

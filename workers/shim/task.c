@@ -57,6 +57,7 @@ static void task_free(void **item)
     zlistx_destroy(&task->parked);
     zlistx_destroy(&task->deleters);
     process_clear(&task->init);
+    begun_clear(&task->begun);
     free(task->intent);
     free(task->bundle);
     free(task->runtime);

@@ -6,6 +6,7 @@
 #include "common/io_timer.h"
 #include "common/util.h"
 #include "common/worker.h"
+#include "workers/shim/begun.h"
 #include "workers/shim/log_pipe.h"
 #include "workers/shim/shim.h"
 #include "workers/shim/stdio_check.h"
@@ -49,6 +50,8 @@ typedef struct process {
     bool exit_recorded; /* the metadata worker has it */
     bool wait_pending;  /* a Wait is with the shim: never more than one for each process */
     bool is_starting;   /* a Start is */
+    bool start_failed;  /* an exec can then only be deleted */
+    bool is_adopted;    /* from a predecessor, which may have asked to start it */
     bool is_refreshing; /* a State is, for nobody in particular */
     io_timer_t again;   /* exits_again */
     bool terminal;
@@ -63,7 +66,8 @@ struct task {
     char incarnation[UTIL_UUID_SIZE];
     struct manager *manager;
     char *bundle, *runtime; /* owned */
-    intent_t *intent;       /* owned; NULL before it was made or read */
+    begun_t begun;
+    intent_t *intent; /* owned; NULL before it was made or read */
     task_phase_t phase;
     shim_t *shim; /* shared with the other tasks of its group; NULL without */
     log_pipe_t *log;

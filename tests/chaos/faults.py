@@ -1,0 +1,88 @@
+"""What goes wrong meanwhile: processes of ours, and shims, are killed, stopped for a while, all at once."""
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+
+from cluster import PROCESSES
+
+STOPPED_SECONDS = 1.0
+
+
+class Trouble(threading.Thread):
+    def __init__(self, world, kinds, pause):
+        super().__init__(name="trouble", daemon=True)
+        self.world, self.kinds, self.pause = world, kinds, pause
+        self.random = random.Random(f"{world.seed}/trouble")
+        self.client = world.cluster.client()
+        self.done = []
+
+    def run(self):
+        while not self.world.over.wait(self.random.uniform(*self.pause)):
+            kind = self.random.choice(self.kinds)
+            with contextlib.suppress(ProcessLookupError):
+                getattr(self, kind)()
+
+    def tell(self, text):
+        self.done.append((time.monotonic(), text))
+        self.world.count(text.split()[0] + " " + text.split()[1])
+
+    def pid_of(self, name):
+        """From the kernel: the cluster may be in no state to be asked."""
+        children = open(f"/proc/{self.world.cluster.supervisor.pid}/task/{self.world.cluster.supervisor.pid}/children")
+        with children:
+            for pid in children.read().split():
+                with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8") as comm:
+                    if comm.read().strip() == f"shimd-{name}":
+                        return int(pid)
+        raise ProcessLookupError
+
+    def kill(self):
+        name = self.random.choice(PROCESSES)
+        os.kill(self.pid_of(name), signal.SIGKILL)
+        self.tell(f"kill {name}")
+
+    def kill_two(self):
+        for name in self.random.sample(PROCESSES, 2):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid_of(name), signal.SIGKILL)
+        self.tell("kill two")
+
+    def stop(self):
+        name = self.random.choice(PROCESSES)
+        pid = self.pid_of(name)
+        os.kill(pid, signal.SIGSTOP)
+        self.tell(f"stop {name}")
+        time.sleep(self.random.uniform(0, STOPPED_SECONDS))
+        os.kill(pid, signal.SIGCONT)
+
+    def kill_all(self):
+        """The supervisor, and with it everything; a new cluster takes over."""
+        self.world.cluster.supervisor.kill()
+        self.world.cluster.supervisor.wait()
+        self.world.cluster.start(*self.world.start_options, config=self.world.config, wait=False)
+        self.tell("kill supervisor")
+
+    def kill_shim(self):
+        stories = {s.name: s for c in self.world.clients for s in c.stories[-2:]}
+        tasks = [t for t in self.client.call("task.list", {}, "default", timeout=30)["tasks"] if t.get("shim_pid")]
+        tasks = [t for t in tasks if t["id"] in stories and not t.get("orphaned")]
+        if not tasks:
+            return
+        task = self.random.choice(tasks)
+        stories[task["id"]].lost_shim = True
+        stories[task["id"]].note(f"its shim {task['shim_pid']} is killed")
+        if f"-id\0{task['id']}\0".encode() in self.command(task["shim_pid"]):
+            os.kill(task["shim_pid"], signal.SIGKILL)
+            self.tell("kill shim")
+
+    @staticmethod
+    def command(pid):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                return file.read()
+        except OSError:
+            return b""

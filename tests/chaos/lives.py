@@ -1,0 +1,142 @@
+"""Clients that run random lives of containers, each with its own connection, and write down what they were told."""
+
+import json
+import random
+import threading
+import time
+import uuid
+
+from cluster import Refused
+from history import OK, Step, Story
+
+PATIENCE = 60  # seconds a request may take, deaths of every process included
+NAMES = {"delete-force": ("task.delete", {"force": True})}
+
+
+def script(marks, code):
+    """A shell command that leaves one line each time it runs, and ends by itself or when it is told to."""
+    return [
+        "/bin/sh", "-c",
+        f"trap 'exit 143' TERM; echo >> /marks/{marks}; n=0; "
+        f"while ! [ -e /marks/end ] && [ $n -lt 3000 ]; do n=$((n+1)); sleep 0.01; done; exit {code}",
+    ]
+
+
+class Client(threading.Thread):
+    """Until it is told to stop: a container's life after the other."""
+
+    def __init__(self, world, number):
+        super().__init__(name=f"client-{number}", daemon=True)
+        self.world, self.number = world, number
+        self.random = random.Random(f"{world.seed}/{number}")
+        self.client = world.cluster.client()
+        self.stories = []
+
+    def run(self):
+        while not self.world.over.is_set():
+            story = Story(f"x{self.number}-{len(self.stories)}", self.random.randrange(1, 100))
+            self.stories.append(story)
+            try:
+                self.live(story)
+            except Exception as error:  # noqa: BLE001  (the checker judges it)
+                story.note(f"client failed: {error!r}")
+            self.world.count("lives")
+
+    def ask(self, story, what, client=None, **fields):
+        """The answer, or None. Only what concerns the task itself goes into its history."""
+        method, more = NAMES.get(what, (f"task.{what}", {}))
+        step = Step(what, time.monotonic())
+        try:
+            step.answer = (client or self.client).call(
+                method, {"id": story.name, **more, **fields}, "default", timeout=PATIENCE, id=uuid.uuid4().bytes
+            )
+        except Refused as refused:
+            step.status, step.text = refused.status, str(refused)
+        step.ended = time.monotonic()
+        if "exec_id" not in fields:
+            story.add(step)
+        elif step.status != OK:
+            story.note(f"{method} {fields['exec_id']}: {step.text}")
+        return step.answer if step.status == OK else None
+
+    def live(self, story):
+        spec, marks = self.world.spec(story.name)
+        spec["process"]["args"] = script("init", story.code)
+        self.client.call(
+            "container.create", {"id": story.name, "runtime": "io.containerd.runc.v2", "spec": json.dumps(spec).encode()},
+            "default", timeout=PATIENCE,
+        )
+        rival = threading.Thread(target=self.interfere, args=(story,), daemon=True)
+        if self.random.random() < 0.3:
+            rival.start()
+        if self.ask(story, "create") is not None and self.random.random() < 0.95:
+            self.ask(story, "start")
+        for number in range(self.random.choice((0, 0, 1, 2))):
+            self.run_exec(story, f"e{number}", spec["process"])
+        if self.random.random() < 0.15:
+            self.ask(story, "pause")
+            self.ask(story, "resume")
+        self.end(story, marks)
+        if rival.ident:
+            rival.join()
+        self.remove(story)
+
+    def run_exec(self, story, name, process):
+        code = self.random.randrange(1, 100)
+        process = {**process, "args": ["/bin/sh", "-c", f"echo >> /marks/exec-{name}; exit {code}"]}
+        if self.ask(story, "exec", exec_id=name, spec=json.dumps(process).encode()) is None:
+            return
+        if self.ask(story, "start", exec_id=name) is None:
+            return
+        story.execs[name] = code
+        exited = self.ask(story, "wait", exec_id=name)
+        if exited and not exited.get("unknown") and exited["exit_status"] not in (code, 137, 143):
+            story.note(f"violation: exec {name} ended with {exited['exit_status']}, not {code}")
+        self.ask(story, "delete", exec_id=name)
+
+    def end(self, story, marks):
+        """By itself, by a signal, or not at all."""
+        way = self.random.choice(("by itself", "by itself", "TERM", "KILL", "force"))
+        if way == "by itself":
+            (marks / "end").touch()
+        elif way == "TERM":
+            self.ask(story, "kill", signal=15)
+        elif way == "KILL":
+            self.ask(story, "kill", signal=9)
+        if way != "force":
+            exited = self.ask(story, "wait")
+            self.check_code(story, way, exited)
+            self.ask(story, "delete")
+
+    @staticmethod
+    def check_code(story, way, exited):
+        """Signals end it with these codes, before its start with 2; without any it ends as it was told to."""
+        if not exited or exited.get("unknown"):
+            return
+        signalled = way != "by itself" or story.has_rival
+        if exited["exit_status"] not in ({story.code, 143, 137, 2} if signalled else {story.code}):
+            story.note(f"violation: ended with {exited['exit_status']}, not {story.code}")
+
+    def interfere(self, story):
+        """Another client with the same ideas at the same time."""
+        client = self.world.cluster.client()
+        story.has_rival = True
+        chance = random.Random(f"{self.world.seed}/{story.name}/rival")
+        for _ in range(chance.randrange(1, 4)):
+            time.sleep(chance.random() * 0.3)
+            what = chance.choice(("start", "start", "kill", "delete", "create", "pause", "resume"))
+            self.ask(story, what, client, **({"signal": 15} if what == "kill" else {}))
+        client.close()
+
+    def remove(self, story):
+        self.ask(story, "delete-force")
+        for _ in range(100):
+            try:
+                self.client.call("container.delete", {"id": story.name}, "default", timeout=PATIENCE)
+                return
+            except Refused as refused:
+                if refused.status == 5:
+                    return
+                self.ask(story, "delete-force")
+                time.sleep(0.1)
+        story.note("violation: the container cannot be removed")

@@ -1,0 +1,235 @@
+/* task.start. A process starts once: Start is not sent again before it is certain that an earlier
+ * one is neither under way nor has failed. Real shims (1.6) run an exec twice that is started after
+ * a failed start, and crash when it ends. */
+#include "workers/shim/call.h"
+#include "workers/shim/in_flight.h"
+#include "workers/shim/state.h"
+
+#include "common/proto/task.pb-c.h"
+
+/* What a predecessor sent is in the shim's hands by then. */
+#define SETTLE_MS 300
+#define LOOK_MS   50  /* between looks for an OCI runtime at work */
+#define PROBE_MS  300 /* a Wait for a start that has failed is answered at once */
+
+typedef struct starting {
+    manager_t *manager;
+    request_t *request;
+    char ns[77], id[77], exec_id[77], incarnation[UTIL_UUID_SIZE];
+    status_t failure;
+    io_timer_t look;
+    int64_t quiet_since; /* monotonic us; since no runtime was seen at work */
+} starting_t;
+
+static process_t *process_of(const starting_t *self)
+{
+    task_t *task = task_table_find(self->manager->tasks, self->ns, self->id);
+    if (!task || strcmp(task->incarnation, self->incarnation))
+        return NULL;
+    return task_process(task, self->exec_id);
+}
+
+static void succeed(starting_t *self, process_t *process, uint32_t pid)
+{
+    if (process) {
+        process->is_starting = false;
+        process_started(process, pid);
+        stdio_release(&process->hold);
+        if (process->state == PROCESS_CREATED)
+            process->state = PROCESS_RUNNING;
+        exits_wait(self->manager, process);
+    }
+    request_answer(self->request, &(msg_started_t){.pid = pid});
+    free(self);
+}
+
+static void fail(starting_t *self, process_t *process)
+{
+    if (process) {
+        process->is_starting = false;
+        process->start_failed = true;
+    }
+    request_fail(self->request, &self->failure);
+    free(self);
+}
+
+static void fail_with(starting_t *self, process_t *process, status_code_t code, const char *text)
+{
+    status_set(&self->failure, code, "%s", text);
+    fail(self, process);
+}
+
+static bool has_started(const process_t *process)
+{
+    return process->state != PROCESS_CREATED && process->state != PROCESS_UNKNOWN;
+}
+
+/* Start -------------------------------------------------------------------------------------------
+ */
+
+/* The shim's answer was lost or means nothing. */
+static void on_state_after(void *arg, const status_t *st, process_t *process)
+{
+    starting_t *self = arg;
+    if (!st->code && process && process->pid && has_started(process))
+        succeed(self, process, process->pid);
+    else
+        fail(self, process);
+}
+
+static void on_started(void *arg, const status_t *st, const uint8_t *payload, size_t size)
+{
+    starting_t *self = arg;
+    process_t *process = process_of(self);
+    self->failure = *st;
+    Containerd__Task__V2__StartResponse *answer =
+        st->code ? NULL : containerd__task__v2__start_response__unpack(NULL, size, payload);
+    if (!st->code && !answer)
+        status_set(&self->failure, STATUS_INTERNAL, "Start: undecodable answer");
+    if (answer) {
+        if (process)
+            task_heard(process->task);
+        succeed(self, process, answer->pid);
+    } else if (process && process->task->shim && status_is_uncertain(self->failure.code)) {
+        state_ask(self->manager, process, self->manager->timeouts.state, on_state_after, self);
+    } else {
+        fail(self, process);
+    }
+    containerd__task__v2__start_response__free_unpacked(answer, NULL);
+}
+
+static void send_start(starting_t *self, process_t *process)
+{
+    Containerd__Task__V2__StartRequest message = CONTAINERD__TASK__V2__START_REQUEST__INIT;
+    message.id = self->id;
+    message.exec_id = self->exec_id;
+    begun_add(&process->task->begun, process->task->bundle, request_id(self->request));
+    shim_call(process->task->shim, "Start", &message.base, self->manager->timeouts.call, self->ns,
+              on_started, self);
+}
+
+/* After a predecessor's death ---------------------------------------------------------------------
+ */
+
+/* A Wait for an exec whose start has failed is answered at once, without a time. */
+static void on_probed(void *arg, const status_t *st, const uint8_t *payload, size_t size)
+{
+    starting_t *self = arg;
+    process_t *process = process_of(self);
+    if (!process || !process->task->shim) {
+        fail_with(self, process, STATUS_UNAVAILABLE, "its shim has died");
+        return;
+    }
+    if (st->code == STATUS_DEADLINE_EXCEEDED) { /* it waits for a process that was not started */
+        send_start(self, process);
+        return;
+    }
+    Containerd__Task__V2__WaitResponse *answer =
+        st->code ? NULL : containerd__task__v2__wait_response__unpack(NULL, size, payload);
+    int64_t at = answer ? exits_time(answer->exited_at) : 0;
+    containerd__task__v2__wait_response__free_unpacked(answer, NULL);
+    if (at)
+        state_ask(self->manager, process, self->manager->timeouts.state, on_state_after, self);
+    else
+        fail_with(self, process, st->code ? st->code : STATUS_UNKNOWN,
+                  st->code ? st->text : "its start has failed, or was interrupted");
+}
+
+static void probe(starting_t *self, process_t *process)
+{
+    if (!self->exec_id[0]) { /* the runtime itself refuses to start a container twice */
+        send_start(self, process);
+        return;
+    }
+    Containerd__Task__V2__WaitRequest message = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
+    message.id = self->id;
+    message.exec_id = self->exec_id;
+    shim_call(process->task->shim, "Wait", &message.base, PROBE_MS, self->ns, on_probed, self);
+}
+
+static void on_state_before(void *arg, const status_t *st, process_t *process)
+{
+    starting_t *self = arg;
+    if (!process || !process->task->shim)
+        fail_with(self, process, STATUS_UNAVAILABLE, "its shim has died");
+    else if (st->code)
+        fail_with(self, process, st->code, st->text);
+    else if (!has_started(process))
+        probe(self, process);
+    else if (manager_is_again(process->task, self->request))
+        succeed(self, process, process->pid);
+    else
+        fail_with(self, process, STATUS_FAILED_PRECONDITION, "it is started already");
+}
+
+/* Waits until no OCI runtime has been at work on it for a while. */
+static void on_look(void *arg)
+{
+    starting_t *self = arg;
+    process_t *process = process_of(self);
+    int64_t now = util_monotonic_us();
+    if (!process || !process->task->shim) {
+        fail_with(self, process, STATUS_UNAVAILABLE, "its shim has died");
+        return;
+    }
+    if (in_flight_start(process))
+        self->quiet_since = now;
+    if (now - self->quiet_since < SETTLE_MS * 1000) {
+        io_timer_in(self->manager->io, &self->look, LOOK_MS);
+        return;
+    }
+    process->is_adopted = false;
+    state_ask(self->manager, process, self->manager->timeouts.state, on_state_before, self);
+}
+
+/* -------------------------------------------------------------------------------------------------
+ */
+
+static starting_t *starting_new(manager_t *manager, request_t *request, const process_t *process)
+{
+    starting_t *self = zmalloc(sizeof *self);
+    *self =
+        (starting_t){.manager = manager, .request = request, .quiet_since = util_monotonic_us()};
+    memcpy(self->ns, process->task->ns, sizeof self->ns);
+    memcpy(self->id, process->task->id, sizeof self->id);
+    memcpy(self->exec_id, process->exec_id, sizeof self->exec_id);
+    memcpy(self->incarnation, process->task->incarnation, sizeof self->incarnation);
+    io_timer_init(&self->look, on_look, self);
+    return self;
+}
+
+/* True after the request has been answered or refused. */
+static bool is_settled(request_t *request, process_t *process)
+{
+    const char *name = process->exec_id[0] ? process->exec_id : process->task->id;
+    if (has_started(process) && manager_is_again(process->task, request)) {
+        request_answer(request, &(msg_started_t){.pid = process->pid});
+        return true;
+    }
+    if (!call_check_state(request, process, PROCESS_CREATED, "start"))
+        return true;
+    if (process->is_starting)
+        manager_fail(request, STATUS_FAILED_PRECONDITION, "cannot start %s: it is being started",
+                     name);
+    else if (process->start_failed && process->exec_id[0])
+        manager_fail(request, STATUS_FAILED_PRECONDITION,
+                     "cannot start %s: its start has failed, it can only be deleted", name);
+    else
+        return false;
+    return true;
+}
+
+HANDLER(task_start)
+{
+    manager_t *manager = self;
+    const msg_task_start_t *start = ask;
+    process_t *process = manager_find(manager, request, ask, start->id, start->exec_id);
+    if (!process || is_settled(request, process))
+        return;
+    process->is_starting = true;
+    starting_t *starting = starting_new(manager, request, process);
+    if (process->is_adopted)
+        on_look(starting);
+    else
+        send_start(starting, process);
+}
