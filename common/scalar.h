@@ -12,8 +12,7 @@
 /* 7, -7, 0.25. Whole numbers of 64 bits are exact. */
 bool scalar_read_number(const char *text, size_t size, long double *ret);
 
-/* 1h30m, 1.5s, 500ms, as Go writes them; a number without a unit is seconds. In
- * nanoseconds. */
+/* 1h30m, 1.5s, 500ms, as Go writes them; a number without a unit is seconds. In nanoseconds. */
 bool scalar_read_duration(const char *text, size_t size, int64_t *ret);
 
 /* RFC 3339 (2026-01-31T12:00:00.5+01:00), UTC where it ends with neither Z nor an offset; its date
