@@ -93,7 +93,7 @@ static status_code_t parse_operand(filter_t *self, filter_scan_t *scan, filter_s
     if (selector->operator== OPERATOR_MATCHES)
         return compile(self, selector, scan->st);
     selector->is_number = scalar_read_number(text->data, text->size, &selector->number);
-    selector->is_time = scalar_read_time(text->data, text->size, self->now, &selector->time);
+    selector->is_time = scalar_read_time_from(text->data, text->size, self->now, &selector->time);
     if (is_order(selector->operator) && !selector->is_number && !selector->is_time)
         return filter_scan_fail(scan->st, "",
                                 (filter_text_t){.data = scan->text, .size = scan->size}, at,

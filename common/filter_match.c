@@ -105,8 +105,7 @@ typedef enum order { ORDER_NONE, ORDER_LESS, ORDER_EQUAL, ORDER_GREATER } order_
     ((left) < (right) ? ORDER_LESS : (left) > (right) ? ORDER_GREATER : ORDER_EQUAL)
 
 /* How the value stands to the operand; ORDER_NONE when they have none. */
-static order_t order_of(const filter_t *self, const filter_selector_t *selector,
-                        const filter_value_t *value)
+static order_t order_of(const filter_selector_t *selector, const filter_value_t *value)
 {
     long double number;
     int64_t time;
@@ -119,7 +118,7 @@ static order_t order_of(const filter_t *self, const filter_selector_t *selector,
         return ORDER_NONE;
     if (selector->is_number && scalar_read_number(text.data, text.size, &number))
         return ORDER(number, selector->number);
-    if (selector->is_time && scalar_read_time(text.data, text.size, self->now, &time))
+    if (selector->is_time && scalar_read_time(text.data, text.size, &time))
         return ORDER(time, selector->time);
     return ORDER_NONE;
 }
@@ -148,7 +147,7 @@ static bool selector_matches(filter_t *self, const filter_selector_t *selector,
     default:
         break;
     }
-    order_t order = order_of(self, selector, &value);
+    order_t order = order_of(selector, &value);
     bool or_equal =
         selector->operator== OPERATOR_LESS_EQUAL || selector->operator== OPERATOR_GREATER_EQUAL;
     bool less = selector->operator== OPERATOR_LESS || selector->operator== OPERATOR_LESS_EQUAL;

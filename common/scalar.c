@@ -201,15 +201,22 @@ static bool read_rfc3339(reader_t reader, int64_t *ret)
     return is_done(&reader) && to_ns((seconds + fraction) * SECOND, ret);
 }
 
-bool scalar_read_time(const char *text, size_t size, int64_t now, int64_t *ret)
+bool scalar_read_time(const char *text, size_t size, int64_t *ret)
 {
     long double number;
-    int64_t duration;
     if (scalar_read_number(text, size, &number))
         return to_ns(fabsl(number) <= SECONDS_MAX ? number * SECOND : number, ret);
-    if (read_rfc3339(reader_of(text, size), ret))
+    return read_rfc3339(reader_of(text, size), ret);
+}
+
+bool scalar_read_time_from(const char *text, size_t size, int64_t now, int64_t *ret)
+{
+    int64_t duration;
+    long double number;
+    if (scalar_read_time(text, size, ret))
         return true;
-    return scalar_read_duration(text, size, &duration) &&
+    return !scalar_read_number(text, size, &number) &&
+           scalar_read_duration(text, size, &duration) &&
            !__builtin_add_overflow(now, duration, ret);
 }
 

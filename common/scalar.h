@@ -17,9 +17,11 @@ bool scalar_read_duration(const char *text, size_t size, int64_t *ret);
 
 /* RFC 3339 (2026-01-31T12:00:00.5+01:00), UTC where it ends with neither Z nor an offset; its date
  * alone, which is the midnight; seconds since the epoch; a number too great to be those is
- * nanoseconds, as the wire has them; a duration from `now` on, -10m being ten minutes before it. In
- * nanoseconds since the epoch. */
-bool scalar_read_time(const char *text, size_t size, int64_t now, int64_t *ret);
+ * nanoseconds, as the wire has them. In nanoseconds since the epoch. */
+bool scalar_read_time(const char *text, size_t size, int64_t *ret);
+
+/* The same, or a duration from `now` on, -10m being ten minutes before it. */
+bool scalar_read_time_from(const char *text, size_t size, int64_t now, int64_t *ret);
 
 /* A time in UTC, with `middle` between date and hour and `end` behind it, as many digits of the
  * second as it has. 0 is Go's zero time, the year 1. */

@@ -15,7 +15,8 @@
 
 static msg_label_t web_labels[] = {
     {"tier", "web"}, {"a.b", "dotted"}, {"prio", "10"}, {"with \\ and \"", "odd"}, {"empty", ""}};
-static msg_label_t db_labels[] = {{"tier", "db"}, {"prio", "9"}, {"since", "2026-05-01T00:00:00Z"}};
+static msg_label_t db_labels[] = {
+    {"tier", "db"}, {"prio", "9"}, {"since", "2026-05-01T00:00:00Z"}, {"later", "5m"}};
 static const msg_runc_options_t systemd = {.systemd_cgroup = true, .io_uid = 7};
 
 #define DAY ((int64_t)86400 * 1000000000)
@@ -362,7 +363,8 @@ static void test_times(void **state)
         {"created_at!=soon", "web db bare"},
         {"created_at>2026-01-01,created_at<2026-01-03", "db"},
         {"labels.since>2026-04-30", "db"},
-        {"labels.since<-1s", "db"}, /* as long as the clock is right */
+        {"labels.since<-1s", "db"},      /* as long as the clock is right */
+        {"labels.later>2020-01-01", ""}, /* a duration is no time */
         {"created_at>2026-01-01T12:00:00", "db bare"},
     };
     (void)state;

@@ -110,12 +110,14 @@ static void test_times(void **state)
     (void)state;
     int64_t ns;
     for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
-        assert_true(scalar_read_time(good[i].text, strlen(good[i].text), NOW, &ns));
+        assert_true(scalar_read_time_from(good[i].text, strlen(good[i].text), NOW, &ns));
         assert_int_equal(ns, good[i].ns);
     }
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-        assert_false(scalar_read_time(bad[i], strlen(bad[i]), NOW, &ns));
-    assert_false(scalar_read_time("1h", 2, INT64_MAX, &ns));
+        assert_false(scalar_read_time_from(bad[i], strlen(bad[i]), NOW, &ns));
+    assert_true(scalar_read_time("2026-01-01", 10, &ns));
+    assert_false(scalar_read_time("-10s", 4, &ns)); /* from when? */
+    assert_false(scalar_read_time_from("1h", 2, INT64_MAX, &ns));
 }
 
 static void test_printing(void **state)
