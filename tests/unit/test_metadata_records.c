@@ -83,7 +83,7 @@ static void test_namespace_with_containers_stays(void **state)
     assert_int_equal(fixture_write(f, namespaces_delete, NULL, &delete, NULL, 0, &st), STATUS_OK);
     msg_namespaces_t list;
     assert_int_equal(
-        fixture_read(f, namespaces_list, NULL, &(msg_empty_t){0}, &list, sizeof list, &st),
+        fixture_read(f, namespaces_list, NULL, &(msg_namespace_list_t){0}, &list, sizeof list, &st),
         STATUS_OK);
     assert_int_equal(list.namespaces.count, 1);
     assert_string_equal(list.namespaces.items[0].name, "ab");
