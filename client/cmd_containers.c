@@ -152,7 +152,7 @@ static void list_one(session_t *session, table_t *table, const msg_container_t *
 int cmd_containers_list(session_t *session)
 {
     status_t st;
-    msg_container_list_t ask = {.limit = PAGE_LIMIT};
+    msg_container_list_t ask = {.limit = PAGE_LIMIT, .filters = session_filters(session)};
     AUTO(table)
     table = table_new(PADDING);
     table_add(table, "CONTAINER\tIMAGE\tRUNTIME\t");

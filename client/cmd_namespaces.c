@@ -66,7 +66,8 @@ int cmd_namespaces_list(session_t *session)
     status_t st;
     msg_namespaces_t answer;
     bool quiet = options_flag(session_options(session), "quiet");
-    if (session_call(session, MSG_namespace_list, &(msg_namespace_list_t){0}, &answer, &st))
+    const msg_namespace_list_t ask = {.filters = session_filters(session)};
+    if (session_call(session, MSG_namespace_list, &ask, &answer, &st))
         return session_fail(&st);
     AUTO(table)
     table = table_new(PADDING);

@@ -22,7 +22,8 @@ int cmd_tasks_list(session_t *session)
 {
     status_t st;
     msg_processes_t answer;
-    if (session_call(session, MSG_task_list, &(msg_task_list_t){0}, &answer, &st))
+    const msg_task_list_t ask = {.filters = session_filters(session)};
+    if (session_call(session, MSG_task_list, &ask, &answer, &st))
         return session_fail(&st);
     AUTO(table)
     table = table_new(PADDING);

@@ -19,6 +19,12 @@ const option_row_t command_global_options[] = {
     END,
 };
 
+/* Behind the sentence about what a command lists. */
+#define FILTER_HELP                                                                                \
+    "\nA FILTER is containerd's: FIELD, FIELD==VALUE, FIELD!=VALUE or FIELD~=EXPRESSION, and >,\n" \
+    ">=, < or <= with a number or a time; several joined with \",\" must all match. Of several\n"  \
+    "FILTERs one must. See FILTERS in shimctl(1).\n\n"
+
 static const option_row_t quiet_options[] = {
     {"quiet", 'q', OPTION_FLAG, NULL, "print only the names", WORD_ANY},
     END,
@@ -203,9 +209,12 @@ const command_t command_table[] = {
      .run = cmd_containers_label},
     {.path = "containers list",
      .aliases = {"ls"},
-     .synopsis = "",
+     .synopsis = "[FILTER...]",
      .brief = "list records",
+     .help = "Prints those that a FILTER matches, or all.\n" FILTER_HELP
+             "  shimctl containers list labels.tier==web 'created_at>-1h'\n",
      .options = {quiet_options},
+     .operands_max = COMMAND_OPERANDS_ANY,
      .run = cmd_containers_list},
 
     {.path = "tasks", .aliases = {"t", "task"}, .brief = "running containers"},
@@ -241,9 +250,12 @@ const command_t command_table[] = {
      .run = cmd_tasks_exec},
     {.path = "tasks list",
      .aliases = {"ls"},
-     .synopsis = "",
+     .synopsis = "[FILTER...]",
      .brief = "list tasks",
+     .help = "Prints those that a FILTER matches, or all.\n" FILTER_HELP
+             "  shimctl tasks list status==STOPPED,exit_status!=0\n",
      .options = {quiet_options},
+     .operands_max = COMMAND_OPERANDS_ANY,
      .run = cmd_tasks_list},
     {.path = "tasks ps",
      .synopsis = "ID",
@@ -307,9 +319,12 @@ const command_t command_table[] = {
      .run = cmd_namespaces_create},
     {.path = "namespaces list",
      .aliases = {"ls"},
-     .synopsis = "",
+     .synopsis = "[FILTER...]",
      .brief = "list namespaces",
+     .help = "Prints those that a FILTER matches, or all.\n" FILTER_HELP
+             "  shimctl namespaces list 'name~=^test'\n",
      .options = {quiet_options},
+     .operands_max = COMMAND_OPERANDS_ANY,
      .run = cmd_namespaces_list},
     {.path = "namespaces label",
      .synopsis = "NAME [KEY=VALUE...]",
@@ -331,15 +346,16 @@ const command_t command_table[] = {
 
     {.path = "events",
      .aliases = {"event"},
-     .synopsis = "",
+     .synopsis = "[FILTER...]",
      .brief = "print events as they happen",
      .help =
          "Lines are TIMESTAMP NAMESPACE TOPIC JSON, of all namespaces unless -n is given. Each\n"
          "event comes once and in the journal's order, also after an outage of the cluster's\n"
-         "processes.\n\n"
-         "  shimctl events\n"
+         "processes.\n" FILTER_HELP "  shimctl events\n"
+         "  shimctl events 'topic==\"/tasks/exit\",event.exit_status!=0' 'topic~=oom'\n"
          "  shimctl events --since 0 --until now --json\n",
      .options = {event_options},
+     .operands_max = COMMAND_OPERANDS_ANY,
      .run = cmd_events},
 
     {.path = "cluster", .brief = "the cluster's own processes"},

@@ -2,6 +2,7 @@
 #include "client/event_stream.h"
 
 #include "client/event_line.h"
+#include "common/filter.h"
 #include "common/frame.h"
 #include "common/util.h"
 
@@ -14,6 +15,7 @@
 struct event_stream {
     session_t *session;
     event_stream_options_t options;
+    filter_t *filter; /* NULL for none */
     zsock_t *sub;
     uint64_t next; /* the sequence number to come */
     bool lost;
@@ -24,11 +26,17 @@ struct event_stream {
 event_stream_t *event_stream_new(session_t *session, const event_stream_options_t *options,
                                  status_t *st)
 {
-    if (!session_link(session, st))
+    filter_t *filter;
+    if (filter_parse(&options->filters, &filter, st))
         return NULL;
+    if (!session_link(session, st)) {
+        filter_destroy(&filter);
+        return NULL;
+    }
     event_stream_t *self = zmalloc(sizeof *self);
     self->session = session;
     self->options = *options;
+    self->filter = filter;
     AUTO_FREE char *endpoint = cluster_endpoint(session_cluster(session), CLUSTER_EVENTS);
     self->sub = zsock_new(ZMQ_SUB);
     if (self->sub) {
@@ -49,6 +57,7 @@ void event_stream_destroy(event_stream_t **self_p)
     if (!self)
         return;
     zsock_destroy(&self->sub);
+    filter_destroy(&self->filter);
     free(self);
     *self_p = NULL;
 }
@@ -63,43 +72,52 @@ static bool is_at_end(const event_stream_t *self)
     return self->options.until && self->next > self->options.until;
 }
 
-static void hand_over(event_stream_t *self, const msgpack_object *event)
+/* Pages of the journal are filtered before they are sent; the subscription brings everything. */
+static status_code_t hand_over(event_stream_t *self, const msgpack_object *event, status_t *st)
 {
     event_line_t line;
     if (!event_line_read(event, &line))
-        return;
+        return STATUS_OK;
     const char *ns = self->options.ns;
     if (ns && (line.ns->size != strlen(ns) || memcmp(line.ns->ptr, ns, line.ns->size)))
-        return;
-    self->handler(self->arg, event);
+        return STATUS_OK;
+    filter_rewind(self->filter);
+    if (filter_match_event(self->filter, event))
+        self->handler(self->arg, event);
+    return filter_status(self->filter, st);
 }
 
 /* The journal -----------------------------------------------------------------------------------
  */
 
-static void hand_over_page(event_stream_t *self, const msg_bytes_t *events)
+static status_code_t hand_over_page(event_stream_t *self, const msg_bytes_t *events, status_t *st)
 {
+    status_code_t code = STATUS_OK;
     msgpack_unpacked page;
     msgpack_unpacked_init(&page);
     const char *data = (const char *)events->data;
     if (msgpack_unpack_next(&page, data, events->size, NULL) == MSGPACK_UNPACK_SUCCESS &&
         page.data.type == MSGPACK_OBJECT_ARRAY)
-        for (uint32_t i = 0; i < page.data.via.array.size; i++)
-            hand_over(self, &page.data.via.array.ptr[i]);
+        for (uint32_t i = 0; i < page.data.via.array.size && !code; i++)
+            code = hand_over(self, &page.data.via.array.ptr[i], st);
     msgpack_unpacked_destroy(&page);
+    return code;
 }
 
 /* One page from `next` to `until` (0: to the end). `last` is the newest there is. */
 static status_code_t read_page(event_stream_t *self, uint64_t until, uint64_t *last, status_t *st)
 {
     msg_event_page_t page;
-    const msg_event_list_t ask = {
-        .since = self->next, .until = until, .limit = PAGE_LIMIT, .all = !self->options.ns};
+    const msg_event_list_t ask = {.since = self->next,
+                                  .until = until,
+                                  .limit = PAGE_LIMIT,
+                                  .all = !self->options.ns,
+                                  .filters = self->options.filters};
     msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
     link_t *link = session_link(self->session, st);
     if (link && !link_call(link, MSG_event_list, &ask, session_ns(self->session),
                            session_timeout_ms(self->session), zone, &page, st)) {
-        hand_over_page(self, &page.events);
+        hand_over_page(self, &page.events, st);
         self->lost = self->lost || page.gap;
         *last = page.last;
         /* An answer that leads nowhere must not be asked for again for ever. */
@@ -165,9 +183,8 @@ static status_code_t take(event_stream_t *self, bool is_sync, const msgpack_obje
         return st->code;
     if (is_sync || seq < self->next || is_at_end(self))
         return STATUS_OK;
-    hand_over(self, object);
     self->next = seq + 1;
-    return STATUS_OK;
+    return hand_over(self, object, st);
 }
 
 static status_code_t receive_one(event_stream_t *self, status_t *st)

@@ -9,18 +9,19 @@ typedef struct event_stream event_stream_t;
 
 /* What to read. */
 typedef struct event_stream_options {
-    const char *ns; /* only this namespace's; NULL for all */
-    bool from_seq;  /* start with `since`, otherwise with what comes after the present */
-    uint64_t since; /* 0: the oldest there is */
-    bool until_now; /* end with the newest of the journal at the start */
-    uint64_t until; /* end with this one; 0 for no end */
+    const char *ns;      /* only this namespace's; NULL for all */
+    bool from_seq;       /* start with `since`, otherwise with what comes after the present */
+    uint64_t since;      /* 0: the oldest there is */
+    bool until_now;      /* end with the newest of the journal at the start */
+    uint64_t until;      /* end with this one; 0 for no end */
+    msg_texts_t filters; /* only what one of them matches; borrowed, as long as the stream lives */
 } event_stream_options_t;
 
 /* `event` is gone after the call; it is any msgpack object that stands in the stream. */
 typedef void event_stream_handler_t(void *arg, const msgpack_object *event);
 
 /* Subscribes first and reads the journal then, so that nothing can fall between. NULL with a status
- * when there is no cluster. */
+ * when there is no cluster or a filter is wrong. */
 event_stream_t *event_stream_new(session_t *session, const event_stream_options_t *options,
                                  status_t *st);
 void event_stream_destroy(event_stream_t **self);

@@ -1,6 +1,7 @@
 /* Options of commands: getopt_long over rows. */
 #include "client/options.h"
 
+#include "common/scalar.h"
 #include "common/util.h"
 
 #include <assert.h>
@@ -292,49 +293,18 @@ status_code_t options_double(const options_t *self, const char *name, double *re
     return STATUS_OK;
 }
 
-/* One "30s" of a time; false when it is none. A number without unit is seconds. */
-static bool take_time(const char **text, double *milliseconds)
-{
-    static const struct {
-        const char *name;
-        double milliseconds;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-    char *end;
-    if (**text < '0' || **text > '9')
-        return false;
-    double number = strtod(*text, &end);
-    if (!*end) {
-        *text = end;
-        *milliseconds += number * 1000;
-        return true;
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
-        size_t size = strlen(units[i].name);
-        if (strncmp(end, units[i].name, size))
-            continue;
-        *text = end + size;
-        *milliseconds += number * units[i].milliseconds;
-        return true;
-    }
-    return false;
-}
-
 status_code_t options_milliseconds(const options_t *self, const char *name, int64_t *ret,
                                    status_t *st)
 {
-    const double max = 365.0 * 24 * 3600 * 1000;
+    const int64_t max = (int64_t)365 * 24 * 3600 * 1000;
     const char *text = options_text(self, name);
+    int64_t ns;
     if (!text)
         return STATUS_OK;
-    const char *at = text;
-    double sum = 0;
-    bool good = *at;
-    while (*at && good)
-        good = take_time(&at, &sum);
-    if (!good || !(sum >= 0 && sum <= max))
+    if (!scalar_read_duration(text, strlen(text), &ns) || ns < 0 || ns / 1000000 > max)
         return status_set(st, STATUS_INVALID_ARGUMENT,
                           "--%s %s: not a time like 30s, 1m30s or 500ms, at most a year", name,
                           text);
-    *ret = (int64_t)sum;
+    *ret = ns / 1000000;
     return STATUS_OK;
 }

@@ -5,7 +5,6 @@
 
 #include <czmq.h>
 #include <stdarg.h>
-#include <time.h>
 
 #define COLUMNS_MAX 32
 
@@ -150,40 +149,12 @@ void output_duration(int64_t milliseconds, char text[OUTPUT_TIME_SIZE])
         snprintf(text, OUTPUT_TIME_SIZE, "%lldd%lldh", seconds / 86400, seconds / 3600 % 24);
 }
 
-/* ".25" for a quarter of a second, nothing for a whole one. */
-static void fraction(int64_t ns, char text[16])
-{
-    snprintf(text, 16, ".%09d", (int)ns);
-    for (size_t end = 9; text[end] == '0' || text[end] == '.'; end--) {
-        text[end] = '\0';
-        if (end == 0)
-            break;
-    }
-}
-
-static void print_time(int64_t ns, const char *day_end, const char *end, char *text)
-{
-    if (ns == 0) {
-        snprintf(text, OUTPUT_TIME_SIZE, "0001-01-01%s00:00:00%s", day_end, end);
-        return;
-    }
-    int64_t rest = ns % 1000000000;
-    time_t seconds = (time_t)(ns / 1000000000 - (rest < 0));
-    char digits[16], day[32], hour[16];
-    struct tm utc;
-    fraction(rest < 0 ? rest + 1000000000 : rest, digits);
-    gmtime_r(&seconds, &utc);
-    strftime(day, sizeof day, "%Y-%m-%d", &utc);
-    strftime(hour, sizeof hour, "%H:%M:%S", &utc);
-    snprintf(text, OUTPUT_TIME_SIZE, "%s%s%s%s%s", day, day_end, hour, digits, end);
-}
-
 void output_go_time(int64_t ns, char text[OUTPUT_TIME_SIZE])
 {
-    print_time(ns, " ", " +0000 UTC", text);
+    scalar_print_time(ns, " ", " +0000 UTC", text);
 }
 
 void output_rfc3339(int64_t ns, char text[OUTPUT_TIME_SIZE])
 {
-    print_time(ns, "T", "Z", text);
+    scalar_print_time(ns, "T", "Z", text);
 }

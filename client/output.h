@@ -2,6 +2,8 @@
 #ifndef SHIMD_OUTPUT_H
 #define SHIMD_OUTPUT_H
 
+#include "common/scalar.h"
+
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,7 +31,7 @@ void output_json_indented(json_t *value);
 void output_tame(char *text);
 
 /* 1h2m3s and the like of milliseconds, two units at most. */
-#define OUTPUT_TIME_SIZE 64
+#define OUTPUT_TIME_SIZE SCALAR_TIME_SIZE
 void output_duration(int64_t milliseconds, char text[OUTPUT_TIME_SIZE]);
 
 /* Nanoseconds since the epoch as Go prints a time (2024-01-31 12:00:00.5 +0000 UTC), and as RFC

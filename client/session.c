@@ -121,6 +121,13 @@ const char *session_operand(const session_t *self, size_t index)
     return index < count ? operands[index] : NULL;
 }
 
+msg_texts_t session_filters(const session_t *self)
+{
+    msg_texts_t filters;
+    filters.items = (const char **)options_operands(self->options, &filters.count);
+    return filters;
+}
+
 msgpack_zone *session_zone(session_t *self)
 {
     return self->zone;

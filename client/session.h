@@ -27,6 +27,9 @@ zloop_t *session_loop(session_t *self);
 char **session_operands(const session_t *self, size_t *count);
 const char *session_operand(const session_t *self, size_t index); /* NULL behind the last */
 
+/* The operands as filters of a list. */
+msg_texts_t session_filters(const session_t *self);
+
 /* Memory for answers; lives as long as the session. */
 msgpack_zone *session_zone(session_t *self);
 

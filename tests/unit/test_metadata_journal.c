@@ -147,6 +147,69 @@ static void test_since_time(void **state)
     assert_int_equal(page.next, 52);
 }
 
+static void test_filters(void **state)
+{
+    fixture_t *f = *state;
+    publish_many(f, 20);
+    msg_event_page_t page;
+    /* Event n has time n * 1000 s and comes from namespace "other" when n is divisible by 3. */
+    const char *filters[] = {"namespace==other,seq>10,time<=18000", "event.k==none", "seq==1"};
+    msg_event_list_t ask = {.all = true, .limit = 2, .filters = {.items = filters, .count = 3}};
+    uint64_t expected[] = {1, 12, 15, 18}, seen = 0;
+    do {
+        msgpack_object events = list(f, NULL, ask, &page);
+        for (uint32_t i = 0; i < events.via.array.size; i++)
+            assert_int_equal(number(&events, i, "seq"), expected[seen++]);
+        assert_true(page.next > ask.since);
+        ask.since = page.next;
+    } while (page.next <= page.last);
+    assert_int_equal(seen, 4);
+
+    status_t st;
+    filters[2] = "seq==";
+    assert_int_equal(fixture_read(f, journal_list, NULL, &ask, &page, sizeof page, &st),
+                     STATUS_INVALID_ARGUMENT);
+    assert_string_equal(st.text, "filters: parse error: [seq==]: expected value or quoted");
+}
+
+static void done_large(void *arg, const status_t *st)
+{
+    (void)arg;
+    assert_int_equal(st->code, STATUS_OK);
+}
+
+static void run_many(void *arg, txn_t *txn)
+{
+    (void)arg;
+    for (int i = 0; i < JOURNAL_SCAN_MAX + 5; i++)
+        journal_append(txn,
+                       &(journal_event_t){.ns = "default",
+                                          .topic = i < JOURNAL_SCAN_MAX ? "/x" : "/y",
+                                          .type = "t",
+                                          .origin = "client",
+                                          .incarnation = "",
+                                          .time = 1,
+                                          .event = {.data = (const uint8_t *)"\x80", .size = 1}});
+}
+
+/* One answer looks at so many events and no more; the next one goes on from there. */
+static void test_filters_are_bounded(void **state)
+{
+    fixture_t *f = *state;
+    batch_add(f->batch, run_many, done_large, NULL);
+    batch_commit(f->batch);
+    const char *filter = "topic~=y";
+    msg_event_page_t page;
+    msg_event_list_t ask = {.all = true, .filters = {.items = &filter, .count = 1}};
+    msgpack_object events = list(f, NULL, ask, &page);
+    assert_int_equal(events.via.array.size, 0);
+    assert_int_equal(page.next, JOURNAL_SCAN_MAX + 1);
+    ask.since = page.next;
+    events = list(f, NULL, ask, &page);
+    assert_int_equal(events.via.array.size, 5);
+    assert_int_equal(page.next, page.last + 1);
+}
+
 static void test_gap(void **state)
 {
     fixture_t *f = *state;
@@ -175,12 +238,6 @@ static void run_large(void *arg, txn_t *txn)
                                            .incarnation = "",
                                            .time = 1,
                                            .raw = *raw});
-}
-
-static void done_large(void *arg, const status_t *st)
-{
-    (void)arg;
-    assert_int_equal(st->code, STATUS_OK);
 }
 
 static void test_pages_are_bounded_in_bytes(void **state)
@@ -248,6 +305,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pages, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_namespace_and_until, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_since_time, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_filters, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_filters_are_bounded, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_gap, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_pages_are_bounded_in_bytes, fixture_setup,
                                         fixture_teardown),

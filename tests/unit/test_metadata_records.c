@@ -83,7 +83,7 @@ static void test_namespace_with_containers_stays(void **state)
     assert_int_equal(fixture_write(f, namespaces_delete, NULL, &delete, NULL, 0, &st), STATUS_OK);
     msg_namespaces_t list;
     assert_int_equal(
-        fixture_read(f, namespaces_list, NULL, &(msg_empty_t){0}, &list, sizeof list, &st),
+        fixture_read(f, namespaces_list, NULL, &(msg_namespace_list_t){0}, &list, sizeof list, &st),
         STATUS_OK);
     assert_int_equal(list.namespaces.count, 1);
     assert_string_equal(list.namespaces.items[0].name, "ab");
@@ -242,6 +242,115 @@ static void test_container_pages(void **state)
                      STATUS_INVALID_ARGUMENT);
 }
 
+static void list_filtered(fixture_t *f, const char *filter, msg_container_list_t *ask,
+                          msg_containers_t *page)
+{
+    status_t st;
+    ask->filters = (msg_texts_t){.items = &filter, .count = 1};
+    if (fixture_read(f, containers_list, NULL, ask, page, sizeof *page, &st))
+        fail_msg("%s", st.text);
+    ask->after = page->next;
+}
+
+static void test_container_filters(void **state)
+{
+    fixture_t *f = *state;
+    msg_containers_t page;
+    for (int i = 0; i < 20; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "c%02d", i);
+        fixture_container(f, "a", id);
+    }
+    /* Pages are filled with what matches, and every match is on one of them. */
+    size_t seen = 0, pages = 0;
+    msg_container_list_t ask = {.all = true, .limit = 2};
+    do {
+        list_filtered(f, "id~=[05]$,created_at>2020-01-01", &ask, &page);
+        pages++;
+        for (size_t i = 0; i < page.containers.count; i++, seen++)
+            assert_int_equal(atoi(page.containers.items[i].id + 1), (int)seen * 5);
+        assert_true(!ask.after || page.containers.count == 2);
+    } while (ask.after);
+    assert_int_equal(seen, 4);
+    assert_int_equal(pages, 3);
+
+    ask = (msg_container_list_t){.all = true};
+    list_filtered(f, "namespace==b", &ask, &page);
+    assert_int_equal(page.containers.count, 0);
+    assert_null(page.next);
+}
+
+#define LARGE 700000 /* bytes of a record: a page has room for two of them */
+
+static void run_large(void *arg, txn_t *txn)
+{
+    char *image = arg;
+    for (int i = 0; i < 60; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "c%02d", i);
+        store_key_t key = STORE_KEY("a", id);
+        msg_container_t record = {.ns = "a",
+                                  .id = id,
+                                  .image = i % 30 ? "no" : "yes",
+                                  .runtime = "x.y",
+                                  .created_at = 1,
+                                  .options_type = "t",
+                                  .options = {.data = (uint8_t *)image, .size = LARGE}};
+        txn_put_message(txn, TABLE_CONTAINERS, &key, MSG_container, &record);
+    }
+}
+
+static void done_large(void *arg, const status_t *st)
+{
+    (void)arg;
+    assert_int_equal(st->code, STATUS_OK);
+}
+
+/* One answer looks at CONTAINERS_SCAN_BYTES; those that match none still lead on. */
+static void test_container_filters_are_bounded(void **state)
+{
+    fixture_t *f = *state;
+    AUTO_FREE char *image = zmalloc(LARGE);
+    batch_add(f->batch, run_large, done_large, image);
+    batch_commit(f->batch);
+    msg_containers_t page;
+    msg_container_list_t ask = {.all = true};
+    size_t seen = 0, pages = 0, empty = 0;
+    do {
+        list_filtered(f, "image==yes", &ask, &page);
+        seen += page.containers.count;
+        empty += !page.containers.count;
+        pages++;
+    } while (ask.after);
+    assert_int_equal(seen, 2);
+    assert_int_equal(pages, 60 / (CONTAINERS_SCAN_BYTES / LARGE) + 1);
+    assert_int_equal(empty, 1);
+}
+
+static void test_namespace_filters(void **state)
+{
+    fixture_t *f = *state;
+    status_t st;
+    msg_namespaces_t answer;
+    msg_label_t label = {"tier", "web"};
+    msg_namespace_create_t make = {.name = "b", .labels = {.items = &label, .count = 1}};
+    msg_namespace_t made;
+    fixture_container(f, "a", "c");
+    assert_int_equal(fixture_write(f, namespaces_create, NULL, &make, &made, sizeof made, &st), 0);
+    const char *filters[] = {"labels.tier==web", "name==none"};
+    msg_namespace_list_t ask = {.filters = {.items = filters, .count = 2}};
+    assert_int_equal(fixture_read(f, namespaces_list, NULL, &ask, &answer, sizeof answer, &st), 0);
+    assert_int_equal(answer.namespaces.count, 1);
+    assert_string_equal(answer.namespaces.items[0].name, "b");
+    filters[1] = "name~=(";
+    assert_int_equal(fixture_read(f, namespaces_list, NULL, &ask, &answer, sizeof answer, &st),
+                     STATUS_INVALID_ARGUMENT);
+    msg_containers_t page;
+    msg_container_list_t containers = {.all = true, .filters = ask.filters};
+    assert_int_equal(fixture_read(f, containers_list, NULL, &containers, &page, sizeof page, &st),
+                     STATUS_INVALID_ARGUMENT);
+}
+
 /* Requests --------------------------------------------------------------------------------------
  */
 
@@ -312,6 +421,10 @@ int main(void)
         cmocka_unit_test(test_container_checks),
         cmocka_unit_test_setup_teardown(test_container_too_large, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_container_pages, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_container_filters, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_container_filters_are_bounded, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_namespace_filters, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_outcomes, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_outcomes_expire, fixture_setup, fixture_teardown),
     };

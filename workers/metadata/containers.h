@@ -9,6 +9,10 @@
 #define CONTAINERS_RECORD_MAX ((1u << 20) - 4096)
 #define CONTAINERS_PAGE_BYTES (2u << 20) /* a page of container.list ends here */
 
+/* What one container.list with filters looks at: the page may be empty then, and has a `next`. */
+#define CONTAINERS_SCAN_MAX   10000       /* records */
+#define CONTAINERS_SCAN_BYTES (16u << 20) /* of them */
+
 /* container.create, .get, .list, .update, .delete. Create and update answer the record without its
  * spec: whoever asked has it. */
 call_check_t containers_check_create;

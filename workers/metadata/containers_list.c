@@ -2,6 +2,7 @@
 #include "workers/metadata/containers.h"
 
 #include "common/util.h"
+#include "workers/metadata/filtered.h"
 
 #include <string.h>
 
@@ -36,38 +37,68 @@ static bool is_key(const scan_t *scan, const store_key_t *key)
 typedef struct page {
     const store_key_t *prefix; /* of the namespace, NULL for all */
     const store_key_t *skip;   /* NULL for none */
+    filter_t *filter;          /* NULL for none */
     uint32_t limit;
-    size_t capacity, bytes;
+    size_t capacity, bytes; /* of what is on the page */
+    size_t looked_at, bytes_looked_at;
+    store_key_t last; /* record that was looked at */
     msg_container_t *items;
     size_t count;
 } page_t;
+
+static void grow(page_t *page)
+{
+    if (page->count < page->capacity)
+        return;
+    page->capacity = page->capacity ? page->capacity * 2 : 16;
+    page->items = realloc(page->items, page->capacity * sizeof *page->items);
+    if (!page->items)
+        abort();
+}
+
+/* Whether a record of `size` bytes is one too many. */
+static bool is_full(const page_t *page, size_t size)
+{
+    if (page->count == page->limit || (page->count && page->bytes + size > CONTAINERS_PAGE_BYTES))
+        return true;
+    return page->filter && page->looked_at &&
+           (page->looked_at == CONTAINERS_SCAN_MAX ||
+            page->bytes_looked_at + size > CONTAINERS_SCAN_BYTES);
+}
 
 /* Takes the record that the walk stands on. False when the page is full or the namespace ends;
  * `*more` tells them apart. */
 static bool take(page_t *page, const scan_t *scan, const call_t *call, bool *more)
 {
-    status_t st;
     if (page->prefix && !scan_has_prefix(scan, page->prefix))
         return false;
     if (page->skip && is_key(scan, page->skip))
         return true;
-    page->bytes += scan->value.size;
-    *more = page->count == page->limit || (page->count && page->bytes > CONTAINERS_PAGE_BYTES);
+    *more = is_full(page, scan->value.size);
     if (*more)
         return false;
-    if (page->count == page->capacity) {
-        page->capacity = page->capacity ? page->capacity * 2 : 16;
-        page->items = realloc(page->items, page->capacity * sizeof *page->items);
-        if (!page->items)
-            abort();
+    grow(page);
+    page->looked_at++;
+    page->bytes_looked_at += scan->value.size;
+    page->last.size = scan->key.size;
+    memcpy(page->last.bytes, scan->key.data, scan->key.size);
+    if (filtered_record(page->filter, scan, MSG_container, call->zone, &page->items[page->count])) {
+        page->bytes += scan->value.size;
+        page->count++;
     }
-    if (msg_decode(MSG_container, scan->value.data, scan->value.size, call->zone,
-                   &page->items[page->count], &st)) {
-        txn_fail(scan->txn, MDB_CORRUPTED);
-        return false;
-    }
-    page->count++;
     return true;
+}
+
+/* "NS/ID" of a key. */
+static const char *next_of(const store_key_t *key, msgpack_zone *zone)
+{
+    char *next = msgpack_zone_malloc(zone, key->size + 1);
+    if (!next)
+        abort();
+    memcpy(next, key->bytes, key->size);
+    next[key->size] = '\0';
+    next[strlen(next)] = '/';
+    return next;
 }
 
 static void answer_page(const page_t *page, bool more, const call_t *call)
@@ -80,38 +111,44 @@ static void answer_page(const page_t *page, bool more, const call_t *call)
         abort();
     if (page->count)
         memcpy(answer->containers.items, page->items, page->count * sizeof *page->items);
-    if (!more)
-        return;
-    const msg_container_t *last = &page->items[page->count - 1];
-    AUTO_FREE char *next = util_format("%s/%s", last->ns, last->id);
-    char *copy = msgpack_zone_malloc(call->zone, strlen(next) + 1);
-    if (!copy)
-        abort();
-    answer->next = strcpy(copy, next);
+    if (more)
+        answer->next = next_of(&page->last, call->zone);
+}
+
+/* What is before the page: `prefix` and `after` are keys that it refers to. */
+static status_code_t read_bounds(const call_t *call, store_key_t *prefix, store_key_t *after,
+                                 status_t *st)
+{
+    const msg_container_list_t *ask = call->ask;
+    prefix->size = 0;
+    if (!ask->all && !call->ns)
+        return status_set(st, STATUS_INVALID_ARGUMENT, "container.list: namespace is missing");
+    if (!ask->all)
+        *prefix = STORE_KEY(call->ns, "");
+    return ask->after ? key_after(ask->after, after, st) : STATUS_OK;
 }
 
 status_code_t containers_list(txn_t *txn, const call_t *call, status_t *st)
 {
     const msg_container_list_t *ask = call->ask;
-    store_key_t prefix = {.size = 0}, after, from;
-    if (!ask->all && !call->ns)
-        return status_set(st, STATUS_INVALID_ARGUMENT, "container.list: namespace is missing");
-    if (!ask->all)
-        prefix = STORE_KEY(call->ns, "");
-    if (ask->after && key_after(ask->after, &after, st))
+    store_key_t prefix, after, from;
+    AUTO(filter)
+    filter = NULL;
+    if (read_bounds(call, &prefix, &after, st) || filter_parse(&ask->filters, &filter, st))
         return st->code;
     from = ask->after && is_before(&prefix, &after) ? after : prefix;
 
     page_t page = {.prefix = ask->all ? NULL : &prefix,
                    .skip = ask->after ? &after : NULL,
+                   .filter = filter,
                    .limit = ask->limit ? ask->limit : PAGE_DEFAULT};
     bool more = false;
     scan_t scan;
     bool any = scan_seek(&scan, txn, TABLE_CONTAINERS, from.size ? from.bytes : NULL, from.size);
-    while (any && take(&page, &scan, call, &more))
+    while (any && !filter_status(filter, st) && take(&page, &scan, call, &more))
         any = scan_next(&scan);
     scan_close(&scan);
     answer_page(&page, more, call);
     free(page.items);
-    return STATUS_OK;
+    return filter_status(filter, st);
 }

@@ -1,6 +1,7 @@
 /* The journal: reading pages of it. */
 #include "workers/metadata/journal.h"
 
+#include "common/filter.h"
 #include "common/util.h"
 
 #include <string.h>
@@ -12,6 +13,7 @@ typedef struct wanted {
     uint32_t count;       /* events at most */
     const char *ns;       /* NULL for all */
     int64_t since_time;   /* nothing older; 0 for no bound */
+    filter_t *filter;     /* NULL for none */
 } wanted_t;
 
 typedef struct page {
@@ -50,14 +52,15 @@ static bool is_in_ns(const msgpack_object *event, const char *ns)
 
 static bool is_wanted(const wanted_t *wanted, const msg_bytes_t *event)
 {
-    if (!wanted->ns && !wanted->since_time)
+    if (!wanted->ns && !wanted->since_time && !wanted->filter)
         return true;
     msgpack_unpacked unpacked;
     msgpack_unpacked_init(&unpacked);
     bool answer = false;
     if (msgpack_unpack_next(&unpacked, (const char *)event->data, event->size, NULL) > 0)
         answer = (!wanted->ns || is_in_ns(&unpacked.data, wanted->ns)) &&
-                 (!wanted->since_time || time_of(&unpacked.data) >= wanted->since_time);
+                 (!wanted->since_time || time_of(&unpacked.data) >= wanted->since_time) &&
+                 filter_match_event(wanted->filter, &unpacked.data);
     msgpack_unpacked_destroy(&unpacked);
     return answer;
 }
@@ -94,7 +97,8 @@ static uint64_t skip_older(txn_t *txn, uint64_t first, uint64_t last, int64_t si
 /* Takes the event that the walk stands on, or says that the page is full. */
 static bool take(page_t *page, const wanted_t *wanted, const scan_t *scan)
 {
-    if (page->looked_at == JOURNAL_SCAN_MAX)
+    status_t st;
+    if (page->looked_at == JOURNAL_SCAN_MAX || filter_status(wanted->filter, &st))
         return false;
     page->looked_at++;
     if (!is_wanted(wanted, &scan->value))
@@ -148,6 +152,10 @@ status_code_t journal_list(txn_t *txn, const call_t *call, status_t *st)
     msg_event_page_t *answer = call->answer;
     if (!ask->all && !call->ns)
         return status_set(st, STATUS_INVALID_ARGUMENT, "event.list: namespace is missing");
+    AUTO(filter)
+    filter = NULL;
+    if (filter_parse(&ask->filters, &filter, st))
+        return st->code;
     answer->first = journal_first(txn);
     answer->last = journal_last(txn);
     answer->gap = ask->since && ask->since < answer->first;
@@ -156,7 +164,8 @@ status_code_t journal_list(txn_t *txn, const call_t *call, status_t *st)
                        .last = ask->until && ask->until < answer->last ? ask->until : answer->last,
                        .count = ask->limit ? ask->limit : PAGE_DEFAULT,
                        .ns = ask->all ? NULL : call->ns,
-                       .since_time = ask->since_time};
+                       .since_time = ask->since_time,
+                       .filter = filter};
     if (wanted.since_time && wanted.first)
         wanted.first = skip_older(txn, wanted.first, wanted.last, wanted.since_time);
     page_t page = {.count = 0};
@@ -165,5 +174,5 @@ status_code_t journal_list(txn_t *txn, const call_t *call, status_t *st)
     answer->events = array_of(&page, call->zone);
     answer->next = page.next ? page.next : 1;
     msgpack_sbuffer_destroy(&page.events);
-    return STATUS_OK;
+    return filter_status(filter, st);
 }

@@ -3,6 +3,7 @@
 #include "workers/metadata/namespaces.h"
 
 #include "common/util.h"
+#include "workers/metadata/filtered.h"
 #include "workers/metadata/labels.h"
 #include "workers/metadata/own_events.h"
 
@@ -85,31 +86,31 @@ status_code_t namespaces_get(txn_t *txn, const call_t *call, status_t *st)
 
 status_code_t namespaces_list(txn_t *txn, const call_t *call, status_t *st)
 {
+    const msg_namespace_list_t *ask = call->ask;
     msg_namespaces_t *answer = call->answer;
     size_t count = 0, bytes = 0, room = txn_count(txn, TABLE_NAMESPACES);
+    AUTO(filter)
+    filter = NULL;
+    if (filter_parse(&ask->filters, &filter, st))
+        return st->code;
     answer->namespaces.items =
         msgpack_zone_malloc(call->zone, (room + 1) * sizeof *answer->namespaces.items);
     if (!answer->namespaces.items)
         abort();
     scan_t scan;
     bool any = scan_seek(&scan, txn, TABLE_NAMESPACES, NULL, 0);
-    for (; any && count < room; any = scan_next(&scan)) {
-        bytes += scan.value.size;
-        if (bytes > LIST_BYTES_MAX)
-            break;
-        if (msg_decode(MSG_namespace, scan.value.data, scan.value.size, call->zone,
-                       &answer->namespaces.items[count], st)) {
-            txn_fail(txn, MDB_CORRUPTED);
-            break;
+    for (; any && bytes <= LIST_BYTES_MAX && !filter_status(filter, st); any = scan_next(&scan))
+        if (filtered_record(filter, &scan, MSG_namespace, call->zone,
+                            &answer->namespaces.items[count])) {
+            bytes += scan.value.size;
+            count++;
         }
-        count++;
-    }
     scan_close(&scan);
     answer->namespaces.count = count;
     if (bytes > LIST_BYTES_MAX)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED,
                           "namespaces with their labels are more than %u bytes", LIST_BYTES_MAX);
-    return STATUS_OK;
+    return filter_status(filter, st);
 }
 
 status_code_t namespaces_update(txn_t *txn, const call_t *call, status_t *st)

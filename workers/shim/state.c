@@ -1,6 +1,7 @@
 /* task.get and task.list, and asking shims for the state of their processes. */
 #include "workers/shim/state.h"
 
+#include "common/filter.h"
 #include "common/log.h"
 
 #include "common/proto/task.pb-c.h"
@@ -151,17 +152,28 @@ HANDLER(task_list)
     const char *ns = list->all ? NULL : request_require_ns(request);
     if (!list->all && !ns)
         return;
+    status_t st;
+    AUTO(filter)
+    filter = NULL;
+    if (filter_parse(&list->filters, &filter, &st)) {
+        request_fail(request, &st);
+        return;
+    }
     size_t count = 0;
     int64_t stale = util_now_ms() - FRESH_MS;
     msg_process_t *pictures = zmalloc((task_table_size(manager->tasks) + 1) * sizeof *pictures);
     for (task_t *t = task_table_first(manager->tasks); t; t = task_table_next(manager->tasks)) {
         if (t->phase == TASK_CREATING || (ns && strcmp(t->ns, ns)))
             continue;
-        process_describe(&t->init, &pictures[count++]);
+        process_describe(&t->init, &pictures[count]);
+        count += filter_match_record(filter, MSG_process, &pictures[count]);
         if (t->phase == TASK_LIVE && t->heard_ms < stale)
             state_refresh(manager, &t->init);
     }
     qsort(pictures, count, sizeof *pictures, compare_pictures);
-    request_answer(request, &(msg_processes_t){.tasks = {.items = pictures, .count = count}});
+    if (filter_status(filter, &st))
+        request_fail(request, &st);
+    else
+        request_answer(request, &(msg_processes_t){.tasks = {.items = pictures, .count = count}});
     free(pictures);
 }
