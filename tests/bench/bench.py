@@ -7,8 +7,10 @@
 import argparse
 import contextlib
 import pathlib
+import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -181,6 +183,7 @@ def main():
     unknown = set(options.parts) - set(PARTS)
     if unknown:
         parser.error(f"unknown part {', '.join(sorted(unknown))}")
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # and clean up on the way
     for part in options.parts or PARTS:
         print(f"== {part}", flush=True)
         PARTS[part](options.build.resolve(), options.rounds)

@@ -110,8 +110,8 @@ class Managers:
         finally:
             self.containerd.stop()
 
-    def kill_leftovers(self):
-        """What a failed run leaves: processes that name our directories or live on a root in them."""
+    def remove_leftovers(self):
+        """What a failed run leaves: processes that name our directories or live on a root in them, and cgroups."""
         places = (str(self.home), str(self.state), str(self.cluster.dir))
         for pid in process_ids():
             if pid != os.getpid() and (
@@ -119,6 +119,19 @@ class Managers:
             ):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+        for cgroup in pathlib.Path("/sys/fs/cgroup").glob(f"**/*-bench-{os.getpgrp()}-*"):
+            with contextlib.suppress(AssertionError):
+                until(lambda directory=cgroup: remove_cgroup(directory), f"{cgroup} is empty")
+
+
+def remove_cgroup(directory):
+    try:
+        directory.rmdir()
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False  # its processes are not gone yet
+    return True
 
 
 @contextlib.contextmanager
@@ -140,7 +153,7 @@ def both_managers(build):
                 managers.stop()
         finally:
             if managers:
-                managers.kill_leftovers()
+                managers.remove_leftovers()
             shutil.rmtree(home, ignore_errors=True)
             shutil.rmtree(state, ignore_errors=True)
 
