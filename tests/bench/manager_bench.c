@@ -164,5 +164,7 @@ int main(int argc, char **argv)
     }
     const peer_t peers[PEERS] = {peer_shimd(argv[1]), peer_containerd(argv[2], argv[3])};
     run(command, peers, spec, count);
+    for (size_t i = 0; i < PEERS; i++)
+        peers[i].close(peers[i].client);
     return EXIT_SUCCESS;
 }

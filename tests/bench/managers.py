@@ -55,7 +55,7 @@ class Containerd:
         for kind, remove in (("tasks", ["rm", "-f"]), ("containers", ["rm"])):
             ids = subprocess.run(self.ctr(kind, "ls", "-q"), capture_output=True, text=True, check=False).stdout.split()
             if ids:
-                subprocess.run(self.ctr(kind, *remove, *ids), stdout=subprocess.DEVNULL, check=False, timeout=120)
+                subprocess.run(self.ctr(kind, *remove, *ids), capture_output=True, check=False, timeout=120)
 
     def stop(self):
         self.remove_tasks()

@@ -22,9 +22,10 @@ typedef struct peer {
     void (*delete_task)(void *client, const char *id);
     void (*delete_container)(void *client, const char *id);
     size_t (*list)(void *client); /* how many tasks there are */
+    void (*close)(void *client);
 } peer_t;
 
-/* `endpoint` is the ZeroMQ endpoint of clients. Connections last as long as the program. */
+/* `endpoint` is the ZeroMQ endpoint of clients. */
 peer_t peer_shimd(const char *endpoint);
 
 /* `socket` is the path of containerd's; `runc_root` is where runc is to keep its state. */

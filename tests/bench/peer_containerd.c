@@ -210,6 +210,17 @@ static size_t list(void *client)
     return count;
 }
 
+static void close_client(void *client)
+{
+    client_t *self = client;
+    grpc_channel_destroy(self->channel);
+    grpc_completion_queue_shutdown(self->queue);
+    grpc_completion_queue_destroy(self->queue);
+    grpc_shutdown();
+    free(self->runc_root);
+    free(self);
+}
+
 peer_t peer_containerd(const char *socket, const char *runc_root)
 {
     client_t *self = calloc(1, sizeof *self);
@@ -234,5 +245,6 @@ peer_t peer_containerd(const char *socket, const char *runc_root)
                     .kill = send_signal,
                     .delete_task = delete_task,
                     .delete_container = delete_container,
-                    .list = list};
+                    .list = list,
+                    .close = close_client};
 }

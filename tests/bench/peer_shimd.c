@@ -16,7 +16,7 @@ typedef struct call {
 } call_t;
 
 typedef struct client {
-    void *socket;
+    void *context, *socket;
     call_t calls[CALLS_MAX];
     call_t *wait;
 } client_t;
@@ -158,12 +158,21 @@ static size_t list(void *client)
     return tasks.tasks.count;
 }
 
+static void close_client(void *client)
+{
+    client_t *self = client;
+    zmq_close(self->socket);
+    zmq_ctx_term(self->context);
+    free(self);
+}
+
 peer_t peer_shimd(const char *endpoint)
 {
     client_t *self = calloc(1, sizeof *self);
     if (!self)
         fail("memory", "not enough");
-    self->socket = zmq_socket(zmq_ctx_new(), ZMQ_DEALER);
+    self->context = zmq_ctx_new();
+    self->socket = zmq_socket(self->context, ZMQ_DEALER);
     if (zmq_connect(self->socket, endpoint))
         fail(endpoint, zmq_strerror(zmq_errno()));
     return (peer_t){.name = "shimd",
@@ -176,5 +185,6 @@ peer_t peer_shimd(const char *endpoint)
                     .kill = send_signal,
                     .delete_task = delete_task,
                     .delete_container = delete_container,
-                    .list = list};
+                    .list = list,
+                    .close = close_client};
 }
