@@ -62,9 +62,9 @@ def bench_broker(build, rounds):
         micros = statistics.median(row[0] for row in results[kind, ONE])
         rate = statistics.median(row[1] for row in results[kind, MANY])
         print(f"  {kind:8}{micros:10.0f}                      {rate:10.0f}")
-    slower = [b[0] / p[0] for b, p in zip(results["broker", ONE], results["proxy", ONE])]
-    rates = [b[1] / p[1] for b, p in zip(results["broker", MANY], results["proxy", MANY])]
-    print(f"  broker / proxy: {statistics.median(slower):.2f} of the time, {statistics.median(rates):.2f} of the rate")
+    figures = {n: list(zip(results["broker", n], results["proxy", n])) for n in (ONE, MANY)}
+    print_ratio("time, broker / proxy", [(b[0], p[0]) for b, p in figures[ONE]], "1.3")
+    print_ratio("rate, broker / proxy", [(b[1], p[1]) for b, p in figures[MANY]], "none")
 
 
 STEPS = ("container create", "task create", "task start", "exit known", "task delete", "container delete")
