@@ -56,7 +56,13 @@ void cluster_inherit(void)
         set_close_on_exec(LISTEN_FD_FIRST + i);
     set_close_on_exec(number_in("SHIMD_READY_FD"));
     set_close_on_exec(number_in("SHIMD_LOCK_FD"));
+    set_close_on_exec(number_in("SHIMD_KEEP_FD"));
     unsetenv("SHIMD_LOCK_FD");
+}
+
+int cluster_keep_channel(void)
+{
+    return number_in("SHIMD_KEEP_FD");
 }
 
 /* `path` made absolute, without trailing slashes and "/." or "//" in between. ".." stays: a

@@ -51,7 +51,10 @@ char *cluster_endpoint(const cluster_t *self, cluster_socket_t socket);
  * equal container names do not meet in a cgroup. The caller frees. */
 char *cluster_cgroup(const cluster_t *self);
 
-/* Makes every descriptor that the supervisor passed (sockets, SHIMD_READY_FD, SHIMD_LOCK_FD)
+/* The channel of common/keep.h; -1 when there is none. */
+int cluster_keep_channel(void);
+
+/* Makes every descriptor that the supervisor passed (sockets, SHIMD_READY_FD and the others)
  * close-on-exec. Before anything is spawned: a shim that held SHIMD_LOCK_FD would outlive the
  * cluster with its lock, and no successor could start. The lock itself needs no more care: it is
  * let go when the process ends. */

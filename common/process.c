@@ -96,7 +96,7 @@ static int open_signals(void)
 static struct rlimit file_limit; /* as it was given to us */
 
 /* Every client, shim and log fifo is a descriptor. */
-static void raise_file_limit(void)
+void process_raise_limits(void)
 {
     if (getrlimit(RLIMIT_NOFILE, &file_limit))
         return;
@@ -121,7 +121,7 @@ int process_init(const char *name, int argc, char **argv, cluster_t *cluster)
         log_error("start: %s", st.text);
         exit(EXIT_FAILURE);
     }
-    raise_file_limit();
+    process_raise_limits();
     int signals = open_signals();
     if (signals < 0) {
         log_error("start: signalfd: %s", strerror(errno));

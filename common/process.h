@@ -13,8 +13,11 @@
  * static. */
 int process_init(const char *name, int argc, char **argv, cluster_t *cluster);
 
+/* Raises the soft limit of open files to the hard one. */
+void process_raise_limits(void);
+
 /* For a child between fork and exec: the limit of open files is again what it was before
- * process_init. A high one makes some programs slow, and is not ours to hand on. */
+ * process_raise_limits. A high one makes some programs slow, and is not ours to hand on. */
 void process_restore_limits(void);
 
 #endif

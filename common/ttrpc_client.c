@@ -161,6 +161,11 @@ uint64_t ttrpc_client_late_replies(const ttrpc_client_t *self)
     return self->late_replies;
 }
 
+int ttrpc_client_fd(const ttrpc_client_t *self)
+{
+    return self->wire ? ttrpc_wire_fd(self->wire) : -1;
+}
+
 pid_t ttrpc_client_peer_pid(const ttrpc_client_t *self)
 {
     return self->wire ? ttrpc_wire_peer_pid(self->wire) : 0;

@@ -63,6 +63,9 @@ size_t ttrpc_client_pending(const ttrpc_client_t *self);
 /* Answers that came after their call had timed out or was cancelled, and were thrown away. */
 uint64_t ttrpc_client_late_replies(const ttrpc_client_t *self);
 
+/* The connected socket, which stays the client's; -1 while there is none. */
+int ttrpc_client_fd(const ttrpc_client_t *self);
+
 /* The process that listens, by SO_PEERCRED: the one that called listen(2). The `start` verb of
  * containerd's shims does that and exits, so for those it is not the daemon; the daemon's is in the
  * answer to Connect. 0 while there is no connection. */

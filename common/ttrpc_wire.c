@@ -349,6 +349,11 @@ void ttrpc_wire_fail(ttrpc_wire_t *self, const status_t *st)
         shutdown(self->fd, SHUT_RDWR);
 }
 
+int ttrpc_wire_fd(const ttrpc_wire_t *self)
+{
+    return self->fd;
+}
+
 pid_t ttrpc_wire_peer_pid(const ttrpc_wire_t *self)
 {
     return self->fd >= 0 ? self->peer_pid : 0;

@@ -58,6 +58,7 @@ void ttrpc_wire_fail(ttrpc_wire_t *self, const status_t *st);
 /* Of the process on the other side, as the kernel knows it (SO_PEERCRED); 0 without a socket. For a
  * connecting socket that is the process that called listen(2), which of a shim's is its `start`
  * helper, not the daemon. */
+int ttrpc_wire_fd(const ttrpc_wire_t *self); /* -1 when it is not open */
 pid_t ttrpc_wire_peer_pid(const ttrpc_wire_t *self);
 
 #endif

@@ -4,6 +4,7 @@
 #include "broker/supervisor/run_dir.h"
 #include "broker/supervisor/supervisor.h"
 #include "common/failpoint.h"
+#include "common/process.h"
 #include "common/util.h"
 
 #include <errno.h>
@@ -210,6 +211,7 @@ int main(int argc, char **argv)
     options_t options = {0};
     status_t st = {.code = STATUS_OK};
     parse_options(&options, argc, argv);
+    process_raise_limits();
     zsys_handler_set(NULL); /* signals are read from a descriptor */
     if (run(&options, &st))
         refuse(st.code == STATUS_INVALID_ARGUMENT ? EXIT_BAD_USAGE : EXIT_FAILURE, st.text);

@@ -75,9 +75,17 @@ static bool host_spawn(void *arg)
     status_t st;
     for (size_t i = 0; i < self->socket_count; i++)
         fds[i] = self->world->listeners->fds[self->sockets[i]];
+    AUTO_CLOSE int keep = keeper_open(self->world->keeper);
+    if (keep < 0) {
+        snprintf(self->obituary, sizeof self->obituary, "not started: make a channel: %s",
+                 strerror(errno));
+        log_warn("%s: %s", self->name, self->obituary);
+        return false;
+    }
     spawn_plan_t plan = {.path = self->path,
                          .cluster = self->world->cluster,
                          .lock_fd = self->world->lock_fd,
+                         .keep_fd = keep,
                          .socket_count = self->socket_count,
                          .sockets = self->sockets,
                          .socket_fds = fds};

@@ -4,6 +4,7 @@
 #define SHIMD_MEMBER_H
 
 #include "broker/supervisor/child.h"
+#include "broker/supervisor/keeper.h"
 #include "broker/supervisor/listener.h"
 #include "broker/supervisor/obituary.h"
 #include "common/io_set.h"
@@ -17,6 +18,7 @@ typedef struct member_world {
     const cluster_t *cluster;
     const listeners_t *listeners;
     const child_policy_t *policy;
+    keeper_t *keeper;
     int lock_fd;
 } member_world_t;
 

@@ -2,6 +2,7 @@
  * threads do not exist in the child, and one of them may have held malloc's lock. */
 #include "broker/supervisor/spawn.h"
 
+#include "common/process.h"
 #include "common/util.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <sys/wait.h>
 
 #define LISTEN_FD_FIRST 3 /* SD_LISTEN_FDS_START */
-#define PASSED_MAX      (CLUSTER_SOCKETS + 2)
+#define PASSED_MAX      (CLUSTER_SOCKETS + 3)
 #define EXIT_NO_EXEC    127
 
 extern char **environ;
@@ -39,7 +40,7 @@ static bool is_withheld(const char *entry)
 {
     static const char *const names[] = {
         "LISTEN_PID=",    "LISTEN_FDS=", "LISTEN_FDNAMES=", "NOTIFY_SOCKET=", "WATCHDOG_PID=",
-        "WATCHDOG_USEC=", "MAINPID=",    "SHIMD_READY_FD=", "SHIMD_LOCK_FD="};
+        "WATCHDOG_USEC=", "MAINPID=",    "SHIMD_READY_FD=", "SHIMD_LOCK_FD=", "SHIMD_KEEP_FD="};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (!strncmp(entry, names[i], strlen(names[i])))
             return true;
@@ -58,7 +59,7 @@ static char *socket_names(const spawn_plan_t *plan)
     return names;
 }
 
-#define OWN_VARIABLES 5 /* at most, behind those that are taken over */
+#define OWN_VARIABLES 6 /* at most, behind those that are taken over */
 
 static void add_own(image_t *self, char *entry)
 {
@@ -80,6 +81,7 @@ static void make_environment(image_t *self, const spawn_plan_t *plan)
     self->own = self->envp + used;
     add_own(self, util_format("SHIMD_READY_FD=%d", self->ready_fd));
     add_own(self, util_format("SHIMD_LOCK_FD=%d", self->ready_fd + 1));
+    add_own(self, util_format("SHIMD_KEEP_FD=%d", self->ready_fd + 2));
     /* Not for those without sockets: the shim worker's descendants look at LISTEN_FDS too. */
     if (plan->socket_count) {
         add_own(self, util_format("LISTEN_FDS=%zu", plan->socket_count));
@@ -111,6 +113,7 @@ static void make_image(image_t *self, const spawn_plan_t *plan, int ready_end)
     self->ready_fd = LISTEN_FD_FIRST + (int)self->passed_count;
     self->passed[self->passed_count++] = ready_end;
     self->passed[self->passed_count++] = plan->lock_fd;
+    self->passed[self->passed_count++] = plan->keep_fd;
     make_environment(self, plan);
 }
 
@@ -159,6 +162,7 @@ static void reset_signals(void)
 static _Noreturn void become(image_t *self)
 {
     reset_signals();
+    process_restore_limits();
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     /* The parent may have died before the line above. */
@@ -166,7 +170,7 @@ static _Noreturn void become(image_t *self)
         _exit(EXIT_NO_EXEC);
     if (self->listen_pid)
         write_own_pid(self->listen_pid);
-    int ready_fd = self->passed[self->passed_count - 2];
+    int ready_fd = self->passed[self->passed_count - 3];
     if (!renumber(self)) {
         ready_fd = self->ready_fd;
         execve(self->path, self->argv, self->envp);

@@ -10,6 +10,7 @@ typedef struct spawn_plan {
     const char *path;         /* of the executable; also its argv[0] */
     const cluster_t *cluster; /* becomes its options */
     int lock_fd;              /* of the run directory; inherited */
+    int keep_fd;              /* the process's end of a keeper's channel; inherited */
     size_t socket_count;      /* at most CLUSTER_SOCKETS */
     const cluster_socket_t *sockets;
     const int *socket_fds; /* listening descriptors of `sockets`, in the same order */
@@ -21,10 +22,10 @@ typedef struct spawn_plan {
 #define SPAWN_EXEC_FAILED 'E'
 
 /* The process has nothing but standard input (/dev/null), output and error, its sockets by
- * systemd's protocol, SHIMD_READY_FD and SHIMD_LOCK_FD; its signals are as a fresh process has
- * them; it is alone in its process group, so that the terminal's Ctrl-C does not reach it; it is
- * killed when the calling thread's process ends. Returns its pid, and in `ret_ready` the reading
- * end of its readiness pipe (non-blocking; the caller closes); or -1 with a status. */
+ * systemd's protocol, SHIMD_READY_FD, SHIMD_LOCK_FD and SHIMD_KEEP_FD; its signals are as a fresh
+ * process has them; it is alone in its process group, so that the terminal's Ctrl-C does not reach
+ * it; it is killed when the calling thread's process ends. Returns its pid, and in `ret_ready` the
+ * reading end of its readiness pipe (non-blocking; the caller closes); or -1 with a status. */
 pid_t spawn_process(const spawn_plan_t *plan, int *ret_ready, status_t *st);
 
 #endif

@@ -214,6 +214,7 @@ supervisor_t *supervisor_new(const cluster_t *cluster, const settings_t *setting
                                    .cluster = cluster,
                                    .listeners = listeners,
                                    .policy = &settings->policy,
+                                   .keeper = keeper_new(self->io),
                                    .lock_fd = lock_fd};
     if (make_members(self, libexec, st))
         supervisor_destroy(&self);
@@ -234,6 +235,7 @@ void supervisor_destroy(supervisor_t **self_p)
     for (size_t i = 0; i < MEMBERS; i++)
         member_destroy(&self->members[i]);
     reaper_destroy(&self->reaper);
+    keeper_destroy(&self->world.keeper);
     io_set_destroy(&self->io);
     zloop_destroy(&self->loop);
     free(self);

@@ -7,10 +7,11 @@ import resource
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
-from cluster import PROCESSES, SHIM_SOCKETS, until
+from cluster import PROCESSES, SHIM_SOCKETS, Client, until
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="containers need root"),
@@ -136,6 +137,53 @@ def test_an_exec_is_known_to_the_worker_that_comes_after(cluster):
     for name in ("waiting", "running"):
         client.call("task.delete", {"id": "c", "exec_id": name}, "default", timeout=20)
     assert not list((cluster.run / "task/default/c").glob("exec-*"))
+    remove(cluster, "c")
+
+
+def slow_runc(cluster, verb):
+    """An OCI runtime that takes its time for one verb, and tells that it is at it."""
+    path = cluster.dir / "slow-runc"
+    path.write_text(
+        f'#!/bin/sh\ncase " $* " in *" {verb} "*) echo > {cluster.dir}/at-it; sleep 0.5;; esac\nexec runc "$@"\n'
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize("verb", ["create", "start", "exec"])
+def test_what_a_shim_is_at_when_the_worker_dies_is_finished(cluster, verb):
+    (cluster.rootfs("c") / "marks").mkdir()
+    (cluster.dir / "marks").mkdir()
+    mount = f"type=bind,src={cluster.dir}/marks,dst=/marks,options=rbind:rw"
+    done = cluster.shimctl(
+        "containers", "create", "--runc-binary", slow_runc(cluster, verb), "--mount", mount,
+        "--rootfs", cluster.rootfs("c"), "c", "/bin/sh", "-c", "echo >> /marks/init; sleep 1000",
+    )
+    assert done.returncode == 0, done.stderr
+    spec = json.dumps({"args": ["/bin/sh", "-c", "echo >> /marks/exec; sleep 1000"], "cwd": "/", "env": ["PATH=/bin"]})
+    steps = [("create", {}), ("start", {}), ("exec", {"exec_id": "e", "spec": spec.encode()}), ("start", {"exec_id": "e"})]
+    answers, failures = [], []
+
+    def live():
+        client = Client(str(cluster.run))
+        try:
+            for name, fields in steps:
+                answers.append(client.call(f"task.{name}", {"id": "c", **fields}, "default", timeout=30))
+        except Exception as error:
+            failures.append(error)
+        client.close()
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    until((cluster.dir / "at-it").exists, "the runtime is at it")
+    cluster.await_successor("shim", cluster.kill("shim"))
+    thread.join(40)
+    assert not failures and len(answers) == len(steps), failures
+    for name in ("init", "exec"):
+        until((cluster.dir / "marks" / name).exists, f"{name} has begun")
+        assert (cluster.dir / "marks" / name).read_text() == "\n", f"{name} ran once"
+    row = tasks(cluster)["c"]
+    assert (row["status"], row["pid"]) == ("RUNNING", answers[1]["pid"]) and not row.get("orphaned")
     remove(cluster, "c")
 
 

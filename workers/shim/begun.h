@@ -8,8 +8,9 @@
 
 #include <stdbool.h>
 
-#define BEGUN_MAX 1024 /* requests that are remembered of a task; then half of them are forgotten  \
-                        */
+#define BEGUN_MAX                                                                                  \
+    1024 /* requests that are remembered of a task; then half of them are forgotten                \
+          */
 
 typedef struct begun {
     msg_uuid_t *ids; /* oldest first */

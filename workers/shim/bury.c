@@ -114,11 +114,7 @@ static void ask_journal(op_t *op)
                                  .unknown = why_unknown(burial->task) != NULL,
                                  .why = why_unknown(burial->task),
                                  .shim_lost = true};
-    request_t *deleter = zlistx_first(burial->task->deleters);
-    if (deleter) {
-        ask.request = *request_id(deleter);
-        ask.peer = request_peer(deleter);
-    }
+    deleter_sign(&burial->task->deleter, &ask);
     link_ask(burial->manager->link, MSG_incarnation_end, &ask, burial->task->ns, 0, NULL, on_asked,
              op);
 }

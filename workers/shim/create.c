@@ -418,7 +418,8 @@ HANDLER(task_create)
         return;
     }
     if (task) {
-        manager_fail(request, STATUS_ALREADY_EXISTS, "task %s: already exists", create->id);
+        manager_fail(request, STATUS_ALREADY_EXISTS, "task %s: already exists%s", create->id,
+                     task->phase == TASK_CREATING ? ", it is being created" : "");
         return;
     }
     turn_t *turn = zmalloc(sizeof *turn);

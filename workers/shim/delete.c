@@ -134,9 +134,8 @@ static void ask_journal(op_t *op)
                                  .exit_status = deletion->exited.exit_status,
                                  .exited_at = deletion->exited.exited_at,
                                  .unknown = deletion->exited.unknown,
-                                 .why = deletion->exited.why,
-                                 .request = *request_id(deletion->request),
-                                 .peer = request_peer(deletion->request)};
+                                 .why = deletion->exited.why};
+    deleter_sign(&deletion->task->deleter, &ask);
     link_ask(deletion->manager->link, MSG_incarnation_end, &ask, deletion->task->ns, 0, NULL,
              on_asked, op);
 }
@@ -200,6 +199,7 @@ static void on_finished(op_t *op, const status_t *st)
         status_t failure = *st;
         status_wrap(&failure, "delete task %s", task->id);
         task->phase = TASK_LIVE;
+        deleter_clear(&task->deleter, task->bundle);
         request_fail(deletion->request, &failure);
     } else if (st->code && !deletion->is_shut_down) {
         log_warn("delete %s: %s", task->key, st->text);
@@ -233,7 +233,34 @@ static void delete_task(manager_t *self, request_t *request, task_t *task, bool 
     deletion->op.finished = on_finished;
     snprintf(deletion->op.label, sizeof deletion->op.label, "delete %s", task->key);
     task->phase = TASK_DELETING;
+    deleter_set(&task->deleter, task->bundle, request_id(request), request_peer(request));
     op_start(&deletion->op);
+}
+
+/* What is to be deleted is not there: this very request may have done it, in the hands of a
+ * predecessor. */
+typedef struct late_deletion {
+    request_t *request;
+    const char *id;
+} late_deletion_t;
+
+static void on_outcome(void *arg, const status_t *st, const void *answer)
+{
+    AUTO_FREE late_deletion_t *self = arg;
+    if (st->code == STATUS_NOT_FOUND)
+        manager_fail(self->request, STATUS_NOT_FOUND, "task %s: not found", self->id);
+    else if (st->code)
+        request_fail(self->request, st);
+    else
+        worker_looked_up(self->request, answer);
+}
+
+static void answer_from_outcome(manager_t *self, request_t *request, const char *id)
+{
+    late_deletion_t *late = zmalloc(sizeof *late);
+    *late = (late_deletion_t){.request = request, .id = id};
+    msg_request_get_t ask = {.id = *request_id(request)};
+    link_ask(self->link, MSG_request_get, &ask, NULL, 0, NULL, on_outcome, late);
 }
 
 HANDLER(task_delete)
@@ -244,10 +271,12 @@ HANDLER(task_delete)
     if (!ns)
         return;
     task_t *task = task_table_find(manager->tasks, ns, delete->id);
-    bool is_loading = task && task->phase == TASK_LOADING;
-    bool is_gone = !task || !task_process(task, delete->exec_id);
-    bool is_again = task ? manager_is_again(task, request) : request_is_redelivered(request);
-    if (is_gone && !is_loading && is_again) {
+    bool is_settled = task && task->phase != TASK_LOADING && task->phase != TASK_CREATING;
+    if (!task) {
+        answer_from_outcome(manager, request, delete->id);
+        return;
+    }
+    if (is_settled && !task_process(task, delete->exec_id) && manager_is_again(task, request)) {
         exits_answer_deleted(manager, request, delete->id, delete->exec_id);
         return;
     }

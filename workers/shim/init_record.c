@@ -1,4 +1,4 @@
-/* The process of a task that was started. */
+/* The init process of a task. */
 #include "workers/shim/init_record.h"
 
 #include "common/log.h"
@@ -6,22 +6,24 @@
 
 #define NAME "init.json"
 
-void init_record_write(const char *bundle, uint32_t pid, uint64_t start)
+void init_record_write(const char *bundle, const init_record_t *record)
 {
     status_t st;
-    json_t *object = json_pack("{s:I, s:I}", "pid", (json_int_t)pid, "start", (json_int_t)start);
+    json_t *object = json_pack("{s:I, s:I, s:b}", "pid", (json_int_t)record->pid, "start",
+                               (json_int_t)record->start, "started", record->has_started);
     if (record_write_json(bundle, NAME, object, &st))
         log_warn("%s: %s", bundle, st.text);
 }
 
-bool init_record_read(const char *bundle, uint32_t *pid, uint64_t *start)
+bool init_record_read(const char *bundle, init_record_t *ret)
 {
     json_t *object = NULL;
     status_t st;
     if (record_read_json(bundle, NAME, &object, &st))
         return false;
-    *pid = (uint32_t)json_integer_value(json_object_get(object, "pid"));
-    *start = (uint64_t)json_integer_value(json_object_get(object, "start"));
+    *ret = (init_record_t){.pid = (uint32_t)json_integer_value(json_object_get(object, "pid")),
+                           .start = (uint64_t)json_integer_value(json_object_get(object, "start")),
+                           .has_started = json_is_true(json_object_get(object, "started"))};
     json_decref(object);
-    return *pid && *start;
+    return ret->pid && ret->start;
 }

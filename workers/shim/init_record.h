@@ -1,5 +1,5 @@
-/* The process of a task that was started, in its bundle: what is left to know it by when its shim
- * and a predecessor are gone. */
+/* The init process of a task, in its bundle: what is left to know it by when its shim and a
+ * predecessor are gone. */
 #ifndef SHIMD_SHIM_INIT_RECORD_H
 #define SHIMD_SHIM_INIT_RECORD_H
 
@@ -8,10 +8,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+typedef struct init_record {
+    uint32_t pid;
+    uint64_t start;   /* proc_start_time */
+    bool has_started; /* it was asked to become the container's own program */
+} init_record_t;
+
 /* init.json. A failure is logged: the task goes on, and is lost with its shim. */
-void init_record_write(const char *bundle, uint32_t pid, uint64_t start);
+void init_record_write(const char *bundle, const init_record_t *record);
 
 /* False when there is none. */
-bool init_record_read(const char *bundle, uint32_t *pid, uint64_t *start);
+bool init_record_read(const char *bundle, init_record_t *ret);
 
 #endif

@@ -87,8 +87,11 @@ static void bury(load_t *load)
 {
     task_t *task = load->task;
     log_info("load %s: it has no shim any more", task->key);
-    if (task->bundle) /* it was made, whatever became of it */
-        init_record_read(task->bundle, &task->init.pid, &task->init.start);
+    init_record_t record;
+    if (task->bundle && init_record_read(task->bundle, &record)) {
+        task->init.pid = record.pid; /* it was made, whatever became of it */
+        task->init.start = record.start;
+    }
     bury_task(load->loader->manager, load->task);
     load_finish(load);
 }
@@ -312,6 +315,7 @@ static void inspect(load_t *load)
     }
     task->init.request = task->intent->request;
     begun_load(&task->begun, task->bundle);
+    deleter_load(&task->deleter, task->bundle);
     task->init.is_adopted = true;
     task->runtime = util_strdup(task->intent->runtime);
     task->log = log_pipe_open(load->loader->manager->io, task->bundle, task->key, &st);

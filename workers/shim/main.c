@@ -100,9 +100,13 @@ process_t *manager_find(manager_t *self, request_t *request, const void *ask, co
         manager_park(task, request, ask);
         return NULL;
     }
-    process_t *process = task && task->phase != TASK_CREATING ? task_process(task, exec_id) : NULL;
+    if (task && task->phase == TASK_CREATING) {
+        manager_fail(request, STATUS_FAILED_PRECONDITION, "task %s is being created", id);
+        return NULL;
+    }
+    process_t *process = task ? task_process(task, exec_id) : NULL;
     if (!process) {
-        if (task && exec_id && task->phase != TASK_CREATING)
+        if (task && exec_id)
             manager_fail(request, STATUS_NOT_FOUND, "exec %s of task %s: not found", exec_id, id);
         else
             manager_fail(request, STATUS_NOT_FOUND, "task %s: not found", id);

@@ -175,8 +175,12 @@ void orphan_begin(manager_t *self, task_t *task)
 bool orphan_load(manager_t *self, task_t *task)
 {
     process_t *init = &task->init;
-    if (!task->intent || !task->bundle || !init_record_read(task->bundle, &init->pid, &init->start))
+    init_record_t record;
+    if (!task->intent || !task->bundle || !init_record_read(task->bundle, &record) ||
+        !record.has_started)
         return false;
+    init->pid = record.pid;
+    init->start = record.start;
     init->state = PROCESS_RUNNING;
     exec_record_load(task);
     for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
@@ -282,6 +286,8 @@ void orphan_delete(manager_t *self, request_t *request, task_t *task, bool force
         request_fail(request, &st);
         return;
     }
+    if (zlistx_size(task->deleters) == 0)
+        deleter_set(&task->deleter, task->bundle, request_id(request), request_peer(request));
     zlistx_add_end(task->deleters, request);
     if (init->exit_recorded)
         bury_task(self, task);

@@ -2,6 +2,7 @@
 #include "workers/shim/shim.h"
 
 #include "common/io_timer.h"
+#include "common/keep.h"
 #include "common/log.h"
 #include "common/proc.h"
 #include "common/util.h"
@@ -77,15 +78,25 @@ static void on_process_end(void *arg, int fd, uint32_t events)
     settle(self); /* or when the connection has closed, and its calls are answered */
 }
 
+/* What this connection was asked for is finished by the shim even if we die meanwhile. One that is
+ * not made yet, because the shim's backlog is full, is not kept. */
+static void outlive_us(const shim_t *self)
+{
+    int fd = ttrpc_client_fd(self->client);
+    if (fd >= 0)
+        keep_descriptor(fd);
+}
+
 static void on_reconnect(void *arg)
 {
     shim_t *self = arg;
     status_t st;
     self->client =
         ttrpc_client_new(self->io, self->endpoint.address, SHIM_CONNECT_MS, on_closed, self, &st);
-    if (self->client)
+    if (self->client) {
+        outlive_us(self);
         self->back(self->arg, self);
-    else if (self->pidfd < 0 && st.code == STATUS_UNAVAILABLE) {
+    } else if (self->pidfd < 0 && st.code == STATUS_UNAVAILABLE) {
         /* Nobody listens and no process is known: that is as dead as it gets. */
         self->dead = true;
         settle(self);
@@ -125,6 +136,7 @@ shim_t *shim_connect(io_set_t *io, const endpoint_t *endpoint, shim_gone_t *gone
         free(self);
         return NULL;
     }
+    outlive_us(self);
     return self;
 }
 

@@ -3,6 +3,7 @@
  * a failed start, and crash when it ends. */
 #include "workers/shim/call.h"
 #include "workers/shim/in_flight.h"
+#include "workers/shim/init_record.h"
 #include "workers/shim/state.h"
 
 #include "common/proto/task.pb-c.h"
@@ -104,6 +105,10 @@ static void send_start(starting_t *self, process_t *process)
     message.id = self->id;
     message.exec_id = self->exec_id;
     begun_add(&process->task->begun, process->task->bundle, request_id(self->request));
+    if (!self->exec_id[0])
+        init_record_write(
+            process->task->bundle,
+            &(init_record_t){.pid = process->pid, .start = process->start, .has_started = true});
     shim_call(process->task->shim, "Start", &message.base, self->manager->timeouts.call, self->ns,
               on_started, self);
 }

@@ -27,15 +27,14 @@ static process_t *process_of(const asked_t *asked)
 static void take(manager_t *self, process_t *process,
                  const Containerd__Task__V2__StateResponse *state)
 {
-    bool is_alive = state->status != CONTAINERD__TASK__V2__STATUS__STOPPED && state->pid;
-    if (is_alive)
-        process_started(process, state->pid);
-    else
-        process->pid = state->pid;
     process_set_stdio(process, state->stdin, state->stdout, state->stderr, state->terminal);
     if (process->has_exited)
         return;
     process->state = (process_state_t)state->status;
+    if (process->state == PROCESS_STOPPED)
+        process->pid = state->pid;
+    else if (state->pid)
+        process_started(process, state->pid);
     int64_t at = exits_time(state->exited_at);
     if (process->state == PROCESS_STOPPED && at)
         exits_record(self, process,

@@ -169,7 +169,10 @@ void process_started(process_t *self, uint32_t pid)
     if (!self->start)
         return; /* it has ended already: the shim knows how */
     if (!self->exec_id[0])
-        init_record_write(self->task->bundle, pid, self->start);
+        init_record_write(self->task->bundle,
+                          &(init_record_t){.pid = pid,
+                                           .start = self->start,
+                                           .has_started = self->state != PROCESS_CREATED});
     else if (exec_record_write(self->task->bundle, self, &st))
         log_warn("%s: exec %s: %s", self->task->key, self->exec_id, st.text);
 }

@@ -7,6 +7,7 @@
 #include "common/util.h"
 #include "common/worker.h"
 #include "workers/shim/begun.h"
+#include "workers/shim/deleter.h"
 #include "workers/shim/log_pipe.h"
 #include "workers/shim/shim.h"
 #include "workers/shim/stdio_check.h"
@@ -67,7 +68,8 @@ struct task {
     struct manager *manager;
     char *bundle, *runtime; /* owned */
     begun_t begun;
-    intent_t *intent; /* owned; NULL before it was made or read */
+    deleter_t deleter; /* the task.delete that is under way, or was when a predecessor died */
+    intent_t *intent;  /* owned; NULL before it was made or read */
     task_phase_t phase;
     shim_t *shim; /* shared with the other tasks of its group; NULL without */
     log_pipe_t *log;
