@@ -213,13 +213,26 @@ static void settle(request_t *self)
     self->worker->journal.record(self->worker->journal.arg, self, &record);
 }
 
-void request_answer(request_t *self, const void *answer)
+static void set_answer(request_t *self, const void *answer)
 {
     static const msg_empty_t nothing;
     status_clear(&self->outcome);
     zmq_msg_close(&self->answer);
     frame_encode(&self->answer, msg_type(self->method)->answer, answer ? answer : &nothing);
+}
+
+void request_answer(request_t *self, const void *answer)
+{
+    set_answer(self, answer);
     settle(self);
+}
+
+void request_answer_recorded(request_t *self, const void *answer)
+{
+    set_answer(self, answer);
+    assert(!self->is_settled);
+    self->is_settled = true;
+    send_answer(self);
 }
 
 void request_fail(request_t *self, const status_t *st)
@@ -278,9 +291,9 @@ static int64_t time_left(const request_t *request)
     return left > 1 ? left : 1;
 }
 
-static void remote_lookup(void *arg, request_t *request)
+void worker_lookup_remote(request_t *request)
 {
-    worker_t *worker = arg;
+    worker_t *worker = request->worker;
     msg_request_get_t ask = {.id = request->header.id};
     link_ask(worker->link, MSG_request_get, &ask, NULL, time_left(request), NULL, on_outcome,
              journal_ask_new(worker, request));
@@ -294,11 +307,23 @@ static void on_recorded(void *arg, const status_t *st, const void *answer)
         worker_recorded(request, st);
 }
 
-static void remote_record(void *arg, request_t *request, const msg_request_record_t *outcome)
+void worker_record_remote(request_t *request, const msg_request_record_t *outcome)
 {
-    worker_t *worker = arg;
+    worker_t *worker = request->worker;
     link_ask(worker->link, MSG_request_record, outcome, NULL, 0, NULL, on_recorded,
              journal_ask_new(worker, request));
+}
+
+static void remote_lookup(void *arg, request_t *request)
+{
+    (void)arg;
+    worker_lookup_remote(request);
+}
+
+static void remote_record(void *arg, request_t *request, const msg_request_record_t *outcome)
+{
+    (void)arg;
+    worker_record_remote(request, outcome);
 }
 
 const worker_journal_t request_journal_remote = {.lookup = remote_lookup, .record = remote_record};
@@ -334,6 +359,11 @@ bool request_is_redelivered(const request_t *self)
 msg_id_t request_method(const request_t *self)
 {
     return self->method;
+}
+
+const void *request_ask(const request_t *self)
+{
+    return self->ask;
 }
 
 msgpack_zone *request_zone(request_t *self)

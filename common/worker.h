@@ -57,6 +57,10 @@ void worker_set_journal(worker_t *self, const worker_journal_t *journal);
 void worker_looked_up(request_t *request, const msg_outcome_t *earlier /* NULL: none */);
 void worker_recorded(request_t *request, const status_t *st);
 
+/* The default `lookup` and `record`, for a journal that sometimes knows better. */
+void worker_lookup_remote(request_t *request);
+void worker_record_remote(request_t *request, const msg_request_record_t *outcome);
+
 /* Signals are blocked and read from a descriptor: a process that a worker spawns must get an empty
  * signal mask (POSIX_SPAWN_SETSIGMASK). */
 
@@ -73,7 +77,8 @@ const msg_peer_t *request_peer(const request_t *self); /* NULL when the broker d
 int64_t request_deadline(const request_t *self);       /* ms since the epoch; 0 for none */
 bool request_is_redelivered(const request_t *self);
 msg_id_t request_method(const request_t *self);
-msgpack_zone *request_zone(request_t *self); /* memory that lives as long as the request */
+const void *request_ask(const request_t *self); /* the decoded struct of the method */
+msgpack_zone *request_zone(request_t *self);    /* memory that lives as long as the request */
 
 /* The namespace, or NULL after having failed the request because it has none or a bad one. */
 const char *request_require_ns(request_t *self);
@@ -81,5 +86,8 @@ const char *request_require_ns(request_t *self);
 /* Answers with the method's answer struct (NULL for an empty answer). */
 void request_answer(request_t *self, const void *answer);
 void request_fail(request_t *self, const status_t *st);
+
+/* The same for a WRITE whose outcome was recorded together with its effect. */
+void request_answer_recorded(request_t *self, const void *answer);
 
 #endif

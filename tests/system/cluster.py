@@ -217,7 +217,9 @@ class Cluster:
         finally:
             if self.supervisor:
                 self.stop()
-            left = self.leftovers()
+            end = time.monotonic() + 5  # a deletion is answered before its shim has ended
+            while (left := self.leftovers()) and time.monotonic() < end:
+                time.sleep(0.02)
             log = self.log()
             for pid in left.get("processes", {}):
                 os.kill(pid, signal.SIGKILL)

@@ -54,7 +54,7 @@ def nothing_of(cluster, name):
 def test_run_prints_and_passes_the_exit_code_on(cluster):
     done = cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs(), "c", "/bin/sh", "-c", "echo out; echo err >&2; exit 7")
     assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
-    assert nothing_of(cluster, "c")
+    until(lambda: nothing_of(cluster, "c"), "nothing is left")
     assert topics(cluster, "c") == [
         "/containers/create", "/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete", "/containers/delete",
     ]
@@ -77,7 +77,7 @@ def test_a_detached_task_lives_and_is_waited_for(cluster):
     assert cluster.shimctl("tasks", "kill", "-s", "KILL", "c").returncode == 0
     assert cluster.shimctl("tasks", "wait", "c").stdout == "137\n"
     remove(cluster, "c")
-    assert nothing_of(cluster, "c")
+    until(lambda: nothing_of(cluster, "c"), "nothing is left")
     assert cluster.shimctl("tasks", "wait", "c").stdout == "137\n", "the exit record outlives the task"
 
 
@@ -224,8 +224,8 @@ def test_a_shim_that_answers_nothing_is_found_and_killed(fresh_cluster):
     shim = shim_script(cluster, f'case "$*" in *delete) exit 0;; esac\nexec /usr/bin/python3 {cluster.dir}/mute.py')
     done = cluster.shimctl("run", "--runtime", shim, "--rootfs", cluster.rootfs(), "c", "/bin/true")
     assert done.returncode != 0 and "connect to the shim" in done.stderr, done.stderr
-    assert not [c for c in cluster.processes().values() if "mute.py" in " ".join(c)]
-    assert nothing_of(cluster, "c") and not (cluster.dir / "mute.sock").exists()
+    until(lambda: not [c for c in cluster.processes().values() if "mute.py" in " ".join(c)], "it is gone")
+    until(lambda: nothing_of(cluster, "c") and not (cluster.dir / "mute.sock").exists(), "nothing is left")
 
 
 def test_the_limit_of_open_files_is_not_handed_on(fresh_cluster):
@@ -259,7 +259,7 @@ def test_a_waiter_survives_the_death_of(cluster, victim):
     assert waiter.communicate(timeout=20)[0] == "9\n"
     assert until(lambda: topics(cluster, "c").count("/tasks/exit"), "the exit event") == 1
     remove(cluster, "c")
-    assert nothing_of(cluster, "c")
+    until(lambda: nothing_of(cluster, "c"), "nothing is left")
 
 
 def gate_mount(cluster):
@@ -295,9 +295,9 @@ def test_a_killed_shim_leaves_nothing_where_it_is_not_kept(fresh_cluster):
     os.kill(row["shim_pid"], signal.SIGKILL)
     until(lambda: "c" not in tasks(cluster), "the task is gone")
     assert waiter.communicate(timeout=20)[0] == "137\n", "killed by us, and seen by the supervisor"
-    assert nothing_of(cluster, "c")
+    until(lambda: nothing_of(cluster, "c"), "nothing is left")
     assert topics(cluster, "c")[-2:] == ["/tasks/exit", "/tasks/delete"]
-    assert not cluster.dead_sockets()
+    until(lambda: not cluster.dead_sockets(), "no dead socket")
     assert cluster.shimctl("containers", "delete", "c").returncode == 0
 
 
@@ -312,14 +312,14 @@ def test_a_killed_shim_leaves_nothing_where_it_is_not_kept(fresh_cluster):
 def test_a_runtime_that_cannot_be_had(cluster, words, sentence):
     done = cluster.shimctl("run", *words, "--rootfs", cluster.rootfs(), "c", "/bin/true")
     assert done.returncode != 0 and sentence in done.stderr, done.stderr
-    assert nothing_of(cluster, "c") and not tasks(cluster)
+    until(lambda: nothing_of(cluster, "c") and not tasks(cluster), "nothing is left")
     assert cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs("again"), "c", "/bin/true").returncode == 0
 
 
 def test_a_command_that_is_not_there_leaves_nothing(cluster):
     done = cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs(), "c", "/bin/nothing")
     assert done.returncode != 0 and "nothing" in done.stderr, done.stderr
-    assert nothing_of(cluster, "c") and not tasks(cluster)
+    until(lambda: nothing_of(cluster, "c") and not tasks(cluster), "nothing is left")
     assert "/tasks/exit" not in topics(cluster, "c")
 
 
@@ -346,7 +346,7 @@ def test_an_odd_shim_is_an_error_and_leaves_nothing(cluster, body, sentence):
     shim = shim_script(cluster, f'case "$*" in *delete) exit 0;; esac\n{body}')
     done = cluster.shimctl("run", "--runtime", shim, "--rootfs", cluster.rootfs(), "c", "/bin/true")
     assert done.returncode != 0 and sentence in done.stderr, done.stderr
-    assert nothing_of(cluster, "c") and not tasks(cluster)
+    until(lambda: nothing_of(cluster, "c") and not tasks(cluster), "nothing is left")
 
 
 def test_a_shim_that_hangs_in_start_is_killed(cluster):
@@ -355,7 +355,7 @@ def test_a_shim_that_hangs_in_start_is_killed(cluster):
     done = cluster.shimctl("run", "--runtime", shim, "--rootfs", cluster.rootfs(), "c", "/bin/true")
     assert done.returncode != 0 and "deadline" in done.stderr, done.stderr
     assert time.monotonic() - begun < 20
-    assert nothing_of(cluster, "c") and not tasks(cluster)
+    until(lambda: nothing_of(cluster, "c") and not tasks(cluster), "nothing is left")
 
 
 def test_streams_are_checked_before_the_shim_is_asked(cluster):
@@ -370,7 +370,7 @@ def test_streams_are_checked_before_the_shim_is_asked(cluster):
     ]:
         with pytest.raises(Exception, match=sentence):
             client.call("task.create", {"id": "c", **streams}, "default", timeout=20)
-    assert nothing_of(cluster, "c")
+    until(lambda: nothing_of(cluster, "c"), "nothing is left")
 
 
 def test_a_group_shares_one_shim(cluster):
@@ -383,7 +383,7 @@ def test_a_group_shares_one_shim(cluster):
     assert tasks(cluster)["b"]["status"] == "RUNNING"
     remove(cluster, "b")
     until(lambda: not os.path.exists(f"/proc/{rows['a']['shim_pid']}/exe"), "the shim is gone")
-    assert not cluster.dead_sockets()
+    until(lambda: not cluster.dead_sockets(), "no dead socket")
 
 
 def test_damaged_bundles_do_not_stop_the_start(cluster):
@@ -407,4 +407,4 @@ def test_sockets_do_not_accumulate(cluster):
     before = set(SHIM_SOCKETS.iterdir()) if SHIM_SOCKETS.is_dir() else set()
     for _ in range(10):
         assert cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs(), "c", "/bin/true").returncode == 0
-    assert not (set(SHIM_SOCKETS.iterdir()) - before)
+    until(lambda: not (set(SHIM_SOCKETS.iterdir()) - before), "no socket more than before")

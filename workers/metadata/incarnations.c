@@ -65,6 +65,10 @@ status_code_t incarnations_begin(txn_t *txn, const call_t *call, status_t *st)
     head_record_t head;
     process_record_t process;
     store_key_t key = STORE_KEY(call->ns, ask->id, ask->incarnation, "");
+    msg_outcome_t earlier;
+    if (msg_uuid_is_set(&ask->request) && requests_find(txn, &ask->request, call->zone, &earlier))
+        return status_set(st, STATUS_ABORTED, "task %s: this request had its outcome before",
+                          ask->id);
     if (containers_find(txn, call->ns, ask->id, call->zone, call->answer, st))
         return st->code;
     head_record_get(txn, call->ns, ask->id, &head);

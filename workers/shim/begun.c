@@ -16,57 +16,58 @@ static int open_file(const char *bundle, int flags)
     return dir < 0 ? -1 : openat(dir, NAME, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
-static void append(begun_t *self, const msg_uuid_t *id)
+static void append(begun_t *self, const begun_entry_t *entry)
 {
-    if (!self->ids) {
-        self->ids = calloc(BEGUN_MAX, sizeof *self->ids);
-        if (!self->ids)
+    if (!self->entries) {
+        self->entries = calloc(BEGUN_MAX, sizeof *self->entries);
+        if (!self->entries)
             abort();
     }
-    self->ids[self->count++] = *id;
+    self->entries[self->count++] = *entry;
 }
 
 void begun_load(begun_t *self, const char *bundle)
 {
-    msg_uuid_t id;
+    begun_entry_t entry;
     AUTO_CLOSE int fd = open_file(bundle, O_RDONLY);
-    while (fd >= 0 && self->count < BEGUN_MAX && read(fd, &id, sizeof id) == sizeof id)
-        append(self, &id);
+    while (fd >= 0 && self->count < BEGUN_MAX && read(fd, &entry, sizeof entry) == sizeof entry)
+        append(self, &entry);
 }
 
 /* The newer half stays. A death in between leaves the whole or the half, both good. */
 static void forget_older_half(begun_t *self, const char *bundle)
 {
     self->count = BEGUN_MAX / 2;
-    memmove(self->ids, self->ids + BEGUN_MAX / 2, self->count * sizeof *self->ids);
+    memmove(self->entries, self->entries + BEGUN_MAX / 2, self->count * sizeof *self->entries);
     AUTO_CLOSE int fd = open_file(bundle, O_WRONLY | O_CREAT | O_TRUNC);
-    ssize_t size = (ssize_t)(self->count * sizeof *self->ids);
-    if (fd < 0 || write(fd, self->ids, (size_t)size) != size)
+    ssize_t size = (ssize_t)(self->count * sizeof *self->entries);
+    if (fd < 0 || write(fd, self->entries, (size_t)size) != size)
         log_warn("%s/" NAME ": %s", bundle, strerror(errno));
 }
 
-void begun_add(begun_t *self, const char *bundle, const msg_uuid_t *id)
+void begun_add(begun_t *self, const char *bundle, const msg_uuid_t *id, begun_kind_t kind)
 {
-    if (begun_has(self, id))
+    const begun_entry_t entry = {.id = *id, .kind = (char)kind};
+    if (begun_has(self, id, kind))
         return;
     if (self->count == BEGUN_MAX)
         forget_older_half(self, bundle);
-    append(self, id);
+    append(self, &entry);
     AUTO_CLOSE int fd = open_file(bundle, O_WRONLY | O_CREAT | O_APPEND);
-    if (fd < 0 || write(fd, id, sizeof *id) != sizeof *id)
+    if (fd < 0 || write(fd, &entry, sizeof entry) != sizeof entry)
         log_warn("%s/" NAME ": %s", bundle, strerror(errno));
 }
 
-bool begun_has(const begun_t *self, const msg_uuid_t *id)
+bool begun_has(const begun_t *self, const msg_uuid_t *id, begun_kind_t kind)
 {
     for (size_t i = self->count; i-- > 0;)
-        if (!memcmp(&self->ids[i], id, sizeof *id))
+        if (self->entries[i].kind == (char)kind && !memcmp(&self->entries[i].id, id, sizeof *id))
             return true;
     return false;
 }
 
 void begun_clear(begun_t *self)
 {
-    free(self->ids);
+    free(self->entries);
     *self = (begun_t){0};
 }

@@ -1,6 +1,6 @@
-/* The requests that have begun to change a task, in its bundle: what a successor needs to tell a
- * request that comes again from one that is new. The broker's word is not enough, for it may have
- * died with the worker. */
+/* The requests that a task has met, in its bundle: what a successor needs to tell a request that
+ * comes again from one that is new. The broker's word is not enough, for it may have died with the
+ * worker; and where the bundle knows, the journal need not be asked. */
 #ifndef SHIMD_SHIM_BEGUN_H
 #define SHIMD_SHIM_BEGUN_H
 
@@ -9,22 +9,32 @@
 #include <stdbool.h>
 
 #define BEGUN_MAX                                                                                  \
-    1024 /* requests that are remembered of a task; then half of them are forgotten                \
+    2048 /* entries that are remembered of a task; then half of them are forgotten                 \
           */
 
+typedef enum begun_kind {
+    BEGUN_SEEN = 's', /* it came: its outcome may be in the journal */
+    BEGUN_DONE = 'd', /* it was carried out, as far as it got */
+} begun_kind_t;
+
+typedef struct begun_entry {
+    msg_uuid_t id;
+    char kind;
+} begun_entry_t;
+
 typedef struct begun {
-    msg_uuid_t *ids; /* oldest first */
+    begun_entry_t *entries; /* oldest first */
     size_t count;
 } begun_t;
 
 /* Reads what a predecessor wrote. */
 void begun_load(begun_t *self, const char *bundle);
 
-/* The request is about to be carried out: written down before, so that it is known whatever
+/* Written down before anything else is done about the request, so that it is known whatever
  * happens. Without fsync, as all of a bundle. */
-void begun_add(begun_t *self, const char *bundle, const msg_uuid_t *id);
+void begun_add(begun_t *self, const char *bundle, const msg_uuid_t *id, begun_kind_t kind);
 
-bool begun_has(const begun_t *self, const msg_uuid_t *id);
+bool begun_has(const begun_t *self, const msg_uuid_t *id, begun_kind_t kind);
 void begun_clear(begun_t *self);
 
 #endif

@@ -132,10 +132,7 @@ static void on_bundle_deleted(void *arg, const status_t *st, const void *answer)
 static void ask_bundle(op_t *op)
 {
     burial_t *burial = burial_of(op);
-    if (!burial->task->bundle) {
-        op_ok(op);
-        return;
-    }
+    /* Also when there was none: a predecessor's create of it may have been on its way still. */
     msg_bundle_delete_t ask = {.id = burial->task->id, .incarnation = burial->task->incarnation};
     link_ask(burial->manager->link, MSG_bundle_delete, &ask, burial->task->ns, 0, NULL,
              on_bundle_deleted, op);

@@ -40,7 +40,7 @@ static void send_call(manager_t *self, request_t *request, const process_t *proc
     memcpy(call->exec_id, process->exec_id, sizeof call->exec_id);
     memcpy(call->incarnation, process->task->incarnation, sizeof call->incarnation);
     if (msg_type(request_method(request))->class != CLASS_READ)
-        begun_add(&process->task->begun, process->task->bundle, request_id(request));
+        begun_add(&process->task->begun, process->task->bundle, request_id(request), BEGUN_DONE);
     shim_call(process->task->shim, method, message, self->timeouts.call, call->ns, on_reply, call);
 }
 

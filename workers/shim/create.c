@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "workers/shim/debt.h"
+#include "workers/shim/outcome.h"
 #include "workers/shim/runtime.h"
 
 #include "common/proto/task.pb-c.h"
@@ -41,7 +42,8 @@ static void ask_begin(op_t *op)
 {
     create_t *create = create_of(op);
     msg_incarnation_begin_t ask = {.id = create->task->id,
-                                   .incarnation = create->task->incarnation};
+                                   .incarnation = create->task->incarnation,
+                                   .request = *request_id(create->request)};
     link_ask(create->manager->link, MSG_incarnation_begin, &ask, create->task->ns, 0, NULL,
              on_begun, create);
 }
@@ -342,7 +344,10 @@ static void on_finished(op_t *op, const status_t *st)
         status_t failure = *st;
         status_wrap(&failure, "create task %s", task->id);
         manager_remove_task(self, task);
-        request_fail(create->request, &failure);
+        if (st->code == STATUS_ABORTED || st->code == STATUS_ALREADY_EXISTS)
+            outcome_or_fail(self, create->request, &failure);
+        else
+            request_fail(create->request, &failure);
     } else {
         task->phase = TASK_LIVE;
         task->init.request = *request_id(create->request);
@@ -407,7 +412,7 @@ HANDLER(task_create)
     if (!ns)
         return;
     task_t *task = task_table_find(manager->tasks, ns, create->id);
-    if (task && task->phase == TASK_LOADING) {
+    if (task && (task->phase == TASK_LOADING || task->phase == TASK_CLEANING)) {
         manager_park(task, request, ask);
         return;
     }
@@ -418,8 +423,10 @@ HANDLER(task_create)
         return;
     }
     if (task) {
-        manager_fail(request, STATUS_ALREADY_EXISTS, "task %s: already exists%s", create->id,
-                     task->phase == TASK_CREATING ? ", it is being created" : "");
+        status_t st;
+        status_set(&st, STATUS_ALREADY_EXISTS, "task %s: already exists%s", create->id,
+                   task->phase == TASK_CREATING ? ", it is being created" : "");
+        outcome_or_fail(manager, request, &st);
         return;
     }
     turn_t *turn = zmalloc(sizeof *turn);

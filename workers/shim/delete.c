@@ -6,6 +6,7 @@
 #include "workers/shim/manager.h"
 #include "workers/shim/op.h"
 #include "workers/shim/orphan.h"
+#include "workers/shim/outcome.h"
 
 #include "common/proto/task.pb-c.h"
 
@@ -14,10 +15,9 @@
 typedef struct deletion {
     op_t op;
     manager_t *manager;
-    request_t *request;
+    request_t *request; /* NULL once it is answered */
     task_t *task;
     bool kill_first;
-    bool is_shut_down; /* the task has no shim any more because we let go of it */
     msg_exited_t exited;
 } deletion_t;
 
@@ -125,6 +125,23 @@ static void ask_delete(op_t *op)
     call(deletion, "Delete", &request.base, on_deleted);
 }
 
+/* It is deleted: exit and delete events are in the journal, the container is out of the runtime.
+ * Who asked need not wait for the shim to end and for its directories to go; the next create of
+ * that id does. */
+static void on_journalled(void *arg, const status_t *st, const void *answer)
+{
+    deletion_t *deletion = arg;
+    (void)answer;
+    if (!st->code || st->code == STATUS_NOT_FOUND) {
+        deletion->task->phase = TASK_CLEANING;
+        request_answer_recorded(TAKE(deletion->request), &deletion->exited);
+        exits_hand_over(deletion->manager, &deletion->task->init);
+        op_ok(&deletion->op);
+        return;
+    }
+    op_done(&deletion->op, st);
+}
+
 static void ask_journal(op_t *op)
 {
     deletion_t *deletion = deletion_of(op);
@@ -137,7 +154,7 @@ static void ask_journal(op_t *op)
                                  .why = deletion->exited.why};
     deleter_sign(&deletion->task->deleter, &ask);
     link_ask(deletion->manager->link, MSG_incarnation_end, &ask, deletion->task->ns, 0, NULL,
-             on_asked, op);
+             on_journalled, op);
 }
 
 static void on_shim_ended(void *arg)
@@ -149,7 +166,6 @@ static void ask_shutdown(op_t *op)
 {
     deletion_t *deletion = deletion_of(op);
     shim_t *shim = deletion->task->shim;
-    deletion->is_shut_down = true;
     deletion->task->shim = NULL;
     if (!shim) { /* it died by itself, after its last word */
         op_ok(op);
@@ -190,26 +206,38 @@ static void go_on_without_shim(deletion_t *deletion)
     bury_task(deletion->manager, task);
 }
 
+static void on_let_go(void *arg)
+{
+    (void)arg;
+}
+
+/* When the plan broke off before it came to that. */
+static void let_shim_end(manager_t *self, task_t *task)
+{
+    shim_t *shim = TAKE(task->shim);
+    if (shim && --*shim_users(shim) == 0)
+        ending_begin(self, shim, task->ns, task->id, false, on_let_go, NULL);
+}
+
 static void on_finished(op_t *op, const status_t *st)
 {
     deletion_t *deletion = deletion_of(op);
     manager_t *self = deletion->manager;
     task_t *task = deletion->task;
-    if (st->code && task->shim) {
+    if (task->phase == TASK_CLEANING) {
+        if (st->code)
+            debt_add(self, task->ns, task->id, task->incarnation, st);
+        let_shim_end(self, task);
+        manager_remove_task(self, task);
+    } else if (task->shim) {
         status_t failure = *st;
         status_wrap(&failure, "delete task %s", task->id);
         task->phase = TASK_LIVE;
         deleter_clear(&task->deleter, task->bundle);
         request_fail(deletion->request, &failure);
-    } else if (st->code && !deletion->is_shut_down) {
+    } else {
         log_warn("delete %s: %s", task->key, st->text);
         go_on_without_shim(deletion);
-    } else {
-        if (st->code)
-            debt_add(self, task->ns, task->id, task->incarnation, st);
-        msg_exited_t exited = deletion->exited;
-        manager_remove_task(self, task);
-        request_answer(deletion->request, &exited);
     }
     free(deletion);
 }
@@ -237,32 +265,6 @@ static void delete_task(manager_t *self, request_t *request, task_t *task, bool 
     op_start(&deletion->op);
 }
 
-/* What is to be deleted is not there: this very request may have done it, in the hands of a
- * predecessor. */
-typedef struct late_deletion {
-    request_t *request;
-    const char *id;
-} late_deletion_t;
-
-static void on_outcome(void *arg, const status_t *st, const void *answer)
-{
-    AUTO_FREE late_deletion_t *self = arg;
-    if (st->code == STATUS_NOT_FOUND)
-        manager_fail(self->request, STATUS_NOT_FOUND, "task %s: not found", self->id);
-    else if (st->code)
-        request_fail(self->request, st);
-    else
-        worker_looked_up(self->request, answer);
-}
-
-static void answer_from_outcome(manager_t *self, request_t *request, const char *id)
-{
-    late_deletion_t *late = zmalloc(sizeof *late);
-    *late = (late_deletion_t){.request = request, .id = id};
-    msg_request_get_t ask = {.id = *request_id(request)};
-    link_ask(self->link, MSG_request_get, &ask, NULL, 0, NULL, on_outcome, late);
-}
-
 HANDLER(task_delete)
 {
     manager_t *manager = self;
@@ -272,8 +274,10 @@ HANDLER(task_delete)
         return;
     task_t *task = task_table_find(manager->tasks, ns, delete->id);
     bool is_settled = task && task->phase != TASK_LOADING && task->phase != TASK_CREATING;
-    if (!task) {
-        answer_from_outcome(manager, request, delete->id);
+    if (!task || task->phase == TASK_CLEANING) {
+        status_t st;
+        status_set(&st, STATUS_NOT_FOUND, "task %s: not found", delete->id);
+        outcome_or_fail(manager, request, &st);
         return;
     }
     if (is_settled && !task_process(task, delete->exec_id) && manager_is_again(task, request)) {

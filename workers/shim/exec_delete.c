@@ -143,7 +143,7 @@ void exec_delete_begin(manager_t *self, request_t *request, process_t *process, 
     memcpy(deletion->id, process->task->id, sizeof deletion->id);
     memcpy(deletion->exec_id, process->exec_id, sizeof deletion->exec_id);
     memcpy(deletion->incarnation, process->task->incarnation, sizeof deletion->incarnation);
-    begun_add(&process->task->begun, process->task->bundle, request_id(request));
+    begun_add(&process->task->begun, process->task->bundle, request_id(request), BEGUN_DONE);
     deletion->op.name = "delete exec";
     deletion->op.plan = plan;
     deletion->op.finished = on_finished;

@@ -213,7 +213,8 @@ HANDLER(task_wait)
     if (!ns)
         return;
     task_t *task = task_table_find(manager->tasks, ns, wait->id);
-    process_t *process = task ? task_process(task, wait->exec_id) : NULL;
+    bool is_there = task && task->phase != TASK_CLEANING;
+    process_t *process = is_there ? task_process(task, wait->exec_id) : NULL;
     if (task && task->phase == TASK_LOADING)
         manager_park(task, request, ask);
     else if (process)

@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include "workers/shim/debt.h"
 #include "workers/shim/manager.h"
+#include "workers/shim/outcome.h"
 
 static const worker_method_t methods[] = {
     {MSG_task_create, on_task_create},
@@ -86,7 +87,7 @@ void manager_remove_task(manager_t *self, task_t *task)
 
 bool manager_is_again(const task_t *task, const request_t *request)
 {
-    return begun_has(&task->begun, request_id(request));
+    return begun_has(&task->begun, request_id(request), BEGUN_DONE);
 }
 
 process_t *manager_find(manager_t *self, request_t *request, const void *ask, const char *id,
@@ -96,6 +97,8 @@ process_t *manager_find(manager_t *self, request_t *request, const void *ask, co
     if (!ns)
         return NULL;
     task_t *task = task_table_find(self->tasks, ns, id);
+    if (task && task->phase == TASK_CLEANING)
+        task = NULL;
     if (task && task->phase == TASK_LOADING && !task->unresponsive) {
         manager_park(task, request, ask);
         return NULL;
@@ -190,6 +193,9 @@ int main(int argc, char **argv)
     }
     manager_t *manager = manager_new(worker, &settings);
     worker_serve(worker, methods, ARRAY_SIZE(methods), manager, MANAGER_WINDOW);
+    worker_journal_t journal = outcome_journal;
+    journal.arg = manager;
+    worker_set_journal(worker, &journal);
     load_begin(manager, on_loaded);
     int exit_code = worker_run(worker);
     manager_destroy(manager);

@@ -72,7 +72,8 @@ void bury_task(manager_t *self, task_t *task);
 void load_begin(manager_t *self, void (*done)(manager_t *self));
 void load_back(void *arg, shim_t *shim); /* a lost connection was made again */
 
-/* A request for a task that is still being loaded waits with it, and is run when that is over. */
+/* A request for a task that is still being loaded, or a create for one that is still being cleaned
+ * away, waits with it, and is run when that is over. */
 void manager_park(task_t *task, request_t *request, const void *ask);
 void manager_unpark(manager_t *self, zlistx_t *parked); /* frees the list */
 

@@ -236,7 +236,7 @@ void orphan_kill(manager_t *self, request_t *request, process_t *process,
 {
     status_t st;
     (void)self;
-    begun_add(&process->task->begun, process->task->bundle, request_id(request));
+    begun_add(&process->task->begun, process->task->bundle, request_id(request), BEGUN_DONE);
     if (signal_process(process, (int)ask->signal, ask->all, &st))
         request_fail(request, &st);
     else

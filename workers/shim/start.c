@@ -104,7 +104,7 @@ static void send_start(starting_t *self, process_t *process)
     Containerd__Task__V2__StartRequest message = CONTAINERD__TASK__V2__START_REQUEST__INIT;
     message.id = self->id;
     message.exec_id = self->exec_id;
-    begun_add(&process->task->begun, process->task->bundle, request_id(self->request));
+    begun_add(&process->task->begun, process->task->bundle, request_id(self->request), BEGUN_DONE);
     if (!self->exec_id[0])
         init_record_write(
             process->task->bundle,

@@ -27,6 +27,7 @@ typedef enum task_phase {
     TASK_CREATING,
     TASK_LIVE,
     TASK_DELETING,
+    TASK_CLEANING, /* deleted for all the world; its shim and bundle are on their way out */
     TASK_ORPHANED, /* its shim is gone, its processes are kept; see orphan.h */
     TASK_BURYING,  /* its shim is gone, what it left is being removed */
 } task_phase_t;
