@@ -102,7 +102,9 @@ static status_code_t make_parents(making_t *self, status_t *st)
 static status_code_t make_work(making_t *self, status_t *st)
 {
     bool stale = unlinkat(self->root, self->id, AT_REMOVEDIR) && errno != ENOENT;
-    if (stale && bundle_dir_hide(self->root, self->id, self->id, NULL))
+    char hidden[BUNDLE_DIR_NAME_SIZE];
+    bundle_dir_fresh_name(hidden, self->id);
+    if (stale && bundle_dir_hide(self->root, self->id, hidden))
         return status_errno(st, errno, "replace the stale work directory");
     self->has_left_over = stale;
     AUTO_CLOSE int fd =
