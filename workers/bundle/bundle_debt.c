@@ -81,7 +81,8 @@ static debt_t *debt_add(bundle_debts_t *owner, const char *ns, const char *hidde
     if (zhashx_lookup(owner->all, key))
         return NULL;
     if (zhashx_size(owner->all) >= BUNDLE_DEBT_MAX) {
-        log_warn("remove %s: more than %d left-overs, later", key, BUNDLE_DEBT_MAX);
+        if (!owner->sweep.is_set)
+            log_warn("remove %s: more than %d left-overs, later", key, BUNDLE_DEBT_MAX);
         io_timer_advance(owner->io, &owner->sweep, util_monotonic_us() + SWEEP_RETRY_MS * 1000LL);
         return NULL;
     }
