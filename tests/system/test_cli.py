@@ -426,7 +426,12 @@ def test_cluster(cluster):
     rows = cluster.ctl("cluster", "status").stdout.splitlines()
     assert rows[0].split() == ["PROCESS", "STATE", "PID", "UPTIME", "RESTARTS", "QUEUED", "IN", "FLIGHT", "LAST", "END"]
     assert rows[2].split()[:5] == ["broker", "READY", "101", "1m1s", "1"]
-    assert json.loads(cluster.ctl("--json", "cluster", "status").stdout)["processes"][1]["name"] == "broker"
+    assert rows[3:] == ["not removed yet: bundle default/old: busy?[1m"]
+    status = json.loads(cluster.ctl("--json", "cluster", "status").stdout)
+    assert status["processes"][1]["name"] == "broker" and status["debts"][0]["id"] == "old"
+    cluster.plan("bundle.list 14 no worker")  # the rest is told all the same
+    assert cluster.ctl("cluster", "status").stdout.splitlines() == rows[:3]
+    assert "debts" not in json.loads(cluster.ctl("--json", "cluster", "status").stdout)
     assert cluster.ctl("cluster", "restart", "broker").returncode == 0
     assert cluster.ctl("cluster", "restart", "bogus").returncode == 6
     assert "Version:  0.1.0" in cluster.ctl("version").stdout

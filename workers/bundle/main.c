@@ -116,14 +116,15 @@ static void on_bundle_get(void *self, request_t *request, const void *ask)
 static void on_bundle_list(void *self, request_t *request, const void *ask)
 {
     const bundle_worker_t *worker = self;
-    (void)ask;
-    msg_bundles_t answer;
+    const msg_bundle_list_t *list = ask;
+    msgpack_zone *zone = request_zone(request);
+    msg_bundles_t answer = {0};
     status_t st;
-    if (bundle_store_list(worker->store, request_zone(request), &answer, &st)) {
+    if (!list->debts_only && bundle_store_list(worker->store, zone, &answer, &st)) {
         request_fail(request, &st);
         return;
     }
-    bundle_debts_list(worker->debts, request_zone(request), &answer);
+    bundle_debts_list(worker->debts, zone, &answer);
     request_answer(request, &answer);
 }
 
