@@ -215,6 +215,15 @@ def test_a_failed_step_undoes_all_before_it(cluster, method, code, status):
     assert not fifos.exists() or os.listdir(fifos) == []
 
 
+def test_what_cannot_be_undone_is_named(cluster):
+    cluster.plan("task.create 13 it rains\ntask.delete 8 no room\ncontainer.delete 8 no room")
+    assert cluster.ctl(*cluster.sh("true")).stderr.splitlines() == [
+        "shimctl: undo: delete task a: no room",
+        "shimctl: undo: delete container a: no room",
+        "shimctl: create task a: it rains",
+    ]
+
+
 def test_an_existing_container_is_not_undone(cluster):
     assert cluster.ctl("c", "create", "--rootfs", str(cluster.rootfs), "a", "/bin/true").returncode == 0
     done = cluster.ctl(*cluster.sh("true"))

@@ -18,6 +18,9 @@ pytestmark = [
 
 RESOURCE_EXHAUSTED = 8
 SIZE = "6m"
+PAGE = 4096
+PAGES_MAX = 40  # more than a container writes
+REFUSALS = 5  # in a row: then it is full
 MANY = 12  # containers that end while there is no room
 BIG = 4 * 1024 * 1024 - 4096  # bytes of a spec, close to its limit
 MAP_INITIAL = 64 * 1024 * 1024  # bytes; where the metadata worker's map starts
@@ -34,18 +37,26 @@ class SmallCluster(Cluster):
 
     def fill(self, path):
         with open(path / "filler", "wb", buffering=0) as file:
-            for size in (65536, 4096, 1):
+            for size in (65536, PAGE, 1):
                 try:
                     while True:
                         file.write(b"x" * size)
                 except OSError:
                     pass
 
+    def leave(self, path, pages):
+        """Fills the file system, but for so many pages."""
+        self.fill(path)
+        filler = path / "filler"
+        os.truncate(filler, filler.stat().st_size - pages * PAGE)
+
     def free(self, path):
         (path / "filler").unlink()
 
     def destroy(self):
         try:
+            for path in (self.run, self.root):
+                (path / "filler").unlink(missing_ok=True)
             self.remove_tasks()
             self.stop()
         finally:
@@ -68,15 +79,25 @@ def pids(cluster):
 
 
 def gated(cluster, name):
-    """A container that ends, with exit code 5, when there is a file /go in its root file system."""
-    script = "while [ ! -e /go ]; do sleep 0.05; done; exit 5"
+    """A container that ends, with exit code 5, when it is let go."""
+    script = f"while [ ! -e /go-{name} ]; do sleep 0.05; done; exit 5"
     done = cluster.shimctl("run", "-d", "--rootfs", cluster.rootfs(), name, "/bin/sh", "-c", script)
     assert done.returncode == 0, done.stderr
+
+
+def let_go(cluster, name):
+    (cluster.rootfs() / f"go-{name}").touch()
+    until(lambda: states(cluster)[name] == "STOPPED", f"{name} has ended")
 
 
 def events(cluster, topic):
     page = cluster.client().call("event.list", {"all": True})
     return [e["event"]["container_id"] for e in page["events"] if e["topic"] == topic]
+
+
+def states(cluster):
+    rows = map(json.loads, cluster.shimctl("--json", "tasks", "list").stdout.splitlines())
+    return {row["id"]: row["status"] for row in rows}
 
 
 def left_of(cluster, name):
@@ -105,7 +126,7 @@ def test_full_run_directory(cluster):
     cluster.fill(cluster.run)
     for _ in range(3):
         refused(cluster, f"{cluster.run}/task/default/new: write config.json")
-    (cluster.rootfs() / "go").touch()
+    let_go(cluster, "c")
     assert cluster.shimctl("tasks", "wait", "c").stdout == "5\n"
     assert cluster.shimctl("tasks", "delete", "c").returncode == 0, "what is there can be deleted"
     assert not left_of(cluster, "default/c")
@@ -115,16 +136,47 @@ def test_full_run_directory(cluster):
     assert pids(cluster) == before
 
 
+@pytest.mark.parametrize("which", ["run", "root"])
+def test_room_for_a_part(cluster, which):
+    """Whatever it is that could not be written any more, what was made before it is undone."""
+    place = getattr(cluster, which)
+    before = pids(cluster)
+    refusals = 0
+    for pages in range(PAGES_MAX):
+        cluster.leave(place, pages)
+        done = cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs(), "new", "/bin/true")
+        left = left_of(cluster, "new")
+        cluster.free(place)
+        if done.returncode == 0:
+            break
+        refusals += 1
+        if "undo: delete container new: " in done.stderr:
+            assert left == ["new"], "to delete a record takes room, too"
+            assert cluster.shimctl("containers", "delete", "new").returncode == 0
+        else:
+            assert left == [], done.stderr
+    assert refusals >= 3 and pages < PAGES_MAX - 1
+    works_again(cluster)
+    assert pids(cluster) == before
+
+
 def use_up(cluster):
-    """The store has pages of its own to spare: this takes them."""
+    """The store has pages of its own to spare: this takes them, down to what a small event needs."""
     client = cluster.client()
-    body = {"topic": "/x", "type": "t", "event": {"filler": "x" * 2000}}
-    for _ in range(1000):
-        try:
-            client.call("event.publish", body, "default", timeout=10)
-        except Refused as error:
-            return str(error)
-    raise AssertionError("never full")
+    said = []
+    for size in (2000, 1):
+        refusals = 0
+        for _ in range(1000):
+            try:
+                client.call("event.publish", {"topic": "/x", "type": "t", "event": {"x": "x" * size}}, "default", timeout=10)
+                refusals = 0
+            except Refused as error:
+                said.append(str(error))
+                refusals += 1
+            if refusals == REFUSALS:
+                break
+    assert refusals == REFUSALS, "never full"
+    return said
 
 
 def test_full_root_directory(cluster):
@@ -134,12 +186,13 @@ def test_full_root_directory(cluster):
     before = pids(cluster)
     waiters = [subprocess.Popen(cluster.command("tasks", "wait", name), stdout=subprocess.PIPE, text=True) for name in names]
     cluster.fill(cluster.root)
-    assert f"metadata store {cluster.root}/metadata is full: No space left on device" in use_up(cluster)
+    sentence = f"metadata store {cluster.root}/metadata is full: No space left on device"
+    assert all(sentence in text for text in use_up(cluster))
     for _ in range(3):
         refused(cluster, f"{cluster.root}/metadata")
-    (cluster.rootfs() / "go").touch()
-    rows = lambda: [json.loads(line) for line in cluster.shimctl("--json", "tasks", "list").stdout.splitlines()]
-    until(lambda: {row["status"] for row in rows()} == {"STOPPED"}, "all have ended")
+    for name in names:
+        let_go(cluster, name)
+        use_up(cluster)  # small records find room that larger ones do not
     assert len(events(cluster, "/tasks/exit")) < MANY, "there was room all the time"
     cluster.free(cluster.root)
     assert [waiter.communicate(timeout=30)[0] for waiter in waiters] == ["5\n"] * MANY
