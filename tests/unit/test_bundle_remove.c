@@ -488,7 +488,7 @@ static void test_hidden_ids(void **state)
 {
     (void)state;
     char name[BUNDLE_DIR_NAME_SIZE], id[BUNDLE_DIR_NAME_SIZE];
-    static const char *const ids[] = {"a", "a.del-" INC1, "x-y_z.0"};
+    static const char *const ids[] = {"a", ("a.del-" INC1), "x-y_z.0"};
     for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
         bundle_dir_fresh_name(name, ids[i]);
         bundle_dir_hidden_id(name, id);
