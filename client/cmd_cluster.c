@@ -4,7 +4,8 @@
 #include "client/output.h"
 #include "common/util.h"
 
-#define PADDING 4
+#define PADDING         4
+#define DEBT_TIMEOUT_MS 2000 /* the rest is told even when the bundle worker is not well */
 
 static void print_processes(const msg_cluster_t *cluster)
 {
@@ -22,16 +23,53 @@ static void print_processes(const msg_cluster_t *cluster)
     table_print(table, stdout);
 }
 
+/* Deleted bundles that could not be removed yet; false when nobody can tell now. */
+static bool ask_debts(session_t *session, msg_bundles_t *ret)
+{
+    status_t st;
+    link_t *link = session_link(session, &st);
+    msg_bundle_list_t ask = {.debts_only = true};
+    return link && link_call(link, MSG_bundle_list, &ask, NULL, DEBT_TIMEOUT_MS,
+                             session_zone(session), ret, &st) == STATUS_OK;
+}
+
+static void print_debts(const msg_bundles_t *bundles)
+{
+    for (size_t i = 0; i < bundles->debts.count; i++) {
+        const msg_bundle_t *bundle = &bundles->debts.items[i];
+        AUTO_FREE char *line = util_format("not removed yet: bundle %s/%s: %s", bundle->ns,
+                                           bundle->id, bundle->debt ? bundle->debt : "-");
+        output_tame(line);
+        puts(line);
+    }
+}
+
+static void print_json(const msg_cluster_t *cluster, const msg_bundles_t *bundles)
+{
+    json_t *all = message_json(MSG_cluster, cluster);
+    json_t *debts = bundles ? json_array() : NULL;
+    for (size_t i = 0; bundles && i < bundles->debts.count; i++)
+        json_array_append_new(debts, message_json(MSG_bundle, &bundles->debts.items[i]));
+    if (debts)
+        json_object_set_new(all, "debts", debts);
+    output_json(all);
+}
+
 int cmd_cluster_status(session_t *session)
 {
     status_t st;
     msg_cluster_t answer;
+    msg_bundles_t bundles;
     if (session_call(session, MSG_cluster_status, &(msg_cluster_status_t){0}, &answer, &st))
         return session_fail(&st);
-    if (session_json(session))
-        output_json(message_json(MSG_cluster, &answer));
-    else
-        print_processes(&answer);
+    bool knows_debts = ask_debts(session, &bundles);
+    if (session_json(session)) {
+        print_json(&answer, knows_debts ? &bundles : NULL);
+        return 0;
+    }
+    print_processes(&answer);
+    if (knows_debts)
+        print_debts(&bundles);
     return 0;
 }
 

@@ -5,12 +5,27 @@
 #include "common/util.h"
 
 /* What undoing meets is not what the user has to know, unless something is left over. */
-static void on_undone(void *arg, const status_t *st, const void *answer)
+static void undone(launch_t *self, const char *what, const status_t *st)
+{
+    status_t failed = *st;
+    if (st->code && st->code != STATUS_NOT_FOUND) {
+        session_explain(&failed, what, self->options->id);
+        status_wrap(&failed, "undo");
+        session_fail(&failed);
+    }
+    launch_advance(self, STEP_DONE);
+}
+
+static void on_container_undone(void *arg, const status_t *st, const void *answer)
 {
     (void)answer;
-    if (st->code && st->code != STATUS_NOT_FOUND)
-        fprintf(stderr, "shimctl: undo: %s\n", st->text);
-    launch_advance(arg, STEP_DONE);
+    undone(arg, "delete container", st);
+}
+
+static void on_task_undone(void *arg, const status_t *st, const void *answer)
+{
+    (void)answer;
+    undone(arg, "delete task", st);
 }
 
 /* container --------------------------------------------------------------------------------------
@@ -28,7 +43,7 @@ launch_outcome_t launch_undo_container(launch_t *self)
     const msg_container_delete_t ask = {.id = self->options->id};
     if (!self->options->container)
         return STEP_DONE;
-    return launch_ask(self, MSG_container_delete, &ask, on_undone);
+    return launch_ask(self, MSG_container_delete, &ask, on_container_undone);
 }
 
 /* I/O --------------------------------------------------------------------------------------------
@@ -104,7 +119,7 @@ launch_outcome_t launch_undo_task(launch_t *self)
         .id = self->options->id, .exec_id = self->options->exec_id, .force = true};
     if (self->options->attach)
         return STEP_DONE;
-    return launch_ask(self, MSG_task_delete, &ask, on_undone);
+    return launch_ask(self, MSG_task_delete, &ask, on_task_undone);
 }
 
 /* pid file ---------------------------------------------------------------------------------------

@@ -397,6 +397,10 @@ class Cluster:
             {"name": name, "state": "READY", "pid": 100 + i, "uptime_ms": 61000, "restarts": i,
              **({"obituary": "killed by signal 9"} if i else {})} for i, name in enumerate(["supervisor", "broker"])]}
 
+    def on_bundle_list(self, _, ask):
+        assert ask["debts_only"]
+        return {"bundles": [], "debts": [{"ns": "default", "id": "old", "path": "/run/x", "debt": "busy\x1b[1m"}]}
+
     def on_cluster_restart(self, _, ask):
         if ask["process"] not in ("broker", "bundle", "shim", "metadata"):
             raise Refused(INVALID, "no such process")

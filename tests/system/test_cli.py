@@ -215,6 +215,15 @@ def test_a_failed_step_undoes_all_before_it(cluster, method, code, status):
     assert not fifos.exists() or os.listdir(fifos) == []
 
 
+def test_what_cannot_be_undone_is_named(cluster):
+    cluster.plan("task.create 13 it rains\ntask.delete 8 no room\ncontainer.delete 8 no room")
+    assert cluster.ctl(*cluster.sh("true")).stderr.splitlines() == [
+        "shimctl: undo: delete task a: no room",
+        "shimctl: undo: delete container a: no room",
+        "shimctl: create task a: it rains",
+    ]
+
+
 def test_an_existing_container_is_not_undone(cluster):
     assert cluster.ctl("c", "create", "--rootfs", str(cluster.rootfs), "a", "/bin/true").returncode == 0
     done = cluster.ctl(*cluster.sh("true"))
@@ -426,7 +435,12 @@ def test_cluster(cluster):
     rows = cluster.ctl("cluster", "status").stdout.splitlines()
     assert rows[0].split() == ["PROCESS", "STATE", "PID", "UPTIME", "RESTARTS", "QUEUED", "IN", "FLIGHT", "LAST", "END"]
     assert rows[2].split()[:5] == ["broker", "READY", "101", "1m1s", "1"]
-    assert json.loads(cluster.ctl("--json", "cluster", "status").stdout)["processes"][1]["name"] == "broker"
+    assert rows[3:] == ["not removed yet: bundle default/old: busy?[1m"]
+    status = json.loads(cluster.ctl("--json", "cluster", "status").stdout)
+    assert status["processes"][1]["name"] == "broker" and status["debts"][0]["id"] == "old"
+    cluster.plan("bundle.list 14 no worker")  # the rest is told all the same
+    assert cluster.ctl("cluster", "status").stdout.splitlines() == rows[:3]
+    assert "debts" not in json.loads(cluster.ctl("--json", "cluster", "status").stdout)
     assert cluster.ctl("cluster", "restart", "broker").returncode == 0
     assert cluster.ctl("cluster", "restart", "bogus").returncode == 6
     assert "Version:  0.1.0" in cluster.ctl("version").stdout

@@ -7,6 +7,7 @@
 #include "workers/bundle/bundle_sweep.h"
 #include "workers/bundle/bundle_tree.h"
 
+#include <czmq.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,10 +25,23 @@
 #define WIDE         3000
 #define RACES        100
 
+static char hidden[BUNDLE_DIR_NAME_SIZE]; /* the name that the bundle deleted last got */
+
+/* Everything the worker does for one delete. */
+static status_code_t delete_in(const fixture_t *self, const char *ns, const char *id,
+                               const char *incarnation, status_t *st)
+{
+    bool is_mount_point;
+    bundle_remove_hide(self->store, ns, id, incarnation, hidden, &is_mount_point, st);
+    if (is_mount_point && !bundle_remove_unmount(self->store, ns, id, incarnation, st))
+        bundle_remove_hide(self->store, ns, id, incarnation, hidden, &is_mount_point, st);
+    return st->code ? st->code : bundle_remove_hidden(self->store, ns, hidden, st);
+}
+
 static status_code_t delete_bundle(const fixture_t *self, const char *id, const char *incarnation,
                                    status_t *st)
 {
-    return bundle_remove_run(self->store, NS, id, incarnation, st);
+    return delete_in(self, NS, id, incarnation, st);
 }
 
 static void expect_deleted(const fixture_t *self, const char *id)
@@ -41,9 +55,10 @@ static void expect_deleted(const fixture_t *self, const char *id)
     expect_file(at(self, "precious/file"), "precious");
 }
 
-static bool is_quick(const fixture_t *self, const char *id)
+/* The name needs not be a hidden one. */
+static bool is_quick(const fixture_t *self, const char *name)
 {
-    return bundle_remove_is_quick(self->store, NS, id);
+    return bundle_remove_is_quick(self->store, NS, name);
 }
 
 static bool is_listed(const fixture_t *self, const char *id)
@@ -67,7 +82,7 @@ static void test_delete(void **state)
     assert_false(exists(at(self, TASK "a")));
     assert_false(exists(at(self, WORK "a")));
     assert_int_equal(delete_bundle(self, "a", INC1, &st), STATUS_NOT_FOUND);
-    assert_int_equal(bundle_remove_run(self->store, "none", "a", NULL, &st), STATUS_NOT_FOUND);
+    assert_int_equal(delete_in(self, "none", "a", NULL, &st), STATUS_NOT_FOUND);
     assert_true(is_listed(self, "b"));
     expect_deleted(self, "b");
 }
@@ -78,8 +93,7 @@ static void test_incarnations(void **state)
     status_t st;
     make_bundle(self, "a");
     assert_int_equal(delete_bundle(self, "a", INC2, &st), STATUS_NOT_FOUND);
-    assert_int_equal(bundle_remove_check(self->store, NS, "a", INC2, &st), STATUS_NOT_FOUND);
-    assert_int_equal(bundle_remove_check(self->store, NS, "a", INC1, &st), STATUS_OK);
+    assert_true(is_listed(self, "a"));
     make_file(at(self, TASK "a/incarnation"), "garbage");
     assert_int_equal(delete_bundle(self, "a", INC1, &st), STATUS_FAILED_PRECONDITION);
     assert_int_equal(count_below(at(self, TASK "a")), 5);
@@ -99,7 +113,7 @@ static void test_bad_names(void **state)
     size_t before = count_below(at(self, "run"));
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(delete_bundle(self, bad[i], NULL, &st), STATUS_INVALID_ARGUMENT);
-    assert_int_equal(bundle_remove_run(self->store, "..", "a", NULL, &st), STATUS_INVALID_ARGUMENT);
+    assert_int_equal(delete_in(self, "..", "a", NULL, &st), STATUS_INVALID_ARGUMENT);
     assert_int_equal(count_below(at(self, "run")), before);
 }
 
@@ -122,7 +136,7 @@ static void test_symlinks(void **state)
     assert_int_equal(delete_bundle(self, "b", NULL, &st), STATUS_FAILED_PRECONDITION);
     make_dir(at(self, "precious/c"));
     assert_int_equal(symlink(precious, at(self, "run/task/evil")), 0);
-    assert_true(bundle_remove_run(self->store, "evil", "c", NULL, &st) != STATUS_OK);
+    assert_true(delete_in(self, "evil", "c", NULL, &st) != STATUS_OK);
     assert_int_equal(count_below(at(self, "precious")), 2);
 }
 
@@ -256,6 +270,7 @@ static void test_neighbours_keep_mounts(void **state)
     expect_deleted(self, "ab");
 }
 
+/* The id is free at once; nothing is removed, not even next to what is busy. */
 static void test_busy(void **state)
 {
     NEED_MOUNTS();
@@ -268,15 +283,52 @@ static void test_busy(void **state)
     size_t before = count_below(at(self, "run"));
     assert_int_equal(delete_bundle(self, "a", INC1, &st), STATUS_FAILED_PRECONDITION);
     char want[STATUS_TEXT_SIZE];
-    snprintf(want, sizeof want, "delete bundle a: unmount %s: Device or resource busy",
-             at(self, TASK "a/rootfs"));
+    snprintf(want, sizeof want, "unmount %s: Device or resource busy",
+             at(self, TASK "%s/rootfs", hidden));
     assert_string_equal(st.text, want);
+    assert_false(is_listed(self, "a"));
     assert_int_equal(count_below(at(self, "run")), before);
-    expect_file(at(self, WORK "a/file"), "kept");
-    expect_file(at(self, TASK "a/rootfs/file"), "precious");
-    assert_true(is_listed(self, "a"));
+    expect_file(at(self, WORK "%s/file", hidden), "kept");
+    expect_file(at(self, TASK "%s/rootfs/file", hidden), "precious");
+    /* The next of that name is nobody's business of the old one. */
+    make_bundle(self, "a");
+    mount_bind(at(self, "precious"), at(self, TASK "a/rootfs"));
+    assert_int_equal(bundle_remove_hidden(self->store, NS, hidden, &st),
+                     STATUS_FAILED_PRECONDITION);
     close(held);
+    assert_int_equal(bundle_remove_hidden(self->store, NS, hidden, &st), STATUS_OK);
+    assert_int_equal(bundle_remove_hidden(self->store, NS, hidden, &st), STATUS_OK);
+    assert_int_equal(count_mounts(self), 1);
     expect_deleted(self, "a");
+}
+
+/* The kernel renames no mount point, so that the id stays taken as long as it is busy; what was
+ * hidden before it came out is put back. */
+static void test_busy_itself(void **state)
+{
+    NEED_MOUNTS();
+    fixture_t *self = *state;
+    static const char *const tops[] = {TASK "a", WORK "a"};
+    status_t st;
+    for (size_t i = 0; i < ARRAY_SIZE(tops); i++) {
+        make_bundle(self, "a");
+        mount_bind(at(self, "precious"), at(self, "%s", tops[i]));
+        int held = open(at(self, "%s/file", tops[i]), O_RDONLY);
+        size_t before = count_below(at(self, "run")) + count_below(at(self, "root"));
+        assert_int_equal(delete_bundle(self, "a", NULL, &st), STATUS_FAILED_PRECONDITION);
+        char want[STATUS_TEXT_SIZE];
+        snprintf(want, sizeof want, "delete bundle a: unmount %s: Device or resource busy",
+                 at(self, "%s", tops[i]));
+        assert_string_equal(st.text, want);
+        assert_true(is_listed(self, "a"));
+        assert_int_equal(count_below(at(self, "run")) + count_below(at(self, "root")), before);
+        expect_file(at(self, "%s/file", tops[i]), "precious");
+        close(held);
+        assert_int_equal(delete_bundle(self, "a", NULL, &st), STATUS_OK);
+        assert_int_equal(count_below(at(self, TASK)) + count_below(at(self, WORK)), 0);
+        assert_int_equal(count_mounts(self), 0);
+    }
+    expect_file(at(self, "precious/file"), "precious");
 }
 
 /* It is freed while the delete already tries. */
@@ -365,19 +417,47 @@ static void test_unmount_follows_no_symlink(void **state)
 /* Sweep ------------------------------------------------------------------------------------------
  */
 
-static status_code_t sweep(const fixture_t *self, size_t *count, status_t *st)
+typedef struct found {
+    zlistx_t *names;
+    size_t count;
+} found_t;
+
+static void on_found(void *arg, const char *ns, const char *name)
 {
-    if (bundle_sweep_mark(self->store, count, st))
-        fail_msg("%s", st->text);
-    return bundle_sweep_run(self->store, st);
+    found_t *found = arg;
+    assert_true(bundle_dir_is_hidden(name, BUNDLE_DIR_DEL));
+    zlistx_add_end(found->names, util_format("%s %s", ns, name));
+    found->count++;
+}
+
+/* How many left-overs there are; tells the ids in order, and removes them. */
+static size_t sweep(const fixture_t *self, char ids[256])
+{
+    status_t st;
+    found_t found = {.names = zlistx_new()};
+    if (bundle_sweep_run(self->store, on_found, &found, &st))
+        fail_msg("%s", st.text);
+    zlistx_set_comparator(found.names, (zlistx_comparator_fn *)strcmp);
+    zlistx_sort(found.names);
+    ids[0] = '\0';
+    for (char *text; (text = zlistx_detach(found.names, NULL));) {
+        char id[BUNDLE_DIR_NAME_SIZE], *name = strchr(text, ' ');
+        *name++ = '\0';
+        bundle_dir_hidden_id(name, id);
+        snprintf(ids + strlen(ids), 256 - strlen(ids), "%s/%s ", text, id);
+        if (bundle_remove_hidden(self->store, text, name, &st))
+            fail_msg("%s", st.text);
+        free(text);
+    }
+    zlistx_destroy(&found.names);
+    return found.count;
 }
 
 static void test_sweep(void **state)
 {
     fixture_t *self = *state;
-    status_t st;
-    size_t count;
-    assert_int_equal(sweep(self, &count, &st), STATUS_OK);
+    char ids[256];
+    assert_int_equal(sweep(self, ids), 0);
     make_bundle(self, "a");
     make_dir(at(self, TASK ".b.new-" INC1));
     make_dir(at(self, TASK ".b.new-" INC1 "/rootfs"));
@@ -392,38 +472,31 @@ static void test_sweep(void **state)
     make_dir(at(self, "root/task/gone"));
     make_dir(at(self, "root/task/work-only"));
     make_dir(at(self, "root/task/work-only/x"));
-    assert_int_equal(sweep(self, &count, &st), STATUS_OK);
-    assert_int_equal(count, 5);
+    assert_int_equal(sweep(self, ids), 5);
+    assert_string_equal(ids, NS "/a " NS "/a " NS "/b " NS "/orphan work-only/x ");
     assert_false(exists(at(self, "run/task/gone")));
     assert_false(exists(at(self, "root/task/gone")));
     assert_int_equal(count_below(at(self, TASK)), 6 + 2);
     assert_int_equal(count_below(at(self, WORK)), 2);
     assert_int_equal(count_below(at(self, "root/task/work-only")), 0);
     assert_true(is_listed(self, "a"));
-    assert_int_equal(sweep(self, &count, &st), STATUS_OK);
-    assert_int_equal(count, 0);
+    assert_int_equal(sweep(self, ids), 0);
     assert_false(exists(at(self, "root/task/work-only")));
 }
 
-static void test_sweep_mounts(void **state)
+static void test_hidden_ids(void **state)
 {
-    NEED_MOUNTS();
-    fixture_t *self = *state;
-    status_t st;
-    size_t count;
-    make_bundle(self, "a");
-    make_dir(at(self, TASK HIDDEN));
-    make_dir(at(self, TASK HIDDEN "/rootfs"));
-    mount_bind(at(self, "precious"), at(self, TASK HIDDEN "/rootfs"));
-    make_dir(at(self, TASK ".z.del-" INC2));
-    int held = open(at(self, TASK HIDDEN "/rootfs/file"), O_RDONLY);
-    assert_int_equal(sweep(self, &count, &st), STATUS_FAILED_PRECONDITION);
-    assert_false(exists(at(self, TASK ".z.del-" INC2)));
-    expect_file(at(self, TASK HIDDEN "/rootfs/file"), "precious");
-    close(held);
-    assert_int_equal(sweep(self, &count, &st), STATUS_OK);
-    assert_false(exists(at(self, TASK HIDDEN)));
-    expect_deleted(self, "a");
+    (void)state;
+    char name[BUNDLE_DIR_NAME_SIZE], id[BUNDLE_DIR_NAME_SIZE];
+    static const char *const ids[] = {"a", ("a.del-" INC1), "x-y_z.0"};
+    for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+        bundle_dir_fresh_name(name, ids[i]);
+        bundle_dir_hidden_id(name, id);
+        assert_string_equal(id, ids[i]);
+        bundle_dir_hidden_name(name, ids[i], BUNDLE_DIR_NEW, INC2);
+        bundle_dir_hidden_id(name, id);
+        assert_string_equal(id, ids[i]);
+    }
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
@@ -442,11 +515,12 @@ int main(void)
         TEST(test_hidden_mounts),
         TEST(test_neighbours_keep_mounts),
         TEST(test_busy),
+        TEST(test_busy_itself),
         TEST(test_busy_for_a_moment),
         TEST(test_tree_stops_at_mounts),
         TEST(test_unmount_follows_no_symlink),
         TEST(test_sweep),
-        TEST(test_sweep_mounts),
+        TEST(test_hidden_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

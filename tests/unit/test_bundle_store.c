@@ -279,7 +279,9 @@ static void test_spec_does_not_fit(void **state)
     self->store = bundle_store_new(at(self, "run"), at(self, "root"), &st);
     bundle_create_run(self->store, NS, "a", INC1, spec, size, &left_over, &st);
     assert_int_equal(st.code, STATUS_RESOURCE_EXHAUSTED);
-    assert_string_equal(st.text, "make bundle a: write config.json: No space left on device");
+    AUTO_FREE char *want = util_format("make bundle %s: write config.json: No space left on device",
+                                       at(self, TASK "a"));
+    assert_string_equal(st.text, want);
     assert_int_equal(count_below(at(self, "run")) + count_below(at(self, "root")), 0);
     make_bundle(self, "a");
     free(spec);

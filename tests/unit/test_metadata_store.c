@@ -195,6 +195,28 @@ static void test_full_disk(void **state)
     assert_int_equal(size_of(f, "big"), 1 << 20);
 }
 
+/* LMDB writes many pages at once; a disk that has room for some of them only takes those, which
+ * LMDB reports as if the disk were broken. */
+static void test_disk_that_takes_a_part(void **state)
+{
+    fixture_t *f = *state;
+    if (!fixture_small_disk(f, "4m")) {
+        fprintf(stderr, "SKIPPED: cannot mount a small tmpfs: %s\n", strerror(errno));
+        skip();
+    }
+    big_put_t op;
+    put_big(f, &op, 1 << 20, "before");
+    put_big(f, &op, 16 << 20, "big");
+    assert_int_equal(op.st.code, STATUS_RESOURCE_EXHAUSTED);
+    AUTO_FREE char *want =
+        util_format("metadata store %s is full: No space left on device", f->path);
+    assert_string_equal(op.st.text, want);
+    put_big(f, &op, 1000, "small");
+    assert_int_equal(op.st.code, STATUS_OK);
+    assert_int_equal(size_of(f, "before"), 1 << 20);
+    assert_int_equal(size_of(f, "big"), 0);
+}
+
 /* Killed while writing ---------------------------------------------------------------------------
  */
 
@@ -320,6 +342,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_starts_with_a_map_that_is_too_small, fixture_setup,
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(test_full_disk, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_disk_that_takes_a_part, fixture_setup,
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(test_killed_while_writing, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

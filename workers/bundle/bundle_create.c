@@ -102,7 +102,9 @@ static status_code_t make_parents(making_t *self, status_t *st)
 static status_code_t make_work(making_t *self, status_t *st)
 {
     bool stale = unlinkat(self->root, self->id, AT_REMOVEDIR) && errno != ENOENT;
-    if (stale && bundle_dir_hide(self->root, self->id, self->id, NULL))
+    char hidden[BUNDLE_DIR_NAME_SIZE];
+    bundle_dir_fresh_name(hidden, self->id);
+    if (stale && bundle_dir_hide(self->root, self->id, hidden))
         return status_errno(st, errno, "replace the stale work directory");
     self->has_left_over = stale;
     AUTO_CLOSE int fd =
@@ -162,6 +164,15 @@ static status_code_t put_in_place(making_t *self, status_t *st)
     return status_errno(st, errno, "rename it into place");
 }
 
+/* A full disk is of use to nobody without its name. */
+static status_code_t name_place(const making_t *self, status_t *st)
+{
+    AUTO_FREE char *path = self->made_work
+                               ? bundle_store_path(self->store, self->ns, self->id)
+                               : bundle_store_work_path(self->store, self->ns, self->id);
+    return status_wrap(st, "make bundle %s", path);
+}
+
 static status_code_t make(making_t *self, status_t *st)
 {
     bundle_state_t there;
@@ -178,8 +189,7 @@ static status_code_t make(making_t *self, status_t *st)
     if (make_work(self, st) || FAILPOINT(st, "create work made") || make_hidden(self, st) ||
         FAILPOINT(st, "create hidden made") || put_in_place(self, st) ||
         FAILPOINT(st, "create in place"))
-        return st->code == STATUS_ALREADY_EXISTS ? st->code
-                                                 : status_wrap(st, "make bundle %s", self->id);
+        return st->code == STATUS_ALREADY_EXISTS ? st->code : name_place(self, st);
     return STATUS_OK;
 }
 

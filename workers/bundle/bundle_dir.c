@@ -163,14 +163,22 @@ bool bundle_dir_is_hidden(const char *name, const char *kind)
            mark[1 + strlen(kind)] == '-' && bundle_dir_is_uuid(name + length - UUID_LENGTH);
 }
 
-int bundle_dir_hide(int parent, const char *name, const char *id, char hidden[BUNDLE_DIR_NAME_SIZE])
+void bundle_dir_fresh_name(char name[BUNDLE_DIR_NAME_SIZE], const char *id)
 {
-    char uuid[UTIL_UUID_SIZE], fresh[BUNDLE_DIR_NAME_SIZE];
+    char uuid[UTIL_UUID_SIZE];
     util_uuid(uuid);
-    bundle_dir_hidden_name(fresh, id, BUNDLE_DIR_DEL, uuid);
-    if (renameat2(parent, name, parent, fresh, RENAME_NOREPLACE))
-        return -1;
-    if (hidden)
-        memcpy(hidden, fresh, sizeof fresh);
-    return 0;
+    bundle_dir_hidden_name(name, id, BUNDLE_DIR_DEL, uuid);
+}
+
+void bundle_dir_hidden_id(const char *name, char id[BUNDLE_DIR_NAME_SIZE])
+{
+    assert(bundle_dir_is_hidden(name, BUNDLE_DIR_NEW) ||
+           bundle_dir_is_hidden(name, BUNDLE_DIR_DEL));
+    size_t tail = strlen("." BUNDLE_DIR_DEL "-") + UUID_LENGTH; /* both kinds are as long */
+    snprintf(id, BUNDLE_DIR_NAME_SIZE, "%.*s", (int)(strlen(name) - 1 - tail), name + 1);
+}
+
+int bundle_dir_hide(int parent, const char *name, const char *hidden)
+{
+    return renameat2(parent, name, parent, hidden, RENAME_NOREPLACE);
 }

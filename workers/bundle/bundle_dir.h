@@ -54,10 +54,15 @@ void bundle_dir_hidden_name(char name[BUNDLE_DIR_NAME_SIZE], const char *id, con
                             const char *uuid);
 bool bundle_dir_is_hidden(const char *name, const char *kind);
 
-/* Renames `name` to a fresh ".ID.del-UUID" beside it and returns 0, or -1 with errno. `hidden`,
- * which may be NULL, receives the name it has then. */
-int bundle_dir_hide(int parent, const char *name, const char *id,
-                    char hidden[BUNDLE_DIR_NAME_SIZE]);
+/* A ".ID.del-UUID" that nothing has yet. */
+void bundle_dir_fresh_name(char name[BUNDLE_DIR_NAME_SIZE], const char *id);
+
+/* The ID of a hidden name of either kind. */
+void bundle_dir_hidden_id(const char *name, char id[BUNDLE_DIR_NAME_SIZE]);
+
+/* Renames `name` to `hidden` beside it, which must not be there; 0, or -1 with errno: EBUSY when
+ * something is mounted on it. Mounts inside move along. */
+int bundle_dir_hide(int parent, const char *name, const char *hidden);
 
 /* Whether text is a UUID in its 36-character form. */
 bool bundle_dir_is_uuid(const char *text);

@@ -8,7 +8,7 @@
 
 typedef struct bundle_jobs bundle_jobs_t;
 
-#define BUNDLE_JOB_CHILDREN_MAX 16  /* at once; those that hang past their deadline count */
+#define BUNDLE_JOB_CHILDREN_MAX 32  /* at once; those that hang past their deadline count */
 #define BUNDLE_JOB_JOBS_MAX     512 /* waiting or running; one more is RESOURCE_EXHAUSTED */
 
 typedef enum bundle_job_next {

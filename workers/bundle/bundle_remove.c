@@ -1,7 +1,7 @@
-/* Deleting a bundle: unmounted first, out of sight second, removed last. */
+/* Deleting a bundle: out of sight first, unmounted and removed after. */
 #include "workers/bundle/bundle_remove.h"
 
-#include "workers/bundle/bundle_dir.h"
+#include "common/log.h"
 #include "workers/bundle/bundle_mounts.h"
 #include "workers/bundle/bundle_tree.h"
 
@@ -24,29 +24,76 @@ static status_code_t check_at(int run, const char *id, const char *incarnation, 
     return STATUS_OK;
 }
 
-/* RUN/task/NS into `run`, checked; ROOT/task/NS into `root`, -1 when there is none. */
+/* RUN/task/NS and ROOT/task/NS, each -1 when it is not there. */
+static status_code_t open_both(const bundle_store_t *store, const char *ns, int *run, int *root,
+                               status_t *st)
+{
+    *run = bundle_store_open_run(store, ns);
+    if (*run < 0 && errno != ENOENT)
+        return status_errno(st, errno, "open the bundles of namespace %s", ns);
+    *root = bundle_store_open_root(store, ns);
+    if (*root < 0 && errno != ENOENT)
+        return status_errno(st, errno, "open the work directories of namespace %s", ns);
+    return STATUS_OK;
+}
+
+/* As open_both, after checking that the bundle is there and of this run. */
 static status_code_t open_checked(const bundle_store_t *store, const char *ns, const char *id,
                                   const char *incarnation, int *run, int *root, status_t *st)
 {
     if (bundle_store_check(ns, id, st))
         return st->code;
-    *run = bundle_store_open_run(store, ns);
-    if (*run < 0 && errno == ENOENT)
-        return status_set(st, STATUS_NOT_FOUND, "bundle %s: not found", id);
+    if (open_both(store, ns, run, root, st))
+        return st->code;
     if (*run < 0)
-        return status_errno(st, errno, "open the bundles of namespace %s", ns);
-    *root = bundle_store_open_root(store, ns);
-    if (*root < 0 && errno != ENOENT)
-        return status_errno(st, errno, "open the work directories of namespace %s", ns);
+        return status_set(st, STATUS_NOT_FOUND, "bundle %s: not found", id);
     return check_at(*run, id, incarnation, st);
 }
 
-status_code_t bundle_remove_check(const bundle_store_t *store, const char *ns, const char *id,
-                                  const char *incarnation, status_t *st)
+static status_code_t hide_failed(const char *id, const char *what, bool *is_mount_point,
+                                 status_t *st)
+{
+    if (errno == ENOENT)
+        return status_set(st, STATUS_NOT_FOUND, "bundle %s: not found", id);
+    *is_mount_point = errno == EBUSY;
+    if (*is_mount_point)
+        return status_set(st, STATUS_FAILED_PRECONDITION,
+                          "delete bundle %s: something is mounted on its %s itself", id, what);
+    return status_errno(st, errno, "delete bundle %s: hide its %s", id, what);
+}
+
+/* Either both are hidden or none: a work directory that stays in its place would be in the way of
+ * the id's next bundle. */
+status_code_t bundle_remove_hide(const bundle_store_t *store, const char *ns, const char *id,
+                                 const char *incarnation, char hidden[BUNDLE_DIR_NAME_SIZE],
+                                 bool *is_mount_point, status_t *st)
 {
     AUTO_CLOSE int run = -1;
     AUTO_CLOSE int root = -1;
-    return open_checked(store, ns, id, incarnation, &run, &root, st);
+    *is_mount_point = false;
+    if (open_checked(store, ns, id, incarnation, &run, &root, st))
+        return st->code;
+    bundle_dir_fresh_name(hidden, id);
+    if (bundle_dir_hide(run, id, hidden))
+        return hide_failed(id, "directory", is_mount_point, st);
+    if (root < 0 || bundle_dir_hide(root, id, hidden) == 0 || errno == ENOENT)
+        return STATUS_OK;
+    hide_failed(id, "work directory", is_mount_point, st);
+    if (renameat2(run, hidden, run, id, RENAME_NOREPLACE))
+        log_warn("%s; put the bundle back: %s", st->text, strerror(errno));
+    return st->code;
+}
+
+status_code_t bundle_remove_unmount(const bundle_store_t *store, const char *ns, const char *id,
+                                    const char *incarnation, status_t *st)
+{
+    AUTO_CLOSE int run = -1;
+    AUTO_CLOSE int root = -1;
+    if (open_checked(store, ns, id, incarnation, &run, &root, st))
+        return st->code;
+    if (bundle_mounts_unmount(run, id, st) || (root >= 0 && bundle_mounts_unmount(root, id, st)))
+        return status_wrap(st, "delete bundle %s", id);
+    return STATUS_OK;
 }
 
 /* True when `name` is an empty directory or not there. */
@@ -75,69 +122,55 @@ static bool is_flat(int bundle)
     return flat;
 }
 
-bool bundle_remove_is_quick(const bundle_store_t *store, const char *ns, const char *id)
+/* Whether `name` is small and flat, or not there. */
+static bool is_flat_at(int parent, const char *name)
+{
+    AUTO_CLOSE int fd = bundle_dir_open_inside(parent, name, O_RDONLY | O_DIRECTORY);
+    return fd < 0 ? errno == ENOENT : is_flat(fd);
+}
+
+bool bundle_remove_is_quick(const bundle_store_t *store, const char *ns, const char *hidden)
 {
     AUTO_CLOSE int run = bundle_store_open_run(store, ns);
+    if (run < 0 ? errno != ENOENT : bundle_mounts_any(run, hidden) || !is_flat_at(run, hidden))
+        return false;
     AUTO_CLOSE int root = bundle_store_open_root(store, ns);
-    if (run < 0 || bundle_mounts_any(run, id))
-        return false;
-    if (root >= 0 && (bundle_mounts_any(root, id) || !is_bare(root, id)))
-        return false;
-    AUTO_CLOSE int bundle = bundle_dir_open_inside(run, id, O_RDONLY | O_DIRECTORY);
-    return bundle >= 0 && is_flat(bundle);
+    return root < 0 ? errno == ENOENT : !bundle_mounts_any(root, hidden) && is_bare(root, hidden);
 }
 
-static status_code_t remove_hidden(int parent, const char *hidden, status_t *st)
+/* Of two trees the second is tried, whatever becomes of the first; what is said is of the first
+ * failure. */
+static status_code_t remove_both(int run, int root, const char *hidden, status_t *st)
 {
-    if (!hidden[0] || bundle_tree_remove(parent, hidden, st) == STATUS_OK)
-        return STATUS_OK;
-    status_wrap(st, "%s", hidden);
-    st->code = STATUS_ABORTED;
+    status_t of_work = {0};
+    status_clear(st);
+    if (root >= 0)
+        bundle_tree_remove(root, hidden, &of_work);
+    if (run < 0 || bundle_tree_remove(run, hidden, st) == STATUS_OK)
+        *st = of_work;
     return st->code;
 }
 
-/* Both names are hidden before anything is removed: the id must be free at once, and what a crash
- * leaves must not look like a bundle. */
-static status_code_t hide_and_remove(int run, int root, const char *id, status_t *st)
-{
-    char bundle[BUNDLE_DIR_NAME_SIZE] = "", work[BUNDLE_DIR_NAME_SIZE] = "";
-    if (bundle_dir_hide(run, id, id, bundle)) {
-        if (errno == ENOENT)
-            return status_set(st, STATUS_NOT_FOUND, "bundle %s: not found", id);
-        return status_errno(st, errno, "set it aside");
-    }
-    status_t work_st = {0};
-    if (root >= 0 && bundle_dir_hide(root, id, id, work) && errno != ENOENT) {
-        status_errno(&work_st, errno, "set its work directory aside");
-        work_st.code = STATUS_ABORTED;
-    }
-    remove_hidden(root, work, &work_st);
-    if (remove_hidden(run, bundle, st) == STATUS_OK)
-        *st = work_st;
-    return st->code;
-}
-
-status_code_t bundle_remove_quickly(const bundle_store_t *store, const char *ns, const char *id,
-                                    const char *incarnation, status_t *st)
+status_code_t bundle_remove_quickly(const bundle_store_t *store, const char *ns, const char *hidden,
+                                    status_t *st)
 {
     AUTO_CLOSE int run = -1;
     AUTO_CLOSE int root = -1;
-    if (open_checked(store, ns, id, incarnation, &run, &root, st))
+    if (open_both(store, ns, &run, &root, st))
         return st->code;
-    if (hide_and_remove(run, root, id, st) && st->code != STATUS_NOT_FOUND)
-        return status_wrap(st, "delete bundle %s", id);
-    return st->code;
+    return remove_both(run, root, hidden, st);
 }
 
-status_code_t bundle_remove_run(const bundle_store_t *store, const char *ns, const char *id,
-                                const char *incarnation, status_t *st)
+/* All is unmounted before anything is removed: a busy root filesystem may have its layers in the
+ * work directory. */
+status_code_t bundle_remove_hidden(const bundle_store_t *store, const char *ns, const char *hidden,
+                                   status_t *st)
 {
     AUTO_CLOSE int run = -1;
     AUTO_CLOSE int root = -1;
-    if (open_checked(store, ns, id, incarnation, &run, &root, st))
+    if (open_both(store, ns, &run, &root, st) ||
+        (run >= 0 && bundle_mounts_unmount(run, hidden, st)) ||
+        (root >= 0 && bundle_mounts_unmount(root, hidden, st)))
         return st->code;
-    if (bundle_mounts_unmount(run, id, st) || (root >= 0 && bundle_mounts_unmount(root, id, st)) ||
-        hide_and_remove(run, root, id, st))
-        return st->code == STATUS_NOT_FOUND ? st->code : status_wrap(st, "delete bundle %s", id);
-    return STATUS_OK;
+    return remove_both(run, root, hidden, st);
 }

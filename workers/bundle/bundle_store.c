@@ -137,8 +137,7 @@ status_code_t bundle_store_look(int run, const char *name, bundle_state_t *ret, 
     return STATUS_OK;
 }
 
-/* A copy in `zone`. */
-static const char *keep(msgpack_zone *zone, const char *text)
+const char *bundle_store_keep(msgpack_zone *zone, const char *text)
 {
     size_t size = strlen(text) + 1;
     char *copy = msgpack_zone_malloc(zone, size);
@@ -152,13 +151,13 @@ static void describe(const bundle_store_t *self, const char *ns, const char *id,
 {
     AUTO_FREE char *path = bundle_store_path(self, ns, id);
     AUTO_FREE char *work = bundle_store_work_path(self, ns, id);
-    *ret = (msg_bundle_t){.ns = keep(zone, ns),
-                          .id = keep(zone, id),
-                          .path = keep(zone, path),
-                          .work = keep(zone, work),
+    *ret = (msg_bundle_t){.ns = bundle_store_keep(zone, ns),
+                          .id = bundle_store_keep(zone, id),
+                          .path = bundle_store_keep(zone, path),
+                          .work = bundle_store_keep(zone, work),
                           .empty = state->empty};
     if (!state->damaged)
-        ret->incarnation = keep(zone, state->incarnation);
+        ret->incarnation = bundle_store_keep(zone, state->incarnation);
 }
 
 status_code_t bundle_store_find(const bundle_store_t *self, const char *ns, const char *id,
@@ -221,12 +220,17 @@ static size_t text_bytes(const char *text)
     return text ? strlen(text) : 0;
 }
 
+size_t bundle_store_bytes(const msg_bundle_t *bundle)
+{
+    return BYTES_PER_BUNDLE + text_bytes(bundle->ns) + text_bytes(bundle->id) +
+           text_bytes(bundle->path) + text_bytes(bundle->work) + text_bytes(bundle->incarnation) +
+           text_bytes(bundle->quarantined) + text_bytes(bundle->debt);
+}
+
 static status_code_t add(listing_t *list, const msg_bundle_t *bundle, status_t *st)
 {
-    list->bytes += BYTES_PER_BUNDLE + text_bytes(bundle->ns) + text_bytes(bundle->id) +
-                   text_bytes(bundle->path) + text_bytes(bundle->work) +
-                   text_bytes(bundle->incarnation) + text_bytes(bundle->quarantined);
-    if (list->bytes > MSG_BODY_MAX)
+    list->bytes += bundle_store_bytes(bundle);
+    if (list->bytes > BUNDLE_STORE_LIST_BYTES)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED,
                           "list bundles: more than %zu do not fit into one answer", list->count);
     if (list->count == list->room) {
@@ -284,10 +288,10 @@ static status_code_t add_quarantined(listing_t *list, int fd, const char *ns, co
     char why[LIMIT_TEXT + 1];
     if (bundle_dir_read(fd, file, why, sizeof why) < 0)
         snprintf(why, sizeof why, "reason not readable: %s", strerror(errno));
-    msg_bundle_t bundle = {.ns = keep(list->zone, ns),
-                           .id = keep(list->zone, name),
-                           .path = keep(list->zone, path),
-                           .quarantined = keep(list->zone, why)};
+    msg_bundle_t bundle = {.ns = bundle_store_keep(list->zone, ns),
+                           .id = bundle_store_keep(list->zone, name),
+                           .path = bundle_store_keep(list->zone, path),
+                           .quarantined = bundle_store_keep(list->zone, why)};
     return add(list, &bundle, st);
 }
 
@@ -309,11 +313,13 @@ static status_code_t list_quarantined(void *arg, int fd, const char *ns, status_
     return st->code;
 }
 
-static int compare_bundles(const void *a, const void *b)
+int bundle_store_compare(const void *a, const void *b)
 {
     const msg_bundle_t *x = a, *y = b;
     int order = strcmp(x->ns, y->ns);
-    return order ? order : strcmp(x->id, y->id);
+    if (order == 0)
+        order = strcmp(x->id, y->id);
+    return order ? order : strcmp(x->path, y->path);
 }
 
 status_code_t bundle_store_list(const bundle_store_t *self, msgpack_zone *zone, msg_bundles_t *ret,
@@ -324,7 +330,7 @@ status_code_t bundle_store_list(const bundle_store_t *self, msgpack_zone *zone, 
     if (!bundle_store_each_ns(self->run, BUNDLE_STORE_TASK, list_tasks, &list, st))
         bundle_store_each_ns(self->run, BUNDLE_STORE_QUARANTINE, list_quarantined, &list, st);
     if (!st->code && list.count > 0) {
-        qsort(list.items, list.count, sizeof *list.items, compare_bundles);
+        qsort(list.items, list.count, sizeof *list.items, bundle_store_compare);
         size_t size = list.count * sizeof *list.items;
         ret->bundles.items = msgpack_zone_malloc(zone, size);
         if (!ret->bundles.items)

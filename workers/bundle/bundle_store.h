@@ -63,9 +63,19 @@ status_code_t bundle_store_find(const bundle_store_t *self, const char *ns, cons
 
 /* All bundles, those set aside too, in order of namespace and id. What is hidden, is no directory,
  * or lies in a namespace's directory that has no identifier's name is passed over.
- * RESOURCE_EXHAUSTED when they do not fit into one answer. */
+ * RESOURCE_EXHAUSTED when they are more than BUNDLE_STORE_LIST_BYTES. `debts` is left empty. */
+#define BUNDLE_STORE_LIST_BYTES (MSG_BODY_MAX - (1u << 20)) /* the rest is for debts */
 status_code_t bundle_store_list(const bundle_store_t *self, msgpack_zone *zone, msg_bundles_t *ret,
                                 status_t *st);
+
+/* Order of namespace, id and path, for qsort. */
+int bundle_store_compare(const void *a, const void *b);
+
+/* More bytes than it takes in a message. */
+size_t bundle_store_bytes(const msg_bundle_t *bundle);
+
+/* A copy in `zone`. */
+const char *bundle_store_keep(msgpack_zone *zone, const char *text);
 
 /* Namespace and id as every function here takes them. INVALID_ARGUMENT says which is wrong. */
 status_code_t bundle_store_check(const char *ns, const char *id, status_t *st);

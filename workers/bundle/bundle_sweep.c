@@ -1,10 +1,8 @@
-/* Finding and removing what creates and deletes left when they were cut short. */
+/* Finding what creates and deletes left when they were cut short. */
 #include "workers/bundle/bundle_sweep.h"
 
 #include "common/log.h"
 #include "workers/bundle/bundle_dir.h"
-#include "workers/bundle/bundle_mounts.h"
-#include "workers/bundle/bundle_tree.h"
 
 #include <czmq.h>
 #include <errno.h>
@@ -13,16 +11,18 @@
 
 typedef struct sweep {
     const bundle_store_t *store;
-    size_t count;
-    status_t first; /* first failure of the second half */
+    bundle_sweep_found_t *found;
+    void *arg;
 } sweep_t;
 
-static void mark(sweep_t *sweep, int fd, const char *ns, const char *name)
+static void hide(sweep_t *sweep, int fd, const char *ns, const char *name, const char *id)
 {
-    if (bundle_dir_hide(fd, name, name[0] == '.' ? name + 1 : name, NULL) == 0)
-        sweep->count++;
+    char hidden[BUNDLE_DIR_NAME_SIZE];
+    bundle_dir_fresh_name(hidden, id);
+    if (bundle_dir_hide(fd, name, hidden) == 0)
+        sweep->found(sweep->arg, ns, hidden);
     else if (errno != ENOENT)
-        log_warn("sweep: set %s/%s aside: %s", ns, name, strerror(errno));
+        log_warn("sweep: hide %s/%s: %s", ns, name, strerror(errno));
 }
 
 /* Calls `each` for all entries that were there at the beginning: it renames, and a directory that
@@ -49,34 +49,37 @@ static status_code_t each_name(sweep_t *sweep, int fd, const char *ns, each_name
     return STATUS_OK;
 }
 
-static void mark_bundle(sweep_t *sweep, int fd, const char *ns, const char *name)
+static void look_at_bundle(sweep_t *sweep, int fd, const char *ns, const char *name)
 {
-    if (bundle_dir_is_hidden(name, BUNDLE_DIR_DEL))
-        sweep->count++;
-    else if (bundle_dir_is_hidden(name, BUNDLE_DIR_NEW))
-        mark(sweep, fd, ns, name);
+    char id[BUNDLE_DIR_NAME_SIZE];
+    if (bundle_dir_is_hidden(name, BUNDLE_DIR_DEL)) {
+        sweep->found(sweep->arg, ns, name);
+    } else if (bundle_dir_is_hidden(name, BUNDLE_DIR_NEW)) {
+        bundle_dir_hidden_id(name, id);
+        hide(sweep, fd, ns, name, id);
+    }
 }
 
-static void mark_work(sweep_t *sweep, int fd, const char *ns, const char *name)
+static void look_at_work(sweep_t *sweep, int fd, const char *ns, const char *name)
 {
     if (bundle_dir_is_hidden(name, BUNDLE_DIR_DEL)) {
-        sweep->count++;
+        sweep->found(sweep->arg, ns, name);
         return;
     }
     AUTO_CLOSE int run = bundle_store_open_run(sweep->store, ns);
     bool is_orphan = run < 0 ? errno == ENOENT : !bundle_dir_has(run, name);
     if (is_orphan && msg_is_identifier(name, strlen(name)))
-        mark(sweep, fd, ns, name);
+        hide(sweep, fd, ns, name, name);
 }
 
-static status_code_t mark_run_ns(void *arg, int fd, const char *ns, status_t *st)
+static status_code_t look_at_run_ns(void *arg, int fd, const char *ns, status_t *st)
 {
-    return each_name(arg, fd, ns, mark_bundle, st);
+    return each_name(arg, fd, ns, look_at_bundle, st);
 }
 
-static status_code_t mark_root_ns(void *arg, int fd, const char *ns, status_t *st)
+static status_code_t look_at_root_ns(void *arg, int fd, const char *ns, status_t *st)
 {
-    return each_name(arg, fd, ns, mark_work, st);
+    return each_name(arg, fd, ns, look_at_work, st);
 }
 
 /* rmdir refuses what is not empty, which is all the check there needs to be. */
@@ -103,46 +106,17 @@ static status_code_t drop_root_ns(void *arg, int fd, const char *ns, status_t *s
     return STATUS_OK;
 }
 
-status_code_t bundle_sweep_mark(const bundle_store_t *store, size_t *count, status_t *st)
+status_code_t bundle_sweep_run(const bundle_store_t *store, bundle_sweep_found_t *found, void *arg,
+                               status_t *st)
 {
-    sweep_t sweep = {.store = store};
+    sweep_t sweep = {.store = store, .found = found, .arg = arg};
     int run = bundle_store_run_fd(store), root = bundle_store_root_fd(store);
     const char *part = BUNDLE_STORE_TASK;
     void *self = (void *)(uintptr_t)store;
-    *count = 0;
-    if (bundle_store_each_ns(run, part, mark_run_ns, &sweep, st) ||
-        bundle_store_each_ns(root, part, mark_root_ns, &sweep, st) ||
+    if (bundle_store_each_ns(run, part, look_at_run_ns, &sweep, st) ||
+        bundle_store_each_ns(root, part, look_at_root_ns, &sweep, st) ||
         bundle_store_each_ns(run, part, drop_run_ns, self, st) ||
         bundle_store_each_ns(root, part, drop_root_ns, self, st))
         return status_wrap(st, "sweep");
-    *count = sweep.count;
     return STATUS_OK;
-}
-
-static void remove_marked(sweep_t *sweep, int fd, const char *ns, const char *name)
-{
-    status_t st;
-    if (!bundle_dir_is_hidden(name, BUNDLE_DIR_DEL) || !bundle_dir_has(fd, name))
-        return;
-    if (bundle_mounts_unmount(fd, name, &st) == STATUS_OK &&
-        bundle_tree_remove(fd, name, &st) == STATUS_OK)
-        return;
-    status_wrap(&st, "sweep %s/%s", ns, name);
-    if (!sweep->first.code)
-        sweep->first = st;
-}
-
-static status_code_t sweep_ns(void *arg, int fd, const char *ns, status_t *st)
-{
-    return each_name(arg, fd, ns, remove_marked, st);
-}
-
-status_code_t bundle_sweep_run(const bundle_store_t *store, status_t *st)
-{
-    sweep_t sweep = {.store = store};
-    if (bundle_store_each_ns(bundle_store_run_fd(store), BUNDLE_STORE_TASK, sweep_ns, &sweep, st) ||
-        bundle_store_each_ns(bundle_store_root_fd(store), BUNDLE_STORE_TASK, sweep_ns, &sweep, st))
-        return status_wrap(st, "sweep");
-    *st = sweep.first;
-    return st->code;
 }

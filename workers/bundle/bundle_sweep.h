@@ -1,18 +1,19 @@
-/* Finding and removing what creates and deletes left when they were cut short. */
+/* Finding what creates and deletes left when they were cut short. */
 #ifndef SHIMD_BUNDLE_SWEEP_H
 #define SHIMD_BUNDLE_SWEEP_H
 
 #include "workers/bundle/bundle_store.h"
 
-/* First half, quick: marks for removal the directories of creates that never came to their end and
- * the work directories without a bundle, and removes namespaces' directories that are empty. Must
- * not run while a bundle is being made, which is why it belongs into the process and thread that
- * makes them. `count` is how many left-overs there are for the second half. What cannot be marked
- * is logged and left for the next time. */
-status_code_t bundle_sweep_mark(const bundle_store_t *store, size_t *count, status_t *st);
+/* Called for each left-over by its hidden name, ".ID.del-UUID"; twice when both RUN and ROOT have
+ * it. */
+typedef void bundle_sweep_found_t(void *arg, const char *ns, const char *hidden);
 
-/* Second half: unmounts and removes everything that is marked. Blocks for as long as filesystems
- * do; may run while bundles are made and deleted. Goes on after a failure and returns the first. */
-status_code_t bundle_sweep_run(const bundle_store_t *store, status_t *st);
+/* Hides the directories of creates that never came to their end and the work directories without a
+ * bundle, tells of these and of all that were hidden before, and removes namespaces' directories
+ * that are empty. Quick. Must not run while a bundle is being made, which is why it belongs into
+ * the process and thread that makes them. What cannot be hidden is logged and left for the next
+ * time. */
+status_code_t bundle_sweep_run(const bundle_store_t *store, bundle_sweep_found_t *found, void *arg,
+                               status_t *st);
 
 #endif

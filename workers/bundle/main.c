@@ -4,46 +4,41 @@
 #include "common/worker.h"
 #include "workers/bundle/bundle_aside.h"
 #include "workers/bundle/bundle_create.h"
+#include "workers/bundle/bundle_debt.h"
 #include "workers/bundle/bundle_job.h"
 #include "workers/bundle/bundle_remove.h"
 #include "workers/bundle/bundle_store.h"
-#include "workers/bundle/bundle_sweep.h"
 
 #include <stdlib.h>
 
-#define WINDOW         64       /* requests the broker may hand over at once */
-#define DEADLINE_MS    30000    /* of a request that names none */
-#define SWEEP_LIMIT_MS 600000   /* of a sweep of our own */
-#define SWEEP_RETRY_MS 60000    /* after one that left something */
-#define SWEEP_KEY      "/sweep" /* no bundle's key: those are NS/ID */
-#define KEY_OF_BUNDLE  "%s/%s"
+#define WINDOW        64    /* requests the broker may hand over at once */
+#define DEADLINE_MS   30000 /* of a request that names none */
+#define KEY_OF_BUNDLE "%s/%s"
 
 typedef struct bundle_worker {
-    worker_t *worker;
     bundle_store_t *store;
     bundle_jobs_t *jobs;
-    bool sweep_is_due; /* a sweep of our own waits for its timer or runs */
+    bundle_debts_t *debts;
 } bundle_worker_t;
 
-/* A request that takes its turn, or a sweep of our own when `request` is NULL. */
+/* A request that takes its turn. */
 typedef struct turn {
     bundle_worker_t *owner;
     request_t *request;
     const char *ns;
     const void *ask;
+    char hidden[BUNDLE_DIR_NAME_SIZE]; /* bundle.delete: the name it has now, "" before */
+    bool is_mount_point;               /* bundle.delete: it cannot be hidden as it is */
 } turn_t;
-
-static void sweep_later(bundle_worker_t *self, size_t ms);
 
 static void add_turn(bundle_worker_t *self, request_t *request, const void *ask, const char *ns,
                      const char *id, const bundle_job_ops_t *ops)
 {
     turn_t *turn = zmalloc(sizeof *turn);
     *turn = (turn_t){.owner = self, .request = request, .ns = ns, .ask = ask};
-    int64_t deadline = request ? request_deadline(request) : util_now_ms() + SWEEP_LIMIT_MS;
-    const char *method = msg_type(request ? request_method(request) : MSG_bundle_sweep)->name;
-    AUTO_FREE char *key = id ? util_format(KEY_OF_BUNDLE, ns, id) : util_strdup(SWEEP_KEY);
-    AUTO_FREE char *what = id ? util_format("%s %s", method, id) : util_strdup(method);
+    int64_t deadline = request_deadline(request);
+    AUTO_FREE char *key = util_format(KEY_OF_BUNDLE, ns, id);
+    AUTO_FREE char *what = util_format("%s %s", msg_type(request_method(request))->name, id);
     bundle_jobs_add(self->jobs, key, what, deadline ? deadline : util_now_ms() + DEADLINE_MS, ops,
                     turn);
 }
@@ -71,7 +66,7 @@ static bundle_job_next_t create_here(void *arg, status_t *st)
     bundle_create_run(turn->owner->store, turn->ns, ask->id, ask->incarnation, ask->spec.data,
                       ask->spec.size, &has_left_over, st);
     if (has_left_over)
-        sweep_later(turn->owner, 1);
+        bundle_debts_sweep_soon(turn->owner->debts);
     return BUNDLE_JOB_DONE;
 }
 
@@ -121,57 +116,62 @@ static void on_bundle_get(void *self, request_t *request, const void *ask)
 static void on_bundle_list(void *self, request_t *request, const void *ask)
 {
     const bundle_worker_t *worker = self;
-    (void)ask;
-    msg_bundles_t answer;
+    const msg_bundle_list_t *list = ask;
+    msgpack_zone *zone = request_zone(request);
+    msg_bundles_t answer = {0};
     status_t st;
-    if (bundle_store_list(worker->store, request_zone(request), &answer, &st))
+    if (!list->debts_only && bundle_store_list(worker->store, zone, &answer, &st)) {
         request_fail(request, &st);
-    else
-        request_answer(request, &answer);
+        return;
+    }
+    bundle_debts_list(worker->debts, zone, &answer);
+    request_answer(request, &answer);
 }
 
 /* bundle.delete ----------------------------------------------------------------------------------
  */
 
-static status_code_t delete_child(void *arg, status_t *st)
+static status_code_t hide(turn_t *turn, status_t *st)
 {
-    turn_t *turn = arg;
     const msg_bundle_delete_t *ask = turn->ask;
-    return bundle_remove_run(turn->owner->store, turn->ns, ask->id, ask->incarnation, st);
+    return bundle_remove_hide(turn->owner->store, turn->ns, ask->id, ask->incarnation, turn->hidden,
+                              &turn->is_mount_point, st);
 }
 
 static bundle_job_next_t delete_here(void *arg, status_t *st)
 {
     turn_t *turn = arg;
-    const msg_bundle_delete_t *ask = turn->ask;
-    const bundle_store_t *store = turn->owner->store;
-    if (bundle_remove_check(store, turn->ns, ask->id, ask->incarnation, st))
-        return BUNDLE_JOB_DONE;
-    if (!bundle_remove_is_quick(store, turn->ns, ask->id))
-        return BUNDLE_JOB_CHILD;
-    bundle_remove_quickly(store, turn->ns, ask->id, ask->incarnation, st);
-    return BUNDLE_JOB_DONE;
+    hide(turn, st);
+    return turn->is_mount_point ? BUNDLE_JOB_CHILD : BUNDLE_JOB_DONE;
 }
 
-/* Whether nothing is left of what a delete was asked to remove, so that only the sweep is owed: the
- * id is free, or an earlier worker has deleted it and died before it could answer. */
-static bool is_deleted(const turn_t *turn, const status_t *st)
+static status_code_t delete_child(void *arg, status_t *st)
 {
-    return st->code == STATUS_OK || st->code == STATUS_ABORTED ||
-           (st->code == STATUS_NOT_FOUND && request_is_redelivered(turn->request));
+    turn_t *turn = arg;
+    const msg_bundle_delete_t *ask = turn->ask;
+    return bundle_remove_unmount(turn->owner->store, turn->ns, ask->id, ask->incarnation, st);
 }
 
+/* From here on the id is free: the rest must not keep its turn. */
 static void delete_done(void *arg, const status_t *st)
 {
     turn_t *turn = arg;
-    status_t outcome = st ? *st : (status_t){0};
-    if (st && st->code == STATUS_ABORTED)
-        log_warn("%s", st->text);
-    if (st && (st->code == STATUS_ABORTED || status_is_uncertain(st->code)))
-        sweep_later(turn->owner, SWEEP_RETRY_MS);
-    if (st && is_deleted(turn, st))
+    if (!st) {
+        answer_empty(turn, st);
+        return;
+    }
+    status_t outcome = *st;
+    if (turn->is_mount_point && !outcome.code)
+        hide(turn, &outcome);
+    if (!outcome.code) {
+        bundle_debts_clear(turn->owner->debts, turn->ns, turn->hidden,
+                           request_deadline(turn->request), answer_empty, turn);
+        return;
+    }
+    /* An earlier worker has hidden it and died before it could answer. */
+    if (outcome.code == STATUS_NOT_FOUND && request_is_redelivered(turn->request))
         status_clear(&outcome);
-    answer_empty(turn, st ? &outcome : NULL);
+    answer_empty(turn, &outcome);
 }
 
 static void on_bundle_delete(void *self, request_t *request, const void *ask)
@@ -209,54 +209,15 @@ static void on_bundle_quarantine(void *self, request_t *request, const void *ask
 /* bundle.sweep -----------------------------------------------------------------------------------
  */
 
-static bundle_job_next_t sweep_here(void *arg, status_t *st)
-{
-    turn_t *turn = arg;
-    size_t count;
-    if (bundle_sweep_mark(turn->owner->store, &count, st) || count == 0)
-        return BUNDLE_JOB_DONE;
-    return BUNDLE_JOB_CHILD;
-}
-
-static status_code_t sweep_child(void *arg, status_t *st)
-{
-    turn_t *turn = arg;
-    return bundle_sweep_run(turn->owner->store, st);
-}
-
-static void own_sweep_done(void *arg, const status_t *st)
-{
-    AUTO_FREE turn_t *turn = arg;
-    turn->owner->sweep_is_due = false;
-    if (!st || st->code == STATUS_OK)
-        return;
-    log_warn("%s", st->text);
-    sweep_later(turn->owner, SWEEP_RETRY_MS);
-}
-
-static int on_sweep_due(zloop_t *loop, int timer, void *arg)
-{
-    static const bundle_job_ops_t ops = {
-        .here = sweep_here, .child = sweep_child, .done = own_sweep_done};
-    (void)loop;
-    (void)timer;
-    add_turn(arg, NULL, NULL, NULL, NULL, &ops);
-    return 0;
-}
-
-static void sweep_later(bundle_worker_t *self, size_t ms)
-{
-    if (self->sweep_is_due)
-        return;
-    self->sweep_is_due = true;
-    zloop_timer(worker_loop(self->worker), ms, 1, on_sweep_due, self);
-}
-
 static void on_bundle_sweep(void *self, request_t *request, const void *ask)
 {
-    static const bundle_job_ops_t ops = {
-        .here = sweep_here, .child = sweep_child, .done = answer_empty};
-    add_turn(self, request, ask, NULL, NULL, &ops);
+    const bundle_worker_t *worker = self;
+    (void)ask;
+    status_t st;
+    if (bundle_debts_sweep(worker->debts, &st))
+        request_fail(request, &st);
+    else
+        request_answer(request, NULL);
 }
 
 static const worker_method_t methods[] = {
@@ -282,12 +243,14 @@ int main(int argc, char **argv)
     const int keep[] = {bundle_store_run_fd(store), bundle_store_root_fd(store)};
     bundle_jobs_t *jobs =
         bundle_jobs_new(worker_loop(worker), worker_io(worker), keep, ARRAY_SIZE(keep));
-    bundle_worker_t self = {.worker = worker, .store = store, .jobs = jobs};
+    bundle_worker_t self = {.store = store, .jobs = jobs};
+    self.debts = bundle_debts_new(store, jobs, worker_io(worker));
     worker_serve(worker, methods, ARRAY_SIZE(methods), &self, WINDOW);
-    sweep_later(&self, 1); /* what the predecessor left */
+    bundle_debts_sweep_soon(self.debts); /* what the predecessor left */
     worker_ready(worker);
     int exit_code = worker_run(worker);
     bundle_jobs_destroy(&jobs);
+    bundle_debts_destroy(&self.debts);
     worker_destroy(&worker);
     bundle_store_destroy(&store);
     return exit_code;

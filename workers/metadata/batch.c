@@ -119,10 +119,10 @@ static int run_all(batch_t *self, const op_t *ops, size_t count)
     return error;
 }
 
-static void tell(const op_t *ops, size_t count, int error)
+static void tell(const batch_t *self, const op_t *ops, size_t count, int error)
 {
     status_t st;
-    if (store_status(error, &st))
+    if (store_status(self->store, error, &st))
         log_warn("commit of %zu operations: %s", count, st.text);
     for (size_t i = 0; i < count; i++)
         ops[i].done(ops[i].arg, &st);
@@ -141,9 +141,9 @@ void batch_commit(batch_t *self)
     if (error && !full && count > 1) {
         /* One of them met a damaged record or the like: the others shall not suffer from it. */
         for (size_t i = 0; i < count; i++)
-            tell(&ops[i], 1, run_all(self, &ops[i], 1));
+            tell(self, &ops[i], 1, run_all(self, &ops[i], 1));
     } else {
-        tell(ops, count, error);
+        tell(self, ops, count, error);
     }
     free(ops);
 }

@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#define FULL_BYTES (1 << 20) /* with less left a filesystem may refuse as if it were full */
 
 static const struct {
     const char *name;
@@ -34,7 +37,16 @@ store_key_t store_key_join(const char *const *texts, size_t count)
     return key;
 }
 
-status_code_t store_status(int error, status_t *st)
+int store_error(const store_t *self, int error)
+{
+    int fd;
+    struct statvfs info;
+    if (error != EIO || mdb_env_get_fd(self->env, &fd) || fstatvfs(fd, &info))
+        return error;
+    return (uint64_t)info.f_bavail * info.f_frsize < FULL_BYTES ? ENOSPC : error;
+}
+
+status_code_t store_status(const store_t *self, int error, status_t *st)
 {
     switch (error) {
     case 0:
@@ -43,16 +55,17 @@ status_code_t store_status(int error, status_t *st)
     case ENOSPC:
     case EDQUOT:
     case MDB_MAP_FULL:
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "metadata store is full: %s",
-                          mdb_strerror(error));
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "metadata store %s is full: %s",
+                          self->path, mdb_strerror(error));
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
     case MDB_CURSOR_FULL:
     case MDB_INVALID:
-        return status_set(st, STATUS_DATA_LOSS, "metadata store is damaged: %s",
+        return status_set(st, STATUS_DATA_LOSS, "metadata store %s is damaged: %s", self->path,
                           mdb_strerror(error));
     default:
-        return status_set(st, STATUS_INTERNAL, "metadata store: %s", mdb_strerror(error));
+        return status_set(st, STATUS_INTERNAL, "metadata store %s: %s", self->path,
+                          mdb_strerror(error));
     }
 }
 
@@ -115,14 +128,15 @@ store_t *store_open(const char *path, size_t map_size, size_t map_max, status_t 
     store_t *self = calloc(1, sizeof *self);
     if (!self)
         abort();
+    self->path = util_strdup(path);
     self->map_size = map_size;
     self->map_max = map_max;
     int error = open_environment(self, path);
     while (!error && (error = open_tables(self)) == MDB_MAP_FULL && !store_grow(self))
         error = 0;
     if (error) {
-        store_status(error, st);
-        status_wrap(st, "open %s", path);
+        store_status(self, store_error(self, error), st);
+        status_wrap(st, "open");
         store_destroy(&self);
         return NULL;
     }
@@ -139,6 +153,7 @@ void store_destroy(store_t **self_p)
         return;
     if (self->env)
         mdb_env_close(self->env);
+    free(self->path);
     free(self);
     *self_p = NULL;
 }

@@ -53,7 +53,7 @@ int store_grow(store_t *self);
 size_t store_map_size(const store_t *self);
 
 /* What an LMDB or errno code means to whoever asked. */
-status_code_t store_status(int error, status_t *st);
+status_code_t store_status(const store_t *self, int error, status_t *st);
 
 /* A transaction. Its first failure sticks: later reads find nothing, later writes do nothing, and
  * the commit fails with it. */

@@ -5,9 +5,14 @@
 #include "workers/metadata/store.h"
 
 struct store {
+    char *path;
     MDB_env *env;
     MDB_dbi tables[TABLE_COUNT];
     size_t map_size, map_max; /* bytes */
 };
+
+/* LMDB says EIO when the filesystem took only a part of a write: ENOSPC when that is because it is
+ * full. Other codes are what they are. */
+int store_error(const store_t *self, int error);
 
 #endif

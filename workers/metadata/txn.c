@@ -44,7 +44,7 @@ txn_t *txn_read(store_t *store, status_t *st)
     int error;
     txn_t *self = txn_new(store, MDB_RDONLY, &error);
     if (!self)
-        store_status(error, st);
+        store_status(store, error, st);
     return self;
 }
 
@@ -70,7 +70,7 @@ int txn_commit(txn_t **self_p, news_t **ret_news)
     txn_t *self = *self_p;
     int error = self->error;
     if (!error) {
-        error = mdb_txn_commit(self->mdb);
+        error = store_error(self->store, mdb_txn_commit(self->mdb));
         self->mdb = NULL; /* LMDB has freed it, whatever the outcome */
     }
     *ret_news = NULL;
@@ -88,7 +88,7 @@ int txn_error(const txn_t *self)
 void txn_fail(txn_t *self, int error)
 {
     if (!self->error)
-        self->error = error;
+        self->error = store_error(self->store, error);
 }
 
 size_t txn_writes(const txn_t *self)
@@ -98,7 +98,7 @@ size_t txn_writes(const txn_t *self)
 
 status_code_t txn_status(const txn_t *self, status_t *st)
 {
-    return store_status(self->error, st);
+    return store_status(self->store, self->error, st);
 }
 
 static MDB_val value_of(const void *data, size_t size)

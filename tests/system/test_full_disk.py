@@ -1,0 +1,222 @@
+"""The run directory or the root directory is full: what cannot be written is refused with a sentence that says what
+and where, nothing is left of it, nothing is forgotten, and it all works again when there is room."""
+
+import json
+import os
+import shutil
+import subprocess
+import uuid
+
+import pytest
+from cluster import Cluster, Refused, until
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="containers and mounts need root"),
+    pytest.mark.skipif(not shutil.which("containerd-shim-runc-v2"), reason="no containerd-shim-runc-v2"),
+    pytest.mark.skipif(not shutil.which("runc"), reason="no runc"),
+]
+
+RESOURCE_EXHAUSTED = 8
+SIZE = "6m"
+PAGE = 4096
+PAGES_MAX = 40  # more than a container writes
+REFUSALS = 5  # in a row: then it is full
+MANY = 12  # containers that end while there is no room
+BIG = 4 * 1024 * 1024 - 4096  # bytes of a spec, close to its limit
+MAP_INITIAL = 64 * 1024 * 1024  # bytes; where the metadata worker's map starts
+
+
+class SmallCluster(Cluster):
+    """Its run and its root directory are small file systems of their own."""
+
+    def __init__(self):
+        super().__init__()
+        for path in (self.run, self.root):
+            path.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=755", "none", path], check=True)
+
+    def fill(self, path):
+        with open(path / "filler", "wb", buffering=0) as file:
+            for size in (65536, PAGE, 1):
+                try:
+                    while True:
+                        file.write(b"x" * size)
+                except OSError:
+                    pass
+
+    def leave(self, path, pages):
+        """Fills the file system, but for so many pages."""
+        self.fill(path)
+        filler = path / "filler"
+        os.truncate(filler, filler.stat().st_size - pages * PAGE)
+
+    def free(self, path):
+        (path / "filler").unlink()
+
+    def destroy(self):
+        try:
+            for path in (self.run, self.root):
+                (path / "filler").unlink(missing_ok=True)
+            self.remove_tasks()
+            self.stop()
+        finally:
+            for path in (self.run, self.root):
+                subprocess.run(["umount", "-l", path], check=True)
+            super().destroy()
+
+
+@pytest.fixture(name="cluster")
+def fixture_cluster():
+    made = SmallCluster()
+    try:
+        yield made.start()
+    finally:
+        made.destroy()
+
+
+def pids(cluster):
+    return {name: row["pid"] for name, row in cluster.status().items()}
+
+
+def gated(cluster, name):
+    """A container that ends, with exit code 5, when it is let go."""
+    script = f"while [ ! -e /go-{name} ]; do sleep 0.05; done; exit 5"
+    done = cluster.shimctl("run", "-d", "--rootfs", cluster.rootfs(), name, "/bin/sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+
+
+def let_go(cluster, name):
+    (cluster.rootfs() / f"go-{name}").touch()
+    until(lambda: states(cluster)[name] == "STOPPED", f"{name} has ended")
+
+
+def events(cluster, topic):
+    page = cluster.client().call("event.list", {"all": True})
+    return [e["event"]["container_id"] for e in page["events"] if e["topic"] == topic]
+
+
+def states(cluster):
+    rows = map(json.loads, cluster.shimctl("--json", "tasks", "list").stdout.splitlines())
+    return {row["id"]: row["status"] for row in rows}
+
+
+def left_of(cluster, name):
+    places = [p for base in (cluster.run, cluster.root) for p in base.glob(f"*/*/*{name}*")]
+    return places + [row for row in cluster.shimctl("containers", "list", "-q").stdout.split() if row == name] + [
+        command for command in cluster.processes().values() if "-id" in command and name in command]
+
+
+def refused(cluster, *sentences):
+    """A container cannot be run, and the error says why."""
+    done = cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs("other"), "new", "/bin/true")
+    assert done.returncode == RESOURCE_EXHAUSTED, done.stderr
+    assert done.stderr.count("\n") == 1 and all(s in done.stderr for s in (*sentences, "No space left on device")), done.stderr
+    assert not left_of(cluster, "new")
+
+
+def works_again(cluster):
+    done = cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs("other"), "new", "/bin/sh", "-c", "echo well")
+    assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
+    assert not left_of(cluster, "new")
+
+
+def test_full_run_directory(cluster):
+    before = pids(cluster)
+    gated(cluster, "c")
+    cluster.fill(cluster.run)
+    for _ in range(3):
+        refused(cluster, f"{cluster.run}/task/default/new: write config.json")
+    let_go(cluster, "c")
+    assert cluster.shimctl("tasks", "wait", "c").stdout == "5\n"
+    assert cluster.shimctl("tasks", "delete", "c").returncode == 0, "what is there can be deleted"
+    assert not left_of(cluster, "default/c")
+    cluster.free(cluster.run)
+    works_again(cluster)
+    assert events(cluster, "/tasks/exit") == ["c", "new"]
+    assert pids(cluster) == before
+
+
+@pytest.mark.parametrize("which", ["run", "root"])
+def test_room_for_a_part(cluster, which):
+    """Whatever it is that could not be written any more, what was made before it is undone."""
+    place = getattr(cluster, which)
+    before = pids(cluster)
+    refusals = 0
+    for pages in range(PAGES_MAX):
+        cluster.leave(place, pages)
+        done = cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs(), "new", "/bin/true")
+        left = left_of(cluster, "new")
+        cluster.free(place)
+        if done.returncode == 0:
+            break
+        refusals += 1
+        if "undo: delete container new: " in done.stderr:
+            assert left == ["new"], "to delete a record takes room, too"
+            assert cluster.shimctl("containers", "delete", "new").returncode == 0
+        else:
+            assert left == [], done.stderr
+    assert refusals >= 3 and pages < PAGES_MAX - 1
+    works_again(cluster)
+    assert pids(cluster) == before
+
+
+def use_up(cluster):
+    """The store has pages of its own to spare: this takes them, down to what a small event needs."""
+    client = cluster.client()
+    said = []
+    for size in (2000, 1):
+        refusals = 0
+        for _ in range(1000):
+            try:
+                client.call("event.publish", {"topic": "/x", "type": "t", "event": {"x": "x" * size}}, "default", timeout=10)
+                refusals = 0
+            except Refused as error:
+                said.append(str(error))
+                refusals += 1
+            if refusals == REFUSALS:
+                break
+    assert refusals == REFUSALS, "never full"
+    return said
+
+
+def test_full_root_directory(cluster):
+    names = [f"c{i}" for i in range(MANY)]
+    for name in names:
+        gated(cluster, name)
+    before = pids(cluster)
+    waiters = [subprocess.Popen(cluster.command("tasks", "wait", name), stdout=subprocess.PIPE, text=True) for name in names]
+    cluster.fill(cluster.root)
+    sentence = f"metadata store {cluster.root}/metadata is full: No space left on device"
+    assert all(sentence in text for text in use_up(cluster))
+    for _ in range(3):
+        refused(cluster, f"{cluster.root}/metadata")
+    for name in names:
+        let_go(cluster, name)
+        use_up(cluster)  # small records find room that larger ones do not
+    assert len(events(cluster, "/tasks/exit")) < MANY, "there was room all the time"
+    cluster.free(cluster.root)
+    assert [waiter.communicate(timeout=30)[0] for waiter in waiters] == ["5\n"] * MANY
+    until(lambda: sorted(events(cluster, "/tasks/exit")) == sorted(names), "all exits are recorded, each once")
+    works_again(cluster)
+    for name in names:
+        assert cluster.shimctl("tasks", "delete", name).returncode == 0
+    assert pids(cluster) == before
+
+
+def test_the_map_grows(fresh_cluster):
+    """More than the map holds at first; all of it is there, also for a successor."""
+    cluster = fresh_cluster.start()
+    client = cluster.client()
+    specs = {}
+    while sum(map(len, specs.values())) < 2.2 * MAP_INITIAL:
+        name = f"big{len(specs)}"
+        specs[name] = json.dumps({"ociVersion": "1.0.2", "annotations": {"x": uuid.uuid4().hex, "y": "y" * BIG}}).encode()
+        client.call("container.create", {"id": name, "runtime": "io.containerd.runc.v2", "spec": specs[name]}, "default", timeout=30)
+        if len(specs) == 20:
+            cluster.await_successor("metadata", cluster.kill("metadata"))
+    assert (cluster.root / "metadata/data.mdb").stat().st_size > 2 * MAP_INITIAL
+    for _ in range(2):
+        cluster.await_successor("metadata", cluster.kill("metadata"))
+        for name, spec in specs.items():
+            assert client.call("container.get", {"id": name}, "default", timeout=30)["spec"] == spec
+        assert len(client.call("container.list", {}, "default")["containers"]) == len(specs)
