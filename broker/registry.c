@@ -199,7 +199,7 @@ static void ask_restart(router_t *self, service_t *service)
     job->serial = ++self->serial;
     job->deadline = util_now_ms() + (int64_t)method->seconds * 1000;
     job->peer = (msg_peer_t){.pid = getpid(), .uid = getuid(), .gid = getgid()};
-    msg_cluster_restart_t ask = {.process = service->name};
+    msg_cluster_restart_t ask = {.process = service->name, .hung = true};
     frame_encode(&job->body, MSG_cluster_restart, &ask);
     if (service_enqueue(cluster, job, false, &st)) {
         job_destroy(&job);

@@ -1,13 +1,16 @@
 /* The supervisor as a worker. */
 #include "broker/supervisor/control.h"
 
+#include "common/io_timer.h"
 #include "common/util.h"
 #include "common/worker.h"
 
 #define WINDOW 32 /* requests the broker may hand over at once */
 #define STATUS_WAIT_MS                                                                             \
     1000 /* for the broker's numbers; without them the rest is still worth saying */
-#define LAST_ANSWERS_MS 100 /* for an answer to leave before the broker is stopped */
+#define BROKER_WATCH_MS 2000  /* between looks at the broker */
+#define BROKER_HANG_MS  10000 /* a broker silent for this long is replaced */
+#define LAST_ANSWERS_MS 100   /* for an answer to leave before the broker is stopped */
 
 typedef struct waiters {
     request_t *requests[CONTROL_WAITERS_MAX];
@@ -18,6 +21,9 @@ struct control {
     const member_world_t *world;
     member_t *const *members;
     size_t member_count;
+    member_t *broker;
+    io_timer_t last_answers; /* the broker is restarted when they have left it */
+    io_timer_t watch;        /* the broker is asked whether it is alive */
     reaper_t *reaper;
     worker_t *worker;
     int64_t began_us; /* monotonic */
@@ -112,14 +118,11 @@ static void on_cluster_status(void *arg, request_t *request, const void *ask)
 /* cluster.restart ---------------------------------------------------------------------------------
  */
 
-static int restart_broker(zloop_t *loop, int timer, void *arg)
+static void on_last_answers(void *arg)
 {
-    (void)loop;
-    (void)timer;
     control_t *self = arg;
     if (!self->is_closed)
-        member_handle(self->members[find_member(self, broker_name())], CHILD_RESTART);
-    return 0;
+        member_handle(self->broker, CHILD_RESTART);
 }
 
 static void on_cluster_restart(void *arg, request_t *request, const void *ask)
@@ -145,12 +148,15 @@ static void on_cluster_restart(void *arg, request_t *request, const void *ask)
     if (!strcmp(restart->process, broker_name())) {
         /* The answer goes through the very process that is to be stopped. */
         request_answer(request, NULL);
-        zloop_timer(self->world->loop, LAST_ANSWERS_MS, 1, restart_broker, self);
+        io_timer_in(self->world->io, &self->last_answers, LAST_ANSWERS_MS);
         return;
     }
     waiters_t *waiters = &self->waiters[index];
     waiters->requests[waiters->count++] = request;
-    member_handle(self->members[index], CHILD_RESTART);
+    if (restart->hung && member_state(self->members[index]) == CHILD_READY)
+        member_kill(self->members[index]);
+    else
+        member_handle(self->members[index], CHILD_RESTART);
     if (member_state(self->members[index]) == CHILD_FAILED)
         control_changed(self, self->members[index]); /* it was FAILED and still is: no change */
 }
@@ -174,6 +180,32 @@ void control_changed(control_t *self, const member_t *member)
         else
             request_fail(request, &st);
     }
+}
+
+/* The broker watches the workers, and nobody else the broker
+ * ----------------------------------------
+ */
+
+static void on_pong(void *arg, const status_t *st, const void *answer)
+{
+    control_t *self = arg;
+    (void)answer;
+    bool is_deaf = st->code == STATUS_DEADLINE_EXCEEDED && !self->is_closed &&
+                   member_state(self->broker) == CHILD_READY &&
+                   member_uptime_ms(self->broker) > BROKER_HANG_MS;
+    if (is_deaf) {
+        log_warn("broker: process %d has been silent for %d ms and is killed",
+                 (int)member_pid(self->broker), BROKER_HANG_MS);
+        member_kill(self->broker);
+    }
+    io_timer_in(self->world->io, &self->watch, BROKER_WATCH_MS);
+}
+
+static void on_watch(void *arg)
+{
+    control_t *self = arg;
+    link_ask(worker_link(self->worker), MSG_broker_ping, &(msg_broker_ping_t){0}, NULL,
+             BROKER_HANG_MS, NULL, on_pong, self);
 }
 
 /* Life --------------------------------------------------------------------------------------------
@@ -205,6 +237,10 @@ control_t *control_new(const member_world_t *world, member_t *const *members, si
                         .reaper = reaper,
                         .worker = worker,
                         .began_us = util_monotonic_us()};
+    self->broker = members[find_member(self, broker_name())];
+    io_timer_init(&self->last_answers, on_last_answers, self);
+    io_timer_init(&self->watch, on_watch, self);
+    io_timer_in(world->io, &self->watch, BROKER_WATCH_MS);
     worker_serve(worker, methods, ARRAY_SIZE(methods), self, WINDOW);
     worker_ready(worker);
     return self;
@@ -214,6 +250,8 @@ void control_destroy(control_t **self)
 {
     if (!*self)
         return;
+    io_timer_stop((*self)->world->io, &(*self)->last_answers);
+    io_timer_stop((*self)->world->io, &(*self)->watch);
     worker_destroy(&(*self)->worker);
     free(*self);
     *self = NULL;

@@ -198,6 +198,12 @@ void member_handle(member_t *self, child_event_t event)
     child_handle(&self->child, event);
 }
 
+void member_kill(member_t *self)
+{
+    if (self->pid && kill(self->pid, SIGKILL))
+        log_warn("%s: kill process %d: %s", self->name, (int)self->pid, strerror(errno));
+}
+
 void member_reaped(member_t *self, int wait_status)
 {
     /* Its last word may still be in the pipe: dying right after ready is not dying before it. */

@@ -38,6 +38,10 @@ void member_destroy(member_t **self);
 /* CHILD_START, CHILD_STOP or CHILD_RESTART; the others come from the process and the clock. */
 void member_handle(member_t *self, child_event_t event);
 
+/* Kills the process, if there is one: it does not hear any more. Its death is followed by a start,
+ * like any other. */
+void member_kill(member_t *self);
+
 /* Its process, which is `member_pid`, has been reaped. Afterwards member_obituary is about that
  * one. */
 void member_reaped(member_t *self, int wait_status);

@@ -46,8 +46,7 @@ static const method_t methods[] = {
     {MSG_incarnation_exit, WRITES, NS_NEEDED, incarnations_exit, incarnations_check_exit},
     {MSG_incarnation_end, WRITES, NS_NEEDED, incarnations_end, incarnations_check_end},
     {MSG_incarnation_get, READS, NS_NEEDED, incarnations_get, incarnations_check_get},
-    {MSG_incarnation_list, WRITES, NS_NONE, incarnations_list, NULL},
-    /* behind earlier writes */,
+    {MSG_incarnation_list, WRITES, NS_NONE, incarnations_list, NULL}, /* to see earlier writes */
     {MSG_exit_get, READS, NS_NEEDED, incarnations_exit_get, NULL},
 };
 

@@ -8,6 +8,8 @@
 
 #include "common/proto/task.pb-c.h"
 
+#include <sys/stat.h>
+
 static create_t *create_of(op_t *op)
 {
     return (create_t *)op;
@@ -60,6 +62,21 @@ static void undo_begin(op_t *op)
 /* check -------------------------------------------------------------------------------------------
  */
 
+/* A shim would make the path, and fail at the start. */
+static status_code_t check_checkpoint(const char *path, status_t *st)
+{
+    struct stat info;
+    if (!path || !*path)
+        return STATUS_OK;
+    if (path[0] != '/')
+        return status_set(st, STATUS_INVALID_ARGUMENT, "checkpoint: %s is not an absolute path",
+                          path);
+    if (stat(path, &info) || !S_ISDIR(info.st_mode))
+        return status_set(st, STATUS_FAILED_PRECONDITION, "checkpoint: %s is not a directory",
+                          path);
+    return STATUS_OK;
+}
+
 static void ask_check(op_t *op)
 {
     create_t *create = create_of(op);
@@ -68,7 +85,8 @@ static void ask_check(op_t *op)
     status_t st = {.code = STATUS_OK};
     task->runtime = util_strdup(ask->runtime ? ask->runtime : create->container.runtime);
     task->intent = zmalloc(sizeof *task->intent);
-    if (!create_read_spec(&create->container, ask->terminal, create->group, sizeof create->group,
+    if (!check_checkpoint(ask->checkpoint, &st) &&
+        !create_read_spec(&create->container, ask->terminal, create->group, sizeof create->group,
                           &st) &&
         !stdio_check(ask->stdin, ask->stdout, ask->stderr, ask->terminal, &task->init.hold, &st))
         runtime_find(task->runtime, task->intent->path, &st);

@@ -26,16 +26,6 @@ static deletion_t *deletion_of(op_t *op)
     return (deletion_t *)op;
 }
 
-static void on_asked(void *arg, const status_t *st, const void *answer)
-{
-    (void)answer;
-    /* What is gone already need not be removed. */
-    if (st->code == STATUS_NOT_FOUND)
-        op_ok(arg);
-    else
-        op_done(arg, st);
-}
-
 /* Calls the task's shim, or ends the step in failure when it has died. */
 static void call(deletion_t *deletion, const char *method, const ProtobufCMessage *message,
                  ttrpc_reply_t *reply)
@@ -50,14 +40,26 @@ static void call(deletion_t *deletion, const char *method, const ProtobufCMessag
     op_done(&deletion->op, &st);
 }
 
+/* What is gone already need not be removed. */
+static void on_gone(op_t *op, const status_t *st)
+{
+    if (st->code == STATUS_NOT_FOUND)
+        op_ok(op);
+    else
+        op_done(op, st);
+}
+
 static void on_killed(void *arg, const status_t *st, const uint8_t *payload, size_t size)
 {
     (void)payload;
     (void)size;
-    if (st->code == STATUS_NOT_FOUND)
-        op_ok(arg); /* it has finished meanwhile */
-    else
-        op_done(arg, st);
+    on_gone(arg, st);
+}
+
+static void on_asked(void *arg, const status_t *st, const void *answer)
+{
+    (void)answer;
+    on_gone(arg, st);
 }
 
 static void ask_kill(op_t *op)
@@ -107,14 +109,40 @@ static void ask_wait(op_t *op)
     call(deletion, "Wait", &request.base, on_exit_known);
 }
 
+/* A stopped task that its shim does not let go of, most often because somebody is in its root
+ * filesystem: the shim is ended, its `delete` verb cleans up as far as it can, and what is still
+ * mounted becomes debt of the bundle worker. */
+static void on_verb_deleted(void *arg, const status_t *st, const msg_exited_t *exited)
+{
+    deletion_t *deletion = arg;
+    (void)exited;
+    if (st->code)
+        log_warn("%s: %s", deletion->op.label, st->text);
+    op_ok(&deletion->op);
+}
+
+static void on_forced(void *arg)
+{
+    deletion_t *deletion = arg;
+    verb_delete(deletion->manager, deletion->task, on_verb_deleted, deletion);
+}
+
 static void on_deleted(void *arg, const status_t *st, const uint8_t *payload, size_t size)
 {
+    deletion_t *deletion = arg;
+    task_t *task = deletion->task;
     (void)payload;
     (void)size;
-    if (st->code == STATUS_NOT_FOUND)
-        op_ok(arg);
-    else
-        op_done(arg, st);
+    bool is_alone = task->shim && *shim_users(task->shim) == 1;
+    bool is_stuck = st->code == STATUS_UNKNOWN && task->init.has_exited && is_alone;
+    if (!is_stuck) {
+        on_gone(&deletion->op, st);
+        return;
+    }
+    log_warn("delete %s: %s; its shim is ended", task->key, st->text);
+    shim_t *shim = TAKE(task->shim);
+    --*shim_users(shim);
+    ending_begin(deletion->manager, shim, task->ns, task->id, true, on_forced, deletion);
 }
 
 static void ask_delete(op_t *op)
