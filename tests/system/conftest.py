@@ -8,6 +8,7 @@ import os
 
 import pytest
 from cluster import Cluster
+from fake_containers import Containers
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -34,3 +35,9 @@ def fresh_cluster():
 def cluster(fresh_cluster):
     """A cluster that is ready; afterwards nothing of it may be left."""
     return fresh_cluster.start()
+
+
+@pytest.fixture
+def containers(cluster):
+    """Containers of the misbehaving shim in that cluster."""
+    return Containers(cluster)
