@@ -62,7 +62,7 @@ class Containers:
         script = f"read code < {gate}; exit $code"
         return {"args": ["/bin/sh", "-c", script], "env": ["PATH=/usr/bin:/bin"], "cwd": "/", "user": {"uid": 0, "gid": 0}}
 
-    def record(self, name, generation=1, group=None, runtime=None, **wishes):
+    def record(self, name, generation=1, group=None, runtime=None, more=None, **wishes):
         """A container record. Wishes are settings of the shim: fail_Create="1*error" is fail.Create."""
         if not self.path("gate", name).exists():
             os.mkfifo(self.path("gate", name))
@@ -73,7 +73,7 @@ class Containers:
             annotations["io.containerd.runc.v2.group"] = group
         spec = {"ociVersion": "1.0.2", "process": self.process(self.path("gate", name)),
                 "root": {"path": str(self.cluster.dir)}, "annotations": annotations}
-        self.call("container.create", name, runtime=runtime or shim_path(generation), spec=json.dumps(spec).encode())
+        self.call("container.create", name, runtime=runtime or shim_path(generation), spec=json.dumps(spec).encode(), **(more or {}))
         return name
 
     def create(self, name, **wishes):
@@ -167,9 +167,10 @@ class Containers:
         return [pid for pid, words in self.cluster.processes().items() if "-id" in words and words[-1] not in ("start", "delete")]
 
     def sweep(self):
-        """After a failure: kills the shims, so that tests which are known to fail leave nothing either."""
+        """After a failure: so that tests which are known to fail leave nothing either."""
         for pid in self.shims():
             os.kill(pid, signal.SIGKILL)
+        self.restart_worker()
         until(lambda: not self.call("task.list")["tasks"], "the killed shims are buried")
         for path in self.cluster.dead_sockets():
             path.unlink(missing_ok=True)
