@@ -8,7 +8,7 @@ import os
 
 import pytest
 from cluster import Cluster
-from fake_containers import Containers
+from fake_containers import CONFIG, Containers
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -38,6 +38,6 @@ def cluster(fresh_cluster):
 
 
 @pytest.fixture
-def containers(cluster):
-    """Containers of the misbehaving shim in that cluster."""
-    return Containers(cluster)
+def containers(fresh_cluster):
+    """Containers of the misbehaving shim in a cluster that does not wait for it long."""
+    return Containers(fresh_cluster.start(config=CONFIG))

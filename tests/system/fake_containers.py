@@ -14,6 +14,19 @@ from cluster import BUILD, Refused, until
 SHIMS = pathlib.Path(os.environ.get("SHIMD_FAKE_SHIM_DIR") or BUILD / "tests" / "fake-shim")
 NAMES = {1: "fake", 2: "fakejson", 3: "fakeproto"}
 LIFE = ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]
+# Short, but more than a busy machine needs. Containers that outlive their shims have tests of their own.
+CONFIG = """
+shim
+    start-timeout = 3000
+    connect-timeout = 3000
+    create-timeout = 3000
+    call-timeout = 3000
+    state-timeout = 500
+    load-timeout = 1000
+    cleanup-timeout = 2000
+    shutdown-timeout = 1000
+    on-shim-loss = kill
+"""
 OK, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, ALREADY_EXISTS = 0, 2, 3, 4, 5, 6
 FAILED_PRECONDITION, INTERNAL, UNAVAILABLE = 9, 13, 14
 
