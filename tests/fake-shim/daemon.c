@@ -5,6 +5,7 @@
 #include "common/proto/ttrpc.pb-c.h"
 #include "common/ttrpc_frame.h"
 #include "common/util.h"
+#include "tests/fake-shim/calls.h"
 #include "tests/fake-shim/container.h"
 #include "tests/fake-shim/events.h"
 #include "tests/fake-shim/faults.h"
@@ -230,6 +231,7 @@ static status_code_t prepare(call_t *call, status_t *st)
         return status_set(st, STATUS_UNIMPLEMENTED, "service %s", request->service);
     if (service_id(request->method, request->payload.data, request->payload.len, id, st))
         return st->code;
+    calls_note("%s %s", request->method, id);
     call->fault = faults_next(id, request->method);
     return STATUS_OK;
 }
@@ -390,6 +392,7 @@ int daemon_run(const options_t *options)
         fprintf(stderr, "%s\n", st.text);
         return 1;
     }
+    calls_open(spec);
     set_shim(options, spec);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     sigemptyset(&signals);

@@ -1,4 +1,5 @@
 /* `delete`: cleans up after a dead shim, by what the bundle's files say. */
+#include "tests/fake-shim/calls.h"
 #include "tests/fake-shim/pid_file.h"
 #include "tests/fake-shim/verbs.h"
 
@@ -63,6 +64,9 @@ int verb_delete(const options_t *options)
     spec = spec_load(".", &st);
     int generation = options_generation(options, spec);
     const char *wish = spec_setting(spec, "delete");
+    char cwd[PATH_MAX] = "";
+    calls_open(spec);
+    calls_note("delete %s cwd=%s bundle=%s", options->id, getcwd(cwd, sizeof cwd), options->bundle);
     while (wish && strcmp(wish, "hang") == 0)
         pause();
     if (wish && strcmp(wish, "exit1") == 0) {

@@ -1,5 +1,6 @@
 /* `start`: makes the socket, leaves a daemon behind, and prints where it listens in the manner of
  * its generation. */
+#include "tests/fake-shim/calls.h"
 #include "tests/fake-shim/daemon.h"
 #include "tests/fake-shim/faults.h"
 #include "tests/fake-shim/verbs.h"
@@ -266,6 +267,15 @@ static int start(const options_t *options, const spec_t *spec, input_t *input, s
     return 0;
 }
 
+/* Whether the daemon will find its log: without a reader it would hang, without a FIFO it dies. */
+static const char *log_state(void)
+{
+    AUTO_CLOSE int fd = open("log", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0)
+        return "read";
+    return errno == ENXIO ? "unread" : "missing";
+}
+
 int verb_start(const options_t *options)
 {
     status_t st;
@@ -273,6 +283,8 @@ int verb_start(const options_t *options)
     read_input(&input);
     AUTO(spec)
     spec = spec_load(".", &st);
+    calls_open(spec);
+    calls_note("start %s stdin=%zu log=%s", options->id, input.size, log_state());
     int exit_status = spec ? start(options, spec, &input, &st) : 1;
     if (exit_status && st.code)
         fprintf(stderr, "%s: %s\n", options->program, st.text);

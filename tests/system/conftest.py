@@ -8,6 +8,7 @@ import os
 
 import pytest
 from cluster import Cluster
+from fake_containers import CONFIG, Containers
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -34,3 +35,9 @@ def fresh_cluster():
 def cluster(fresh_cluster):
     """A cluster that is ready; afterwards nothing of it may be left."""
     return fresh_cluster.start()
+
+
+@pytest.fixture
+def containers(fresh_cluster):
+    """Containers of the misbehaving shim in a cluster that does not wait for it long."""
+    return Containers(fresh_cluster.start(config=CONFIG))

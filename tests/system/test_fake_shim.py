@@ -272,6 +272,22 @@ def connects(shim):
         return False
 
 
+def test_record(host):
+    record = host.directory / "record"
+    shim = host.shim(3, record=record).start()
+    with shim.client() as client:
+        client.call("Connect", {1: "t-1"})
+        client.code("State", {1: "t-1"})
+    os.kill(shim.shim_pid(), signal.SIGKILL)
+    (shim.bundle / "log").unlink()
+    shim.run("-bundle", str(shim.bundle), "delete")
+    shim.run("start", stdin=shim.stdin())
+    started = f"start t-1 stdin={len(shim.stdin())}"
+    assert record.read_text().splitlines() == [
+        f"{started} log=read", "Connect t-1", "State t-1", "Connect t-1",
+        f"delete t-1 cwd={shim.bundle} bundle={shim.bundle}", f"{started} log=missing"]
+
+
 # Life of a task -----------------------------------------------------------------------------------
 
 

@@ -1,0 +1,305 @@
+"""Tasks of all three generations of shims, side by side, across restarts of the worker and swaps of the executable."""
+
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+from cluster import until
+from fake_containers import LIFE, shim_path
+
+GENERATIONS = pytest.mark.parametrize("generation", [1, 2, 3])
+
+
+@GENERATIONS
+def test_shimctl_runs_a_container(cluster, generation):
+    done = cluster.shimctl("run", "--rm", "--runtime", shim_path(generation), "--rootfs", cluster.rootfs(), "c",
+                           "/bin/sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
+
+
+@GENERATIONS
+def test_a_task_from_create_to_delete(containers, generation):
+    pid = containers.create("c", generation=generation)
+    assert containers.task("c")["pid"] == pid and containers.state("c") == "CREATED"
+    assert containers.call("task.start", "c")["pid"] == pid
+    exec_pid = containers.run_exec("c", "e")
+    containers.end("c-e", 4)
+    assert containers.wait("c", exec_id="e") == 4
+    assert containers.call("task.delete", "c", exec_id="e")["exit_status"] == 4
+    containers.call("task.kill", "c", signal=15)
+    assert containers.wait("c") == 143
+    assert containers.remove("c", force=False)["exit_status"] == 143
+    assert containers.nothing_of("c"), containers.remains("c")
+    events = containers.events("c")
+    assert [e["topic"] for e in events] == [
+        "/tasks/create", "/tasks/start", "/tasks/exec-added", "/tasks/exec-started", "/tasks/exit", "/tasks/exit", "/tasks/delete",
+    ]
+    exits = [(e["event"]["id"], e["event"]["pid"], e["event"]["exit_status"]) for e in events if e["topic"] == "/tasks/exit"]
+    assert exits == [("e", exec_pid, 4), ("c", pid, 143)]
+    assert events[-1]["event"]["exit_status"] == 143
+
+
+@GENERATIONS
+def test_a_task_is_adopted_by_the_next_worker(containers, generation):
+    pid, shim = containers.run("c", generation=generation), containers.shim_pid("c")
+    answers = []
+    waiter = threading.Thread(target=lambda: answers.append(containers.wait("c", timeout=30)))
+    waiter.start()
+    containers.restart_worker()
+    until(lambda: containers.state("c") == "RUNNING", "the task is adopted")
+    assert (containers.task("c")["pid"], containers.shim_pid("c")) == (pid, shim)
+    containers.run_exec("c", "e")
+    containers.end("c-e", 5)
+    assert containers.wait("c", exec_id="e") == 5
+    containers.finish("c", 6)
+    waiter.join()
+    assert answers == [6]
+    assert [t for t in containers.topics("c") if "exec" not in t] == [*LIFE[:2], "/tasks/exit", *LIFE[2:]]
+    assert len(containers.asked_for("c", "Create")) == 1
+
+
+def test_three_generations_side_by_side(containers):
+    for generation in 1, 2, 3:
+        containers.run(f"c{generation}", generation=generation)
+    containers.restart_worker()
+    for generation in 1, 2, 3:
+        containers.run(f"d{generation}", generation=generation)
+    shims = {containers.shim_pid(name) for name in ("c1", "c2", "c3", "d1", "d2", "d3")}
+    assert len(shims) == 6
+    for code, name in enumerate(("d2", "c3", "c1", "d1", "d3", "c2")):
+        containers.finish(name, code)
+        assert containers.topics(name) == LIFE
+
+
+def swap(path, generation):
+    """Another executable at the same path, as a package upgrade puts it there."""
+    new = path.with_suffix(".new")
+    new.write_text(f'#!/bin/sh\nexec {shim_path(generation)} "$@"\n')
+    new.chmod(0o755)
+    new.rename(path)
+    return str(path)
+
+
+def test_the_executable_is_swapped_between_two_creates(containers):
+    path = containers.cluster.dir / "containerd-shim-swapped-v2"
+    for generation in (1, 3, 2, 3, 1):
+        name = f"c{len(list(containers.cluster.dir.glob('gate-*')))}"
+        containers.run(name, runtime=swap(path, generation))
+        announced = json.loads((containers.cluster.run / f"task/default/{name}/bootstrap.json").read_text())
+        assert announced["version"] == (2 if generation == 1 else 3)
+    for name in ("c2", "c0", "c4", "c1", "c3"):
+        containers.finish(name)
+
+
+def test_version_3_announced_and_2_served(containers):
+    for name in "c", "d", "e":
+        containers.run(name, generation=2, serve_version=2, group=None if name == "e" else "g")
+    assert containers.shim_pid("c") == containers.shim_pid("d")
+    containers.restart_worker()
+    until(lambda: all(containers.state(name) == "RUNNING" for name in "cde"), "the tasks are adopted")
+    for name in "c", "d", "e":
+        containers.end(name, 3)
+        assert containers.wait(name) == 3
+        assert containers.remove(name, force=False)["exit_status"] == 3
+    assert containers.nothing_of("c"), "the group's shim goes with its last container"
+
+
+def test_version_3_written_down_and_2_served(containers):
+    """As after a worker that died between the shim's answer and the downgrade."""
+    containers.run("c", generation=2, serve_version=2)
+    path = containers.cluster.run / "task/default/c/bootstrap.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 3}))
+    containers.restart_worker()
+    until(lambda: containers.state("c") == "RUNNING", "the task is adopted")
+    containers.finish("c")
+
+
+@GENERATIONS
+@pytest.mark.parametrize("step", ["start", "Connect", "Create"])
+def test_a_worker_killed_in_the_middle_of_a_create(containers, generation, step):
+    slow = {"start": "delay(400)"} if step == "start" else {f"fail_{step}": "1*delay(400)"}
+    containers.record("c", generation=generation, **slow)
+    outcomes = []
+    client = threading.Thread(target=lambda: outcomes.append(containers.outcome("task.create", "c", 20)))
+    client.start()
+    until(lambda: containers.asked_for("c", step) and containers.shims(), f"{step} is under way")
+    containers.restart_worker()
+    client.join()
+    task = containers.task("c")
+    if task is None:  # it was undone, completely, and can be made
+        containers.await_nothing_of("c")
+        containers.call("container.delete", "c")
+        containers.record("c", generation=generation)
+        containers.call("task.create", "c")
+    else:
+        assert outcomes[0][1] == {"pid": task["pid"]}
+    containers.call("task.start", "c")
+    assert len(containers.shims()) == 1
+    containers.finish("c")
+
+
+@GENERATIONS
+def test_a_created_task_survives_a_restart(containers, generation):
+    pid = containers.create("c", generation=generation)
+    containers.restart_worker()
+    until(lambda: containers.state("c") == "CREATED", "the task is adopted")
+    assert containers.call("task.start", "c")["pid"] == pid
+    containers.finish("c")
+    assert containers.topics("c") == LIFE
+
+
+@GENERATIONS
+def test_a_shim_killed_by_force_leaves_nothing(containers, generation):
+    containers.run("c", generation=generation)
+    containers.run("d", generation=generation)
+    containers.run_exec("c", "e")
+    os.kill(containers.shim_pid("c"), signal.SIGKILL)
+    until(lambda: containers.task("c") is None, "the task is gone")
+    assert containers.nothing_of("c"), containers.remains("c")
+    assert not containers.cluster.dead_sockets()
+    assert containers.topics("c")[-2:] == ["/tasks/exit", "/tasks/delete"]
+    containers.finish("d")
+
+
+def kill_shims_of_an_absent_worker(containers):
+    """Six running containers, of which the first three lose their shims while nobody looks; their names."""
+    names = [f"c{number}" for number in range(6)]
+    victims = []
+    for number, name in enumerate(names):
+        containers.run(name, generation=1 + number % 3)
+        victims.append(containers.shim_pid(name))
+    worker = containers.cluster.pid("shim")
+    os.kill(worker, signal.SIGSTOP)
+    for pid in victims[:3]:
+        os.kill(pid, signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+    containers.cluster.await_successor("shim", worker)
+    until(lambda: {row["id"] for row in containers.call("task.list")["tasks"]} == set(names[3:]), "the dead are buried")
+    return names
+
+
+def test_shims_that_die_while_the_worker_is_away(containers):
+    names = kill_shims_of_an_absent_worker(containers)
+    for name in names[:3]:
+        containers.await_nothing_of(name)
+        assert containers.asked_for(name, "delete")
+        containers.call("container.delete", name)
+    for name in names[3:]:
+        containers.finish(name)
+    assert not containers.cluster.dead_sockets()
+
+
+@pytest.mark.xfail(strict=True, reason="load.c, bury: its state stays unknown, so that the supervisor is not asked how it ended: 0 is recorded")
+def test_the_end_of_shims_that_die_while_the_worker_is_away_is_recorded(containers):
+    try:
+        for name in kill_shims_of_an_absent_worker(containers)[:3]:
+            assert containers.topics(name) == LIFE
+            assert containers.wait(name) == 137
+    finally:
+        containers.sweep()
+
+
+# Slow is not dead ---------------------------------------------------------------------------------
+
+
+def seconds_of(function, *args, **fields):
+    begun = time.monotonic()
+    function(*args, **fields)
+    return time.monotonic() - begun
+
+
+def test_a_stopped_shim_delays_nobody_and_is_not_touched(containers):
+    containers.run("mute")
+    containers.run("other")
+    shim = containers.shim_pid("mute")
+    os.kill(shim, signal.SIGSTOP)
+    status, sentence = containers.outcome("task.pids", "mute", 0.5)
+    assert status == 4, sentence
+    slowest = max(max(seconds_of(containers.call, "task.pids", "other"), seconds_of(containers.call, "task.list"))
+                  for _ in range(50))
+    assert slowest < 0.5
+    containers.run("third")
+    containers.finish("third")
+    assert containers.task("mute")["pid"] and containers.shim_pid("mute") == shim
+    os.kill(shim, signal.SIGCONT)
+    containers.finish("mute")
+    containers.finish("other")
+    assert not containers.path("record", "mute").read_text().count("delete mute cwd")
+
+
+def test_a_stopped_shim_is_shown_as_unresponsive(containers):
+    containers.run("mute")
+    shim = containers.shim_pid("mute")
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        answer = containers.call("task.get", "mute")
+        assert (answer["status"], answer.get("unresponsive")) == ("RUNNING", True)
+        assert containers.task("mute")["unresponsive"] and containers.task("mute")["stale_ms"] > 0
+        assert "unresponsive" in containers.cluster.shimctl("tasks", "list").stdout
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    until(lambda: not containers.call("task.get", "mute").get("unresponsive"), "it answers again")
+    containers.finish("mute")
+
+
+def test_shims_that_are_stopped_before_a_restart(containers):
+    stopped, well = ["s0", "s1", "s2"], ["w0", "w1", "w2", "w3"]
+    for name in stopped + well:
+        containers.run(name, generation=1 + int(name[1]) % 3)
+    shims = [containers.shim_pid(name) for name in stopped]
+    for pid in shims:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        assert seconds_of(containers.restart_worker) < 3
+        assert seconds_of(containers.call, "task.list") < 0.2
+        assert {row["id"] for row in containers.call("task.list")["tasks"]} == {*stopped, *well}
+        for name in well:
+            assert seconds_of(containers.call, "task.pids", name) < 1
+        containers.finish("w0")
+        until(lambda: all(containers.task(name).get("unresponsive") for name in stopped), "they are shown")
+        assert containers.refusal("task.kill", "s0", signal=9)[1].count("does not answer")
+    finally:
+        for pid in shims:
+            os.kill(pid, signal.SIGCONT)
+    for name in stopped:
+        until(lambda n=name: not containers.task(n).get("unresponsive"), f"{name} is adopted")
+        containers.finish(name)
+    for name in well[1:]:
+        containers.finish(name)
+
+
+# Events -------------------------------------------------------------------------------------------
+
+
+MODES = ["reorder", "duplicate", "drop", "drop(/tasks/exit)", "drop(/tasks/delete)", "delay(300)", "none"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_events_that_misbehave(containers, mode):
+    containers.run("c", events=mode)
+    containers.finish("c")
+    topics = containers.topics("c")
+    assert topics.count("/tasks/exit") == topics.count("/tasks/delete") == 1
+    assert len(topics) == len(set(topics))
+    exits = [e["event"]["exit_status"] for e in containers.events("c") if e["topic"] in LIFE[-2:]]
+    assert exits == [3, 3]
+    # What comes late or twice after the end finds the next task of that name, and is not taken for its own.
+    containers.run("c", events=mode)
+    containers.finish("c", 4)
+    assert containers.topics("c").count("/tasks/exit") == 2
+
+
+
+
+REPAIR = pytest.mark.xfail(strict=True, reason="the journal does not repair the order of what shims reorder or lose yet")
+IN_ORDER = {"duplicate", "drop(/tasks/delete)", "delay(300)"}
+
+
+@pytest.mark.parametrize("mode", [m if m in IN_ORDER else pytest.param(m, marks=REPAIR) for m in MODES])
+def test_the_journal_has_the_whole_life_in_order(containers, mode):
+    containers.run("c", events=mode)
+    containers.finish("c")
+    assert containers.topics("c") == LIFE
