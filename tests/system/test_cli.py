@@ -384,6 +384,8 @@ def test_tasks(cluster):
     rows = [line.split() for line in cluster.ctl("t", "ls").stdout.splitlines()]
     assert rows[0] == ["TASK", "PID", "STATUS"] and [(r[0], r[2]) for r in rows[1:]] == [("a", "RUNNING"), ("b", "RUNNING")]
     assert [json.loads(l)["id"] for l in cluster.ctl("t", "ls", "--json").stdout.splitlines()] == ["a", "b"]
+    assert cluster.ctl("t", "ls", "-q").stdout == "a\nb\n"
+    assert cluster.ctl("t", "ls", "-q", "--json").stdout == '{"id":"a"}\n{"id":"b"}\n'
     assert cluster.ctl("t", "rm", "a").returncode == 5
     assert "its task is RUNNING" in cluster.ctl("c", "rm", "a").stderr
     assert cluster.ctl("t", "kill", "-s", "KILL", "a").returncode == 0
@@ -399,6 +401,7 @@ def test_containers(cluster):
     for name in "edcba":
         cluster.ctl("c", "create", "--label", "l=1", "--rootfs", str(cluster.rootfs), name, "/bin/true")
     assert cluster.ctl("c", "ls", "-q").stdout.split() == list("abcde")  # over three pages
+    assert [json.loads(l) for l in cluster.ctl("c", "ls", "-q", "--json").stdout.splitlines()] == [{"id": i} for i in "abcde"]
     line = cluster.ctl("containers", "list").stdout.splitlines()[1]
     assert line == "a            -        io.containerd.runc.v2    "
     assert cluster.ctl("c", "label", "a", "l=", "m=2", "k").stdout == "k=true,m=2\n"
@@ -419,6 +422,7 @@ def test_namespaces(cluster):
     assert (done.returncode, done.stderr) == (4, "shimctl: namespace foo: already exists\n")
     assert cluster.ctl("ns", "label", "foo", "a=").returncode == 0
     assert cluster.ctl("ns", "ls").stdout == "NAME LABELS \nfoo  z=true \n"
+    assert cluster.ctl("ns", "ls", "-q", "--json").stdout == '{"name":"foo"}\n'
     assert cluster.ctl("ns", "rm", "foo", "bar").stdout == "foo\nbar\n"
 
 
