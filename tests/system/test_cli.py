@@ -258,6 +258,16 @@ def test_signals_are_passed_on(cluster):
     assert [r["signal"] for r in cluster.seen() if r["method"] == "task.kill"] == [signal.SIGUSR1, signal.SIGINT]
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_signal_during_the_start_is_for_what_runs(cluster, number):
+    cluster.plan("task.start slow 0.5")
+    process = cluster.start(*cluster.sh("exec sleep 60"), stdin=subprocess.DEVNULL)
+    until(lambda: "task.start" in cluster.methods(), "the start was asked for")
+    process.send_signal(number)
+    assert process.wait(WAIT_SECONDS) == 128 + number
+    assert [r["signal"] for r in cluster.seen() if r["method"] == "task.kill"] == [number]
+
+
 def test_three_signals_that_nobody_takes_end_the_client(cluster):
     cluster.plan("task.kill silent")
     process = cluster.start(*cluster.sh("echo up; sleep 60"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
