@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -528,6 +529,11 @@ def numbers(process, count):
     return [json.loads(process.stdout.readline())["event"]["n"] for _ in range(count)]
 
 
+def sync_until_heard(process, publish):
+    """A subscription takes a moment; what is published before it counts is lost, and a .sync tells of it."""
+    until(lambda: publish("/double/sync") and select.select([process.stdout], [], [], 0.05)[0], "an event is printed")
+
+
 def test_events_of_the_journal(cluster, publish):
     for n in range(1, 11):
         publish("/t/x", ns="odd" if n % 2 else "even", n=n)
@@ -548,7 +554,7 @@ def test_events_live_without_gap_or_repetition(cluster, publish):
     try:
         assert numbers(process, 1) == [1]
         publish("/t/x", n=2)
-        publish("/double/sync")  # in case the subscription was too late for the one before
+        sync_until_heard(process, publish)
         assert numbers(process, 1) == [2]
         publish("/double/hide", count=7)
         for n in range(3, 10):
@@ -572,7 +578,7 @@ def test_events_begin_with_the_present(cluster, publish):
     try:
         until(lambda: "event.list" in cluster.methods(), "the journal was asked")
         publish("/t/x", n=2)
-        publish("/double/sync")
+        sync_until_heard(process, publish)
         assert numbers(process, 1) == [2]
     finally:
         process.kill()
