@@ -139,10 +139,12 @@ int cmd_containers_info(session_t *session)
 
 static void list_one(session_t *session, table_t *table, const msg_container_t *container)
 {
-    if (options_flag(session_options(session), "quiet"))
+    bool quiet = options_flag(session_options(session), "quiet");
+    if (session_json(session))
+        output_json(quiet ? json_pack("{s:s}", "id", container->id)
+                          : message_json(MSG_container, container));
+    else if (quiet)
         puts(container->id);
-    else if (session_json(session))
-        output_json(message_json(MSG_container, container));
     else
         table_add(table, "%s\t%s\t%s\t", container->id,
                   container->image && *container->image ? container->image : "-",

@@ -75,10 +75,11 @@ int cmd_namespaces_list(session_t *session)
     for (size_t i = 0; i < answer.namespaces.count; i++) {
         const msg_namespace_t *item = &answer.namespaces.items[i];
         AUTO_FREE char *labels = labels_text(&item->labels);
-        if (quiet)
+        if (session_json(session))
+            output_json(quiet ? json_pack("{s:s}", "name", item->name)
+                              : message_json(MSG_namespace, item));
+        else if (quiet)
             puts(item->name);
-        else if (session_json(session))
-            output_json(message_json(MSG_namespace, item));
         else
             table_add(table, "%s\t%s\t", item->name, labels);
     }

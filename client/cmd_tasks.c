@@ -30,10 +30,11 @@ int cmd_tasks_list(session_t *session)
     table_add(table, "TASK\tPID\tSTATUS\t");
     for (size_t i = 0; i < answer.tasks.count; i++) {
         const msg_process_t *task = &answer.tasks.items[i];
-        if (option_quiet(session))
+        if (session_json(session))
+            output_json(option_quiet(session) ? json_pack("{s:s}", "id", task->id)
+                                              : message_json(MSG_process, task));
+        else if (option_quiet(session))
             puts(task->id);
-        else if (session_json(session))
-            output_json(message_json(MSG_process, task));
         else
             table_add(table, "%s\t%u\t%s%s", task->id, task->pid, task->status,
                       task->unresponsive ? " (unresponsive)"

@@ -154,6 +154,7 @@ static void close_io(launch_t *self)
 int launch(session_t *session, const launch_options_t *options)
 {
     launch_t self = {.session = session, .options = options, .at = -1};
+    sigemptyset(&self.held);
     if (check(options, &self.st))
         return session_fail(&self.st);
     self.link = session_link(session, &self.st);

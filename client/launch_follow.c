@@ -166,16 +166,13 @@ static void on_forwarded(void *arg, const status_t *st, const void *answer)
         fprintf(stderr, "shimctl: pass a signal on: %s\n", st->text);
 }
 
-/* Before the start a first signal undoes what was made, as soon as the present step is answered;
- * a second one gives up. */
+/* Before the start a first ending signal undoes what was made, as soon as the present step is
+ * answered; a second one gives up. Where the start comes first, all are for what runs. */
 static void interrupt(launch_t *self, int number)
 {
-    if (!signals_is_ending(number))
+    sigaddset(&self->held, number);
+    if (!signals_is_ending(number) || self->interrupts++ == 0)
         return;
-    if (self->interrupts++ == 0) {
-        self->interrupted = number;
-        return;
-    }
     status_set(&self->st, STATUS_CANCELLED, "%s: interrupted twice: what was made may be left",
                self->options->id);
     launch_end(self);

@@ -6,6 +6,8 @@
 #include "client/signals.h"
 #include "client/task_io.h"
 
+#include <signal.h>
+
 typedef enum launch_outcome {
     STEP_DONE,   /* go on */
     STEP_ASKED,  /* launch_advance will be called */
@@ -25,10 +27,10 @@ typedef struct launch {
     int64_t quiet_from; /* util_monotonic_us() of what output is still expected after */
     int64_t exited_at;  /* ns since the epoch */
     uint32_t pid;
-    int code;        /* the process's exit code */
-    int interrupts;  /* ending signals before the start */
-    int interrupted; /* the first of them */
-    int unanswered;  /* signals passed on since the cluster last answered one */
+    int code;       /* the process's exit code */
+    int interrupts; /* ending signals before the start */
+    sigset_t held;  /* signals that came before the start, for what will run */
+    int unanswered; /* signals passed on since the cluster last answered one */
     bool undoing;
     bool over;           /* the loop is told to end */
     bool wrote_pid_file; /* by us, so it is ours to remove */

@@ -145,6 +145,14 @@ launch_outcome_t launch_undo_pid_file(launch_t *self)
 /* start ------------------------------------------------------------------------------------------
  */
 
+/* The process may have spoken, and been answered with a signal, before its start was answered. */
+static void release_signals(launch_t *self)
+{
+    for (int number = 1; number < NSIG; number++)
+        if (sigismember(&self->held, number) == 1)
+            launch_on_signal(self, number);
+}
+
 static void on_started(void *arg, const status_t *st, const void *answer)
 {
     launch_t *self = arg;
@@ -157,9 +165,8 @@ static void on_started(void *arg, const status_t *st, const void *answer)
             launch_send_size(self);
     }
     launch_on_reply(self, st, answer);
-    /* A signal that came while the start was under way is for what runs. */
-    if (self->started && self->interrupts)
-        launch_on_signal(self, self->interrupted);
+    if (self->started)
+        release_signals(self);
 }
 
 static status_code_t take_console(launch_t *self)

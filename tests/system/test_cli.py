@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -267,6 +268,16 @@ def test_signals_are_passed_on(cluster):
     assert [r["signal"] for r in cluster.seen() if r["method"] == "task.kill"] == [signal.SIGUSR1, signal.SIGINT]
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_signal_during_the_start_is_for_what_runs(cluster, number):
+    cluster.plan("task.start slow 0.5")
+    process = cluster.start(*cluster.sh("exec sleep 60"), stdin=subprocess.DEVNULL)
+    until(lambda: "task.start" in cluster.methods(), "the start was asked for")
+    process.send_signal(number)
+    assert process.wait(WAIT_SECONDS) == 128 + number
+    assert [r["signal"] for r in cluster.seen() if r["method"] == "task.kill"] == [number]
+
+
 def test_three_signals_that_nobody_takes_end_the_client(cluster):
     cluster.plan("task.kill silent")
     process = cluster.start(*cluster.sh("echo up; sleep 60"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
@@ -393,6 +404,8 @@ def test_tasks(cluster):
     rows = [line.split() for line in cluster.ctl("t", "ls").stdout.splitlines()]
     assert rows[0] == ["TASK", "PID", "STATUS"] and [(r[0], r[2]) for r in rows[1:]] == [("a", "RUNNING"), ("b", "RUNNING")]
     assert [json.loads(l)["id"] for l in cluster.ctl("t", "ls", "--json").stdout.splitlines()] == ["a", "b"]
+    assert cluster.ctl("t", "ls", "-q").stdout == "a\nb\n"
+    assert cluster.ctl("t", "ls", "-q", "--json").stdout == '{"id":"a"}\n{"id":"b"}\n'
     assert cluster.ctl("t", "rm", "a").returncode == 5
     assert "its task is RUNNING" in cluster.ctl("c", "rm", "a").stderr
     assert cluster.ctl("t", "kill", "-s", "KILL", "a").returncode == 0
@@ -408,6 +421,7 @@ def test_containers(cluster):
     for name in "edcba":
         cluster.ctl("c", "create", "--label", "l=1", "--rootfs", str(cluster.rootfs), name, "/bin/true")
     assert cluster.ctl("c", "ls", "-q").stdout.split() == list("abcde")  # over three pages
+    assert [json.loads(l) for l in cluster.ctl("c", "ls", "-q", "--json").stdout.splitlines()] == [{"id": i} for i in "abcde"]
     line = cluster.ctl("containers", "list").stdout.splitlines()[1]
     assert line == "a            -        io.containerd.runc.v2    "
     assert cluster.ctl("c", "label", "a", "l=", "m=2", "k").stdout == "k=true,m=2\n"
@@ -428,6 +442,7 @@ def test_namespaces(cluster):
     assert (done.returncode, done.stderr) == (4, "shimctl: namespace foo: already exists\n")
     assert cluster.ctl("ns", "label", "foo", "a=").returncode == 0
     assert cluster.ctl("ns", "ls").stdout == "NAME LABELS \nfoo  z=true \n"
+    assert cluster.ctl("ns", "ls", "-q", "--json").stdout == '{"name":"foo"}\n'
     assert cluster.ctl("ns", "rm", "foo", "bar").stdout == "foo\nbar\n"
 
 
@@ -528,6 +543,11 @@ def numbers(process, count):
     return [json.loads(process.stdout.readline())["event"]["n"] for _ in range(count)]
 
 
+def sync_until_heard(process, publish):
+    """A subscription takes a moment; what is published before it counts is lost, and a .sync tells of it."""
+    until(lambda: publish("/double/sync") and select.select([process.stdout], [], [], 0.05)[0], "an event is printed")
+
+
 def test_events_of_the_journal(cluster, publish):
     for n in range(1, 11):
         publish("/t/x", ns="odd" if n % 2 else "even", n=n)
@@ -548,7 +568,7 @@ def test_events_live_without_gap_or_repetition(cluster, publish):
     try:
         assert numbers(process, 1) == [1]
         publish("/t/x", n=2)
-        publish("/double/sync")  # in case the subscription was too late for the one before
+        sync_until_heard(process, publish)
         assert numbers(process, 1) == [2]
         publish("/double/hide", count=7)
         for n in range(3, 10):
@@ -572,7 +592,7 @@ def test_events_begin_with_the_present(cluster, publish):
     try:
         until(lambda: "event.list" in cluster.methods(), "the journal was asked")
         publish("/t/x", n=2)
-        publish("/double/sync")
+        sync_until_heard(process, publish)
         assert numbers(process, 1) == [2]
     finally:
         process.kill()
