@@ -27,14 +27,17 @@ static status_code_t check(router_t *self, arrival_t *arrival, const method_t *m
     if (zmq_msg_size(arrival->body) > MSG_BODY_MAX)
         return status_set(st, STATUS_INVALID_ARGUMENT, "%s: body is %zu bytes long, limit %u",
                           method->name, zmq_msg_size(arrival->body), MSG_BODY_MAX);
-    if (header->deadline && header->deadline <= util_now_ms())
-        return status_set(st, STATUS_DEADLINE_EXCEEDED,
-                          "%s: the deadline has passed before it began", method->name);
     return STATUS_OK;
 }
 
-static status_code_t check_room(router_t *self, const method_t *method, status_t *st)
+/* Of a request that is not under way: one that is has begun, whatever its clock says now. */
+static status_code_t check_room(router_t *self, const arrival_t *arrival, const method_t *method,
+                                status_t *st)
 {
+    int64_t deadline = arrival->header.deadline;
+    if (deadline && deadline <= util_now_ms())
+        return status_set(st, STATUS_DEADLINE_EXCEEDED,
+                          "%s: the deadline has passed before it began", method->name);
     if (zhashx_size(self->jobs) >= ROUTER_JOBS_MAX)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "broker: %d requests wait for answers",
                           ROUTER_JOBS_MAX);
@@ -117,7 +120,7 @@ void router_take_request(router_t *self, arrival_t *arrival)
         join(self, arrival, job, method, &peer);
         return;
     }
-    if (check_room(self, method, &st)) {
+    if (check_room(self, arrival, method, &st)) {
         router_refuse(self, arrival, &st);
         return;
     }

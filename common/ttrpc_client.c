@@ -151,6 +151,11 @@ void ttrpc_client_destroy(ttrpc_client_t **self_p)
     leave(self);
 }
 
+bool ttrpc_client_is_closed(const ttrpc_client_t *self)
+{
+    return self->is_closed;
+}
+
 size_t ttrpc_client_pending(const ttrpc_client_t *self)
 {
     return self->pending;

@@ -6,6 +6,7 @@
 #include "common/status.h"
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -56,6 +57,9 @@ void ttrpc_client_call(ttrpc_client_t *self, const char *service, const char *me
 /* Forgets all pending calls: none of their callbacks is called. The connection stays, what was sent
  * is not taken back, and the answers that come are counted as late. Allowed inside any callback. */
 void ttrpc_client_cancel_all(ttrpc_client_t *self);
+
+/* True once the connection is gone: calls are answered UNAVAILABLE from here on. */
+bool ttrpc_client_is_closed(const ttrpc_client_t *self);
 
 /* Calls that are not answered yet. */
 size_t ttrpc_client_pending(const ttrpc_client_t *self);

@@ -110,7 +110,7 @@ def oci_spec(container_id, rootfs, args):
         ],
         "linux": {
             "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")],
-            "cgroupsPath": f"/shimd-example/{container_id}",
+            "cgroupsPath": f"/shimd-example-{container_id}",
         },
     }
 

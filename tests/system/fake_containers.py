@@ -8,6 +8,7 @@ import os
 import pathlib
 import signal
 import threading
+import time
 
 from cluster import BUILD, Refused, until
 
@@ -169,8 +170,14 @@ class Containers:
                 if ("-id" in words and name in words) or any(f"{gate};" in w or f"{gate}-" in w for w in words)}
         return places, mine
 
-    def nothing_of(self, name):
-        return not any(self.remains(name))
+    def nothing_of(self, name, seconds=5):
+        """Whether nothing is left, or soon will be: a deletion is answered before its shim has ended."""
+        end = time.monotonic() + seconds
+        while any(self.remains(name)):
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+        return True
 
     def await_nothing_of(self, name, seconds=10):
         until(lambda: self.nothing_of(name), f"nothing is left of {name}: {self.remains(name)}", seconds)

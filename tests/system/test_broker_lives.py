@@ -133,7 +133,7 @@ def test_hang(cell):
     assert supervisor.silent(), supervisor.requests
     begun = time.monotonic()
     header, body = supervisor.request()
-    assert (header["method"], body) == ("cluster.restart", {"process": "bundle"})
+    assert (header["method"], body) == ("cluster.restart", {"process": "bundle", "hung": True})
     assert time.monotonic() - begun > HANG_SECONDS - 2
     assert header["peer"]["pid"] == cell.broker.pid
     assert supervisor.silent()

@@ -49,7 +49,6 @@ def test_trap_1_what_a_shim_crashes_on_is_refused_before_it_sees_it(containers, 
     containers.finish("c")
 
 
-@pytest.mark.xfail(strict=True, reason="create_request.c passes options_type on as it is, and the shim dies of it")
 def test_trap_1_options_of_a_wrong_type_are_refused_before_the_shim_sees_them(containers):
     containers.record("c", more={"options_type": WRONG_OPTIONS, "options": b""})
     status, text = containers.refusal("task.create", "c")

@@ -192,7 +192,6 @@ def test_shims_that_die_while_the_worker_is_away(containers):
     assert not containers.cluster.dead_sockets()
 
 
-@pytest.mark.xfail(strict=True, reason="load.c, bury: its state stays unknown, so that the supervisor is not asked how it ended: 0 is recorded")
 def test_the_end_of_shims_that_die_while_the_worker_is_away_is_recorded(containers):
     try:
         for name in kill_shims_of_an_absent_worker(containers)[:3]:

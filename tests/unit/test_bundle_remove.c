@@ -216,7 +216,7 @@ static void test_race(void **state)
         int ended;
         assert_int_equal(waitpid(child, &ended, 0), child);
         assert_true(WIFEXITED(ended));
-        assert_int_equal(code + WEXITSTATUS(ended), STATUS_OK + STATUS_NOT_FOUND);
+        assert_int_equal(code + (unsigned)WEXITSTATUS(ended), STATUS_OK + STATUS_NOT_FOUND);
         assert_int_equal(count_below(at(self, "run")) + count_below(at(self, "root")), 2 + 2);
     }
 }

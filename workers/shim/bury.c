@@ -35,6 +35,7 @@ static void on_verb_deleted(void *arg, const status_t *st, const msg_exited_t *e
     (void)exited; /* its code is always 137, its time that of the burial */
     if (st->code)
         log_warn("%s: %s", burial->op.label, st->text);
+    orphan_kill_all(burial->task); /* what it has not ended, whatever it says */
     op_ok(&burial->op);
 }
 
@@ -53,7 +54,8 @@ static void ask_verb(op_t *op)
 
 static bool has_run(const process_t *process)
 {
-    return process->state != PROCESS_UNKNOWN && process->state != PROCESS_CREATED;
+    bool is_beyond = process->state != PROCESS_UNKNOWN && process->state != PROCESS_CREATED;
+    return is_beyond || process->was_started;
 }
 
 static void record_unknown(burial_t *burial, process_t *process)

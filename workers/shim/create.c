@@ -2,6 +2,7 @@
 #include "workers/shim/create.h"
 
 #include "common/log.h"
+#include "common/proto_value.h"
 #include "workers/shim/debt.h"
 #include "workers/shim/outcome.h"
 #include "workers/shim/runtime.h"
@@ -77,6 +78,18 @@ static status_code_t check_checkpoint(const char *path, status_t *st)
     return STATUS_OK;
 }
 
+/* A real shim crashes on options of a type that it knows and did not expect. */
+static status_code_t check_options(const msg_container_t *container, status_t *st)
+{
+    const char *type = container->options_type;
+    bool is_wrong = type && proto_value_is_known(type) && strcmp(type, CREATE_RUNC_OPTIONS) &&
+                    strcmp(type, CREATE_GENERIC_OPTIONS);
+    if (is_wrong)
+        return status_set(st, STATUS_INVALID_ARGUMENT, "container %s: %s is no type of options",
+                          container->id, type);
+    return STATUS_OK;
+}
+
 static void ask_check(op_t *op)
 {
     create_t *create = create_of(op);
@@ -85,7 +98,7 @@ static void ask_check(op_t *op)
     status_t st = {.code = STATUS_OK};
     task->runtime = util_strdup(ask->runtime ? ask->runtime : create->container.runtime);
     task->intent = zmalloc(sizeof *task->intent);
-    if (!check_checkpoint(ask->checkpoint, &st) &&
+    if (!check_checkpoint(ask->checkpoint, &st) && !check_options(&create->container, &st) &&
         !create_read_spec(&create->container, ask->terminal, create->group, sizeof create->group,
                           &st) &&
         !stdio_check(ask->stdin, ask->stdout, ask->stderr, ask->terminal, &task->init.hold, &st))
@@ -230,8 +243,10 @@ static void undo_start(op_t *op)
         if (!endpoint.address[0])
             snprintf(endpoint.address, sizeof endpoint.address, "%s", task->intent->address);
         task->shim = manager_shim(create->manager, &endpoint, &st);
-        if (!task->shim) {
-            op_ok(op); /* nobody listens: there is none */
+        if (!task->shim) { /* nobody listens: there is none */
+            if (st.code == STATUS_UNAVAILABLE)
+                shim_remove_socket(endpoint.address);
+            op_ok(op);
             return;
         }
         ++*shim_users(task->shim);

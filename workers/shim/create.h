@@ -5,6 +5,9 @@
 #include "workers/shim/manager.h"
 #include "workers/shim/op.h"
 
+#define CREATE_RUNC_OPTIONS    "containerd.runc.v1.Options"
+#define CREATE_GENERIC_OPTIONS "runtimeoptions.v1.Options"
+
 typedef struct create {
     op_t op;
     manager_t *manager;

@@ -8,8 +8,6 @@
 
 #include <jansson.h>
 
-#define RUNC_OPTIONS_TYPE "containerd.runc.v1.Options"
-
 /* The one that wins comes first (containerd, cmd/containerd-shim-runc-v2/manager). */
 static const char *const group_annotations[] = {"io.containerd.runc.v2.group",
                                                 "io.kubernetes.cri.sandbox-id"};
@@ -81,7 +79,7 @@ void create_pack_options(create_t *create)
     options.systemd_cgroup = from->systemd_cgroup;
     options.criu_image_path = text_or_empty(from->criu_image_path);
     options.criu_work_path = text_or_empty(from->criu_work_path);
-    create->options_type = util_strdup(RUNC_OPTIONS_TYPE);
+    create->options_type = util_strdup(CREATE_RUNC_OPTIONS);
     create->options_size = containerd__runc__v1__options__get_packed_size(&options);
     create->options = zmalloc(create->options_size + 1);
     containerd__runc__v1__options__pack(&options, create->options);

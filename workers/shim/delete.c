@@ -11,6 +11,7 @@
 #include "common/proto/task.pb-c.h"
 
 #define SIGNAL_KILL 9
+#define RETRIES_MAX 3 /* of calls whose answer was lost; all of them may be made again */
 
 typedef struct deletion {
     op_t op;
@@ -18,6 +19,7 @@ typedef struct deletion {
     request_t *request; /* NULL once it is answered */
     task_t *task;
     bool kill_first;
+    unsigned retries;
     msg_exited_t exited;
 } deletion_t;
 
@@ -43,7 +45,11 @@ static void call(deletion_t *deletion, const char *method, const ProtobufCMessag
 /* What is gone already need not be removed. */
 static void on_gone(op_t *op, const status_t *st)
 {
-    if (st->code == STATUS_NOT_FOUND)
+    deletion_t *deletion = deletion_of(op);
+    bool is_lost = st->code == STATUS_UNAVAILABLE || st->code == STATUS_INTERNAL;
+    if (is_lost && deletion->retries++ < RETRIES_MAX)
+        op->plan[op->step].ask(op); /* waits for the connection, or the news of the shim's death */
+    else if (st->code == STATUS_NOT_FOUND)
         op_ok(op);
     else
         op_done(op, st);
@@ -92,7 +98,7 @@ static void on_exit_known(void *arg, const status_t *st, const uint8_t *payload,
         containerd__task__v2__wait_response__free_unpacked(answer, NULL);
     }
     exits_describe(init, &deletion->exited);
-    op_done(&deletion->op, st);
+    on_gone(&deletion->op, st);
 }
 
 static void ask_wait(op_t *op)
@@ -257,7 +263,7 @@ static void on_finished(op_t *op, const status_t *st)
             debt_add(self, task->ns, task->id, task->incarnation, st);
         let_shim_end(self, task);
         manager_remove_task(self, task);
-    } else if (task->shim) {
+    } else if (task->shim && !shim_is_gone(task->shim)) {
         status_t failure = *st;
         status_wrap(&failure, "delete task %s", task->id);
         task->phase = TASK_LIVE;

@@ -7,7 +7,9 @@
 
 #include "common/proto/task.pb-c.h"
 
-#define AGAIN_MS      1000 /* before a Wait or a record that failed is tried again */
+#define LOOK_FIRST_MS 2000  /* between looks at a process that somebody waits for, doubling */
+#define LOOK_LAST_MS  60000 /* up to this */
+#define AGAIN_MS      1000  /* before a Wait or a record that failed is tried again */
 #define NS_PER_SECOND 1000000000
 
 /* The process is looked up again when an answer comes: it may be gone by then. */
@@ -173,9 +175,27 @@ void exits_again(void *arg)
 
 void exits_add_waiter(process_t *process, request_t *request)
 {
+    manager_t *self = process->task->manager;
     zlistx_add_end(process->waiters, request);
     if (process->exit_recorded)
         answer_waiters(process);
+    else if (!process->look.is_set) {
+        process->look_ms = LOOK_FIRST_MS;
+        io_timer_in(self->io, &process->look, process->look_ms);
+    }
+}
+
+/* A shim whose Wait is never answered may still tell the state. */
+void exits_look(void *arg)
+{
+    process_t *process = arg;
+    manager_t *self = process->task->manager;
+    if (process->has_exited || zlistx_size(process->waiters) == 0)
+        return;
+    if (process->task->phase == TASK_LIVE && process->state != PROCESS_CREATED)
+        state_refresh(self, process);
+    process->look_ms = process->look_ms * 2 < LOOK_LAST_MS ? process->look_ms * 2 : LOOK_LAST_MS;
+    io_timer_in(self->io, &process->look, process->look_ms);
 }
 
 void exits_hand_over(manager_t *self, process_t *process)

@@ -91,6 +91,7 @@ static void bury(load_t *load)
     if (task->bundle && init_record_read(task->bundle, &record)) {
         task->init.pid = record.pid; /* it was made, whatever became of it */
         task->init.start = record.start;
+        task->init.was_started = record.has_started;
     }
     bury_task(load->loader->manager, load->task);
     load_finish(load);

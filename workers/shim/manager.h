@@ -53,6 +53,7 @@ typedef struct exit_news {
 void exits_wait(manager_t *self, process_t *process); /* asks the shim to tell its end, once */
 void exits_record(manager_t *self, process_t *process, const exit_news_t *news);
 void exits_again(void *process); /* timer: what failed is tried again */
+void exits_look(void *process);  /* timer: whether it has ended after all */
 void exits_add_waiter(process_t *process, request_t *request);
 void exits_hand_over(manager_t *self, process_t *process); /* waiters: to the exit record */
 void exits_answer_deleted(manager_t *self, request_t *request, const char *id, const char *exec_id);

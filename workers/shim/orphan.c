@@ -32,9 +32,10 @@ static process_t *process_of(const inquest_t *self)
 
 bool orphan_is_kept(const task_t *task)
 {
-    bool has_run = task->init.state != PROCESS_UNKNOWN && task->init.state != PROCESS_CREATED &&
-                   task->init.pid;
-    return has_run && task->intent && task->intent->on_shim_loss == SHIM_LOSS_KEEP;
+    const process_t *init = &task->init;
+    bool is_beyond = init->state != PROCESS_UNKNOWN && init->state != PROCESS_CREATED;
+    return init->pid && (is_beyond || init->was_started) && task->intent &&
+           task->intent->on_shim_loss == SHIM_LOSS_KEEP;
 }
 
 /* Ends ------------------------------------------------------------------------------------------
@@ -166,6 +167,8 @@ void orphan_begin(manager_t *self, task_t *task)
     log_warn("%s: its shim is gone, process %u is kept without", task->key, task->init.pid);
     task->phase = TASK_ORPHANED;
     task->unresponsive = false;
+    if (task->init.state == PROCESS_CREATED)
+        task->init.state = PROCESS_RUNNING; /* the answer to its Start was lost with the shim */
     drop_unstarted(self, task);
     watch(self, &task->init);
     for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
@@ -229,6 +232,17 @@ static status_code_t signal_process(const process_t *process, int number, bool a
     if (number == SIGKILL && !init->has_exited)
         cgroup_thaw((pid_t)init->pid);
     return STATUS_OK;
+}
+
+void orphan_kill_all(const task_t *task)
+{
+    const process_t *init = &task->init;
+    status_t ignored;
+    if (init->pid && init->start && proc_start_time((pid_t)init->pid) == init->start)
+        signal_process(init, SIGKILL, true, &ignored);
+    for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
+        if (exec->pid && exec->start)
+            signal_pid((pid_t)exec->pid, exec->start, SIGKILL, &ignored);
 }
 
 void orphan_kill(manager_t *self, request_t *request, process_t *process,

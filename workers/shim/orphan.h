@@ -30,6 +30,9 @@ void orphan_delete(manager_t *self, request_t *request, task_t *task, bool force
 #define ORPHAN_ZOMBIE_MS 100 /* between looks at one whose parent has not reaped it */
 void orphan_look_again(process_t *process);
 
+/* Kills what is left of its processes, and everything else in the container's cgroup. */
+void orphan_kill_all(const task_t *task);
+
 /* Init has ended, and that is recorded. */
 void orphan_ended(manager_t *self, task_t *task);
 

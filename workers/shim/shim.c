@@ -14,21 +14,33 @@
 #include <sys/pidfd.h>
 
 #define UNIX_PREFIX "unix://"
+#define US_PER_MS   1000
 
-/* A call that could not be sent: told so from the loop, as all calls are answered. */
-typedef struct refusal {
+#define HELD_MAX 1024 /* calls that wait for the connection */
+
+/* A call made while there is no connection: sent when it is made again, refused when the shim is
+ * dead. Answered from the loop in any case. */
+typedef struct held {
+    shim_t *shim;
+    const ProtobufCMessageDescriptor *type;
+    char *method, *ns;
+    uint8_t *request; /* packed */
+    size_t size;
+    int64_t deadline; /* monotonic us; 0 for none */
     ttrpc_reply_t *reply;
     void *arg;
-    TAILQ_ENTRY(refusal) link;
-} refusal_t;
+    io_timer_t late;
+    TAILQ_ENTRY(held) link;
+} held_t;
 
 struct shim {
     io_set_t *io;
     endpoint_t endpoint;
     ttrpc_client_t *client; /* NULL while there is no connection */
     int pidfd;              /* -1 before shim_watch and after its end */
-    io_timer_t reconnect, tell, refuse;
-    TAILQ_HEAD(, refusal) refusals;
+    io_timer_t reconnect, tell;
+    TAILQ_HEAD(, held) held;
+    size_t held_count;
     unsigned users;
     bool dead; /* the process has ended */
     bool told;
@@ -39,16 +51,81 @@ struct shim {
 
 static void on_closed(void *arg, const status_t *st);
 
-static void on_refuse(void *arg)
+/* Calls without a connection ----------------------------------------------------------------------
+ */
+
+static void held_free(held_t *held)
 {
-    shim_t *self = arg;
-    refusal_t *refusal;
+    io_timer_stop(held->shim->io, &held->late);
+    TAILQ_REMOVE(&held->shim->held, held, link);
+    held->shim->held_count--;
+    free(held->method);
+    free(held->ns);
+    free(held->request);
+    free(held);
+}
+
+static void refuse(held_t *held, status_code_t code, const char *text)
+{
+    ttrpc_reply_t *reply = held->reply;
+    void *arg = held->arg;
     status_t st;
-    status_set(&st, STATUS_UNAVAILABLE, "there is no connection to the shim");
-    while ((refusal = TAILQ_FIRST(&self->refusals))) {
-        TAILQ_REMOVE(&self->refusals, refusal, link);
-        refusal->reply(refusal->arg, &st, NULL, 0);
-        free(refusal);
+    status_set(&st, code, "%s", text);
+    held_free(held);
+    reply(arg, &st, NULL, 0);
+}
+
+static void refuse_all(shim_t *self)
+{
+    held_t *held;
+    while ((held = TAILQ_FIRST(&self->held)))
+        refuse(held, STATUS_UNAVAILABLE, "the shim has died");
+}
+
+static void on_late(void *arg)
+{
+    held_t *held = arg;
+    if (held->shim->held_count > HELD_MAX)
+        refuse(held, STATUS_RESOURCE_EXHAUSTED, "too many calls wait for the shim");
+    else
+        refuse(held, STATUS_DEADLINE_EXCEEDED, "there is no connection to the shim");
+}
+
+static void hold(shim_t *self, const char *method, const ProtobufCMessage *request,
+                 int64_t timeout_ms, const char *ns, ttrpc_reply_t *reply, void *arg)
+{
+    held_t *held = zmalloc(sizeof *held);
+    int64_t now = util_monotonic_us();
+    *held = (held_t){.shim = self,
+                     .type = request->descriptor,
+                     .method = util_strdup(method),
+                     .ns = util_strdup(ns),
+                     .size = protobuf_c_message_get_packed_size(request),
+                     .deadline = timeout_ms ? now + timeout_ms * US_PER_MS : 0,
+                     .reply = reply,
+                     .arg = arg};
+    held->request = zmalloc(held->size + 1);
+    protobuf_c_message_pack(request, held->request);
+    TAILQ_INSERT_TAIL(&self->held, held, link);
+    self->held_count++;
+    io_timer_init(&held->late, on_late, held);
+    if (self->held_count > HELD_MAX)
+        io_timer_at(self->io, &held->late, now);
+    else if (held->deadline)
+        io_timer_at(self->io, &held->late, held->deadline);
+}
+
+static void send_held(shim_t *self)
+{
+    held_t *held;
+    while ((held = TAILQ_FIRST(&self->held))) {
+        ProtobufCMessage *request =
+            protobuf_c_message_unpack(held->type, NULL, held->size, held->request);
+        int64_t left = (held->deadline - util_monotonic_us()) / US_PER_MS;
+        int64_t timeout = !held->deadline ? 0 : left > 1 ? left : 1;
+        shim_call(self, held->method, request, timeout, held->ns, held->reply, held->arg);
+        protobuf_c_message_free_unpacked(request, NULL);
+        held_free(held);
     }
 }
 
@@ -56,7 +133,7 @@ static void on_refuse(void *arg)
 static void on_tell(void *arg)
 {
     shim_t *self = arg;
-    on_refuse(self);
+    refuse_all(self);
     self->told = true;
     self->gone(self->gone_arg, self);
 }
@@ -95,6 +172,7 @@ static void on_reconnect(void *arg)
         ttrpc_client_new(self->io, self->endpoint.address, SHIM_CONNECT_MS, on_closed, self, &st);
     if (self->client) {
         outlive_us(self);
+        send_held(self);
         self->back(self->arg, self);
     } else if (self->pidfd < 0 && st.code == STATUS_UNAVAILABLE) {
         /* Nobody listens and no process is known: that is as dead as it gets. */
@@ -129,8 +207,7 @@ shim_t *shim_connect(io_set_t *io, const endpoint_t *endpoint, shim_gone_t *gone
                      .gone_arg = arg};
     io_timer_init(&self->reconnect, on_reconnect, self);
     io_timer_init(&self->tell, on_tell, self);
-    io_timer_init(&self->refuse, on_refuse, self);
-    TAILQ_INIT(&self->refusals);
+    TAILQ_INIT(&self->held);
     self->client = ttrpc_client_new(io, endpoint->address, SHIM_CONNECT_MS, on_closed, self, st);
     if (!self->client) {
         free(self);
@@ -147,12 +224,9 @@ void shim_destroy(shim_t **self_p)
         return;
     io_timer_stop(self->io, &self->reconnect);
     io_timer_stop(self->io, &self->tell);
-    io_timer_stop(self->io, &self->refuse);
-    refusal_t *refusal;
-    while ((refusal = TAILQ_FIRST(&self->refusals))) {
-        TAILQ_REMOVE(&self->refusals, refusal, link);
-        free(refusal);
-    }
+    held_t *held;
+    while ((held = TAILQ_FIRST(&self->held)))
+        held_free(held);
     ttrpc_client_destroy(&self->client);
     io_set_remove(self->io, self->pidfd);
     util_close(&self->pidfd);
@@ -194,14 +268,10 @@ void shim_call(shim_t *self, const char *method, const ProtobufCMessage *request
 {
     const char *service =
         self->endpoint.version == 3 ? "containerd.task.v3.Task" : "containerd.task.v2.Task";
-    if (self->client) {
+    if (self->client && !ttrpc_client_is_closed(self->client))
         ttrpc_client_call(self->client, service, method, request, timeout_ms, ns, reply, arg);
-        return;
-    }
-    refusal_t *refusal = zmalloc(sizeof *refusal);
-    *refusal = (refusal_t){.reply = reply, .arg = arg};
-    TAILQ_INSERT_TAIL(&self->refusals, refusal, link);
-    io_timer_in(self->io, &self->refuse, 0);
+    else
+        hold(self, method, request, timeout_ms, ns, reply, arg);
 }
 
 void shim_downgrade(shim_t *self)

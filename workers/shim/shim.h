@@ -34,7 +34,8 @@ status_code_t shim_watch(shim_t *self, uint32_t pid, uint64_t start_time, status
 /* The same for a shim that does not tell its pid: it is the process that listens on its socket. */
 status_code_t shim_seek(shim_t *self, status_t *st);
 
-/* Calls a method of the Task service in the version the shim speaks; as ttrpc_client_call. */
+/* Calls a method of the Task service in the version the shim speaks; as ttrpc_client_call, but that
+ * it waits for a connection that was lost to be made again. */
 void shim_call(shim_t *self, const char *method, const ProtobufCMessage *request,
                int64_t timeout_ms, const char *ns, ttrpc_reply_t *reply, void *arg);
 

@@ -20,6 +20,7 @@ typedef struct starting {
     status_t failure;
     io_timer_t look;
     int64_t quiet_since; /* monotonic us; since no runtime was seen at work */
+    bool is_second;      /* try */
 } starting_t;
 
 static process_t *process_of(const starting_t *self)
@@ -68,14 +69,22 @@ static bool has_started(const process_t *process)
 /* Start -------------------------------------------------------------------------------------------
  */
 
+static void on_look(void *arg);
+
 /* The shim's answer was lost or means nothing. */
 static void on_state_after(void *arg, const status_t *st, process_t *process)
 {
     starting_t *self = arg;
-    if (!st->code && process && process->pid && has_started(process))
+    bool is_known = !st->code && process;
+    if (is_known && process->pid && has_started(process)) {
         succeed(self, process, process->pid);
-    else
+    } else if (is_known && self->failure.code == STATUS_UNAVAILABLE && !self->is_second) {
+        self->is_second = true; /* the connection was lost with it: it may not have arrived */
+        self->quiet_since = util_monotonic_us();
+        on_look(self);
+    } else {
         fail(self, process);
+    }
 }
 
 static void on_started(void *arg, const status_t *st, const uint8_t *payload, size_t size)
@@ -104,6 +113,7 @@ static void send_start(starting_t *self, process_t *process)
     Containerd__Task__V2__StartRequest message = CONTAINERD__TASK__V2__START_REQUEST__INIT;
     message.id = self->id;
     message.exec_id = self->exec_id;
+    process->was_started = true;
     begun_add(&process->task->begun, process->task->bundle, request_id(self->request), BEGUN_DONE);
     if (!self->exec_id[0])
         init_record_write(

@@ -52,10 +52,13 @@ typedef struct process {
     bool exit_recorded; /* the metadata worker has it */
     bool wait_pending;  /* a Wait is with the shim: never more than one for each process */
     bool is_starting;   /* a Start is */
+    bool was_started;   /* a Start was sent, whatever came of it */
     bool start_failed;  /* an exec can then only be deleted */
     bool is_adopted;    /* from a predecessor, which may have asked to start it */
     bool is_refreshing; /* a State is, for nobody in particular */
     io_timer_t again;   /* exits_again */
+    io_timer_t look;    /* exits_look */
+    int64_t look_ms;
     bool terminal;
     char *in, *out, *err; /* owned */
     stdio_hold_t hold;    /* until the shim has opened them */
