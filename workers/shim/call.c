@@ -3,21 +3,13 @@
 
 #include "workers/shim/state.h"
 
-static process_t *process_of(const call_t *call)
-{
-    task_t *task = task_table_find(call->manager->tasks, call->ns, call->id);
-    if (!task || strcmp(task->incarnation, call->incarnation))
-        return NULL;
-    return task_process(task, call->exec_id);
-}
-
 static void on_reply(void *arg, const status_t *st, const uint8_t *payload, size_t size)
 {
     AUTO_FREE call_t *call = arg;
-    process_t *process = process_of(call);
+    process_t *process = process_ref_find(&call->ref);
     if (st->code) {
         if (process && call->changes_state && status_is_uncertain(st->code))
-            state_refresh(call->manager, process);
+            state_refresh(process);
         request_fail(call->request, st);
         return;
     }
@@ -31,17 +23,14 @@ static void send_call(manager_t *self, request_t *request, const process_t *proc
                       bool changes_state)
 {
     call_t *call = zmalloc(sizeof *call);
-    call->manager = self;
+    call->ref = process_ref(process);
     call->request = request;
     call->finish = finish;
     call->changes_state = changes_state;
-    memcpy(call->ns, process->task->ns, sizeof call->ns);
-    memcpy(call->id, process->task->id, sizeof call->id);
-    memcpy(call->exec_id, process->exec_id, sizeof call->exec_id);
-    memcpy(call->incarnation, process->task->incarnation, sizeof call->incarnation);
     if (msg_type(request_method(request))->class != CLASS_READ)
         begun_add(&process->task->begun, process->task->bundle, request_id(request), BEGUN_DONE);
-    shim_call(process->task->shim, method, message, self->timeouts.call, call->ns, on_reply, call);
+    shim_call(process->task->shim, method, message, self->timeouts.call, call->ref.ns, on_reply,
+              call);
 }
 
 void call_shim(manager_t *self, request_t *request, const process_t *process, const char *method,

@@ -10,9 +10,8 @@ typedef struct call call_t;
 typedef void call_finish_t(call_t *call, process_t *process, const uint8_t *payload, size_t size);
 
 struct call {
-    manager_t *manager;
+    process_ref_t ref;
     request_t *request;
-    char ns[77], id[77], exec_id[77], incarnation[UTIL_UUID_SIZE];
     bool changes_state;
     call_finish_t *finish;
 };

@@ -388,7 +388,7 @@ static void on_finished(op_t *op, const status_t *st)
         process_started(&task->init, create->pid);
         task_heard(task);
         process_set_stdio(&task->init, ask->stdin, ask->stdout, ask->stderr, ask->terminal);
-        exits_wait(self, &task->init);
+        exits_wait(&task->init);
         request_answer(create->request, &(msg_started_t){.pid = create->pid});
         if (!task->shim) /* it has died since */
             bury_task(self, task);

@@ -324,7 +324,7 @@ HANDLER(task_delete)
     if (process->task->phase == TASK_ORPHANED && !process->exec_id[0])
         orphan_delete(manager, request, process->task, delete->force);
     else if (process->exec_id[0])
-        exec_delete_begin(manager, request, process, delete->force);
+        exec_delete_begin(request, process, delete->force);
     else
         delete_task(manager, request, process->task, delete->force);
 }

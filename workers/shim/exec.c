@@ -14,10 +14,9 @@
 
 typedef struct adding {
     op_t op;
-    manager_t *manager;
+    process_ref_t init;
     request_t *request;
     const msg_task_exec_t *ask; /* lives as long as the request */
-    char ns[77], incarnation[UTIL_UUID_SIZE];
     stdio_hold_t hold;
     bool is_again;
 } adding_t;
@@ -30,8 +29,8 @@ static adding_t *adding_of(op_t *op)
 /* NULL when the task has gone meanwhile. */
 static task_t *task_of(const adding_t *adding)
 {
-    task_t *task = task_table_find(adding->manager->tasks, adding->ns, adding->ask->id);
-    return task && !strcmp(task->incarnation, adding->incarnation) ? task : NULL;
+    const process_t *init = process_ref_find(&adding->init);
+    return init ? init->task : NULL;
 }
 
 static void done_unless_gone(op_t *op)
@@ -73,7 +72,7 @@ static void undo_record(op_t *op)
     process_t *process = task ? task_process(task, adding->ask->exec_id) : NULL;
     if (process) {
         exec_record_remove(task->bundle, process->exec_id);
-        exits_hand_over(adding->manager, process);
+        exits_hand_over(adding->init.manager, process);
         task_remove_exec(task, process);
     }
     op_ok(op);
@@ -122,8 +121,8 @@ static void ask_add(op_t *op)
     message.stdout = text_or_empty(exec->stdout);
     message.stderr = text_or_empty(exec->stderr);
     message.spec = &spec;
-    shim_call(task->shim, "Exec", &message.base, adding->manager->timeouts.call, adding->ns,
-              on_added, op);
+    shim_call(task->shim, "Exec", &message.base, adding->init.manager->timeouts.call,
+              adding->init.ns, on_added, op);
 }
 
 /* An Exec whose answer was lost may have been done. */
@@ -138,8 +137,8 @@ static void undo_add(op_t *op)
     Containerd__Task__V2__DeleteRequest message = CONTAINERD__TASK__V2__DELETE_REQUEST__INIT;
     message.id = task->id;
     message.exec_id = (char *)adding->ask->exec_id;
-    shim_call(task->shim, "Delete", &message.base, adding->manager->timeouts.call, adding->ns,
-              on_removed, op);
+    shim_call(task->shim, "Delete", &message.base, adding->init.manager->timeouts.call,
+              adding->init.ns, on_removed, op);
 }
 
 static const op_step_t plan[] = {
@@ -216,12 +215,10 @@ HANDLER(task_exec)
         !is_sound(request, exec, &hold))
         return;
     adding_t *adding = zmalloc(sizeof *adding);
-    adding->manager = self;
+    adding->init = process_ref(init);
     adding->request = request;
     adding->ask = exec;
     adding->hold = hold;
-    memcpy(adding->ns, init->task->ns, sizeof adding->ns);
-    memcpy(adding->incarnation, init->task->incarnation, sizeof adding->incarnation);
     adding->op.name = "exec";
     adding->op.plan = plan;
     adding->op.finished = on_finished;

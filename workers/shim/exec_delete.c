@@ -7,9 +7,8 @@
 
 typedef struct deletion {
     op_t op;
-    manager_t *manager;
+    process_ref_t ref;
     request_t *request;
-    char ns[77], id[77], exec_id[77], incarnation[UTIL_UUID_SIZE];
     bool kill_first;
     msg_exited_t exited;
 } deletion_t;
@@ -19,22 +18,14 @@ static deletion_t *deletion_of(op_t *op)
     return (deletion_t *)op;
 }
 
-static process_t *process_of(const deletion_t *deletion)
-{
-    task_t *task = task_table_find(deletion->manager->tasks, deletion->ns, deletion->id);
-    if (!task || strcmp(task->incarnation, deletion->incarnation))
-        return NULL;
-    return task_process(task, deletion->exec_id);
-}
-
 /* Calls the exec's shim, or ends the step when there is nothing left to be asked. */
 static void call(deletion_t *deletion, const char *method, const ProtobufCMessage *message,
                  ttrpc_reply_t *reply)
 {
-    process_t *process = process_of(deletion);
+    process_t *process = process_ref_find(&deletion->ref);
     if (process && process->task->shim)
-        shim_call(process->task->shim, method, message, deletion->manager->timeouts.call,
-                  deletion->ns, reply, deletion);
+        shim_call(process->task->shim, method, message, deletion->ref.manager->timeouts.call,
+                  deletion->ref.ns, reply, deletion);
     else
         op_ok(&deletion->op);
 }
@@ -57,8 +48,8 @@ static void ask_kill(op_t *op)
         return;
     }
     Containerd__Task__V2__KillRequest message = CONTAINERD__TASK__V2__KILL_REQUEST__INIT;
-    message.id = deletion->id;
-    message.exec_id = deletion->exec_id;
+    message.id = deletion->ref.id;
+    message.exec_id = deletion->ref.exec_id;
     message.signal = SIGNAL_KILL;
     call(deletion, "Kill", &message.base, on_done);
 }
@@ -67,12 +58,12 @@ static void ask_kill(op_t *op)
 static void on_waited(void *arg, const status_t *st, const uint8_t *payload, size_t size)
 {
     deletion_t *deletion = arg;
-    process_t *process = process_of(deletion);
+    process_t *process = process_ref_find(&deletion->ref);
     Containerd__Task__V2__WaitResponse *answer =
         st->code ? NULL : containerd__task__v2__wait_response__unpack(NULL, size, payload);
     int64_t at = answer ? exits_time(answer->exited_at) : 0;
     if (process && at)
-        exits_record(deletion->manager, process,
+        exits_record(deletion->ref.manager, process,
                      &(exit_news_t){.status = answer->exit_status, .at = at, .source = "wait"});
     containerd__task__v2__wait_response__free_unpacked(answer, NULL);
     op_done(&deletion->op, st);
@@ -81,14 +72,14 @@ static void on_waited(void *arg, const status_t *st, const uint8_t *payload, siz
 static void ask_wait(op_t *op)
 {
     deletion_t *deletion = deletion_of(op);
-    const process_t *process = process_of(deletion);
+    const process_t *process = process_ref_find(&deletion->ref);
     if (!process || process->has_exited || !deletion->kill_first) {
         op_ok(op);
         return;
     }
     Containerd__Task__V2__WaitRequest message = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
-    message.id = deletion->id;
-    message.exec_id = deletion->exec_id;
+    message.id = deletion->ref.id;
+    message.exec_id = deletion->ref.exec_id;
     call(deletion, "Wait", &message.base, on_waited);
 }
 
@@ -96,8 +87,8 @@ static void ask_delete(op_t *op)
 {
     deletion_t *deletion = deletion_of(op);
     Containerd__Task__V2__DeleteRequest message = CONTAINERD__TASK__V2__DELETE_REQUEST__INIT;
-    message.id = deletion->id;
-    message.exec_id = deletion->exec_id;
+    message.id = deletion->ref.id;
+    message.exec_id = deletion->ref.exec_id;
     call(deletion, "Delete", &message.base, on_done);
 }
 
@@ -111,12 +102,12 @@ static const op_step_t plan[] = {
 static void on_finished(op_t *op, const status_t *st)
 {
     deletion_t *deletion = deletion_of(op);
-    process_t *process = process_of(deletion);
+    process_t *process = process_ref_find(&deletion->ref);
     if (process && process->has_exited)
         exits_describe(process, &deletion->exited);
     if (process && !st->code) {
         exec_record_remove(process->task->bundle, process->exec_id);
-        exits_hand_over(deletion->manager, process);
+        exits_hand_over(deletion->ref.manager, process);
         task_remove_exec(process->task, process);
     }
     if (st->code)
@@ -126,7 +117,7 @@ static void on_finished(op_t *op, const status_t *st)
     free(deletion);
 }
 
-void exec_delete_begin(manager_t *self, request_t *request, process_t *process, bool force)
+void exec_delete_begin(request_t *request, process_t *process, bool force)
 {
     bool runs = process->state != PROCESS_STOPPED && process->state != PROCESS_CREATED;
     if (runs && !force) {
@@ -136,13 +127,9 @@ void exec_delete_begin(manager_t *self, request_t *request, process_t *process, 
         return;
     }
     deletion_t *deletion = zmalloc(sizeof *deletion);
-    deletion->manager = self;
+    deletion->ref = process_ref(process);
     deletion->request = request;
     deletion->kill_first = runs;
-    memcpy(deletion->ns, process->task->ns, sizeof deletion->ns);
-    memcpy(deletion->id, process->task->id, sizeof deletion->id);
-    memcpy(deletion->exec_id, process->exec_id, sizeof deletion->exec_id);
-    memcpy(deletion->incarnation, process->task->incarnation, sizeof deletion->incarnation);
     begun_add(&process->task->begun, process->task->bundle, request_id(request), BEGUN_DONE);
     deletion->op.name = "delete exec";
     deletion->op.plan = plan;

@@ -12,29 +12,11 @@
 #define AGAIN_MS      1000  /* before a Wait or a record that failed is tried again */
 #define NS_PER_SECOND 1000000000
 
-/* The process is looked up again when an answer comes: it may be gone by then. */
-typedef struct watch {
-    manager_t *manager;
-    char ns[77], id[77], exec_id[77], incarnation[UTIL_UUID_SIZE];
-} watch_t;
-
-static watch_t *watch_new(manager_t *self, const process_t *process)
+static process_ref_t *ref_new(const process_t *process)
 {
-    watch_t *watch = zmalloc(sizeof *watch);
-    watch->manager = self;
-    memcpy(watch->ns, process->task->ns, sizeof watch->ns);
-    memcpy(watch->id, process->task->id, sizeof watch->id);
-    memcpy(watch->exec_id, process->exec_id, sizeof watch->exec_id);
-    memcpy(watch->incarnation, process->task->incarnation, sizeof watch->incarnation);
-    return watch;
-}
-
-static process_t *watch_process(const watch_t *watch)
-{
-    task_t *task = task_table_find(watch->manager->tasks, watch->ns, watch->id);
-    if (!task || strcmp(task->incarnation, watch->incarnation))
-        return NULL;
-    return task_process(task, watch->exec_id);
+    process_ref_t *ref = zmalloc(sizeof *ref);
+    *ref = process_ref(process);
+    return ref;
 }
 
 int64_t exits_time(const Google__Protobuf__Timestamp *at)
@@ -69,8 +51,8 @@ static void send_record(manager_t *self, process_t *process);
  * full, is asked until it can. */
 static void on_recorded(void *arg, const status_t *st, const void *answer)
 {
-    AUTO_FREE watch_t *watch = arg;
-    process_t *process = watch_process(watch);
+    AUTO_FREE process_ref_t *watch = arg;
+    process_t *process = process_ref_find(watch);
     bool is_refused = st->code == STATUS_NOT_FOUND || st->code == STATUS_INVALID_ARGUMENT;
     (void)answer;
     if (st->code)
@@ -99,7 +81,7 @@ static void send_record(manager_t *self, process_t *process)
                                   .why = process->exit_why,
                                   .source = process->exit_source};
     link_ask(self->link, MSG_incarnation_exit, &ask, process->task->ns, -1, NULL, on_recorded,
-             watch_new(self, process));
+             ref_new(process));
 }
 
 void exits_record(manager_t *self, process_t *process, const exit_news_t *news)
@@ -120,8 +102,8 @@ void exits_record(manager_t *self, process_t *process, const exit_news_t *news)
 
 static void on_waited(void *arg, const status_t *st, const uint8_t *payload, size_t size)
 {
-    AUTO_FREE watch_t *watch = arg;
-    process_t *process = watch_process(watch);
+    AUTO_FREE process_ref_t *watch = arg;
+    process_t *process = process_ref_find(watch);
     if (!process)
         return;
     process->wait_pending = false;
@@ -142,7 +124,7 @@ static void on_waited(void *arg, const status_t *st, const uint8_t *payload, siz
     containerd__task__v2__wait_response__free_unpacked(answer, NULL);
 }
 
-void exits_wait(manager_t *self, process_t *process)
+void exits_wait(process_t *process)
 {
     if (process->wait_pending || process->has_exited || !process->task->shim)
         return;
@@ -151,7 +133,7 @@ void exits_wait(manager_t *self, process_t *process)
     request.exec_id = process->exec_id;
     process->wait_pending = true;
     shim_call(process->task->shim, "Wait", &request.base, 0, process->task->ns, on_waited,
-              watch_new(self, process));
+              ref_new(process));
 }
 
 /* The shim may have said that it knows no such process, or said nothing of use: State tells more
@@ -165,8 +147,8 @@ void exits_again(void *arg)
     else if (!process->has_exited && process->task->phase == TASK_ORPHANED)
         orphan_look_again(process);
     else if (!process->has_exited && process->task->phase == TASK_LIVE) {
-        state_refresh(self, process);
-        exits_wait(self, process);
+        state_refresh(process);
+        exits_wait(process);
     }
 }
 
@@ -193,7 +175,7 @@ void exits_look(void *arg)
     if (process->has_exited || zlistx_size(process->waiters) == 0)
         return;
     if (process->task->phase == TASK_LIVE && process->state != PROCESS_CREATED)
-        state_refresh(self, process);
+        state_refresh(process);
     process->look_ms = process->look_ms * 2 < LOOK_LAST_MS ? process->look_ms * 2 : LOOK_LAST_MS;
     io_timer_in(self->io, &process->look, process->look_ms);
 }

@@ -74,10 +74,10 @@ static void adopt(load_t *load)
         log_warn("load %s: its container has no record, but it runs: kept", task->key);
     log_info("load %s: adopted, pid %u is %s", task->key, task->init.pid,
              process_state_name(task->init.state));
-    exits_wait(self, &task->init);
+    exits_wait(&task->init);
     for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
         if (exec->state == PROCESS_RUNNING)
-            exits_wait(self, exec);
+            exits_wait(exec);
     manager_unpark(self, parked);
     load_finish(load);
 }
@@ -175,7 +175,7 @@ static void ask_execs(load_t *load)
         return;
     }
     for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
-        state_ask(self, exec, self->timeouts.load, on_exec_state, load);
+        state_ask(exec, self->timeouts.load, on_exec_state, load);
 }
 
 /* init --------------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ static void on_connect(void *arg, const status_t *st, const uint8_t *payload, si
         record_write_endpoint(task->bundle, task->intent, shim_endpoint(task->shim), &outcome);
     containerd__task__v2__connect_response__free_unpacked(answer, NULL);
     if (answer)
-        state_ask(self, &task->init, self->timeouts.load, on_state, load);
+        state_ask(&task->init, self->timeouts.load, on_state, load);
     else
         ask_later(load, outcome.text);
 }
@@ -448,9 +448,9 @@ void load_back(void *arg, shim_t *shim)
         if (task->shim != shim || task->phase == TASK_LOADING)
             continue;
         if (task->init.state != PROCESS_UNKNOWN)
-            exits_wait(self, &task->init);
+            exits_wait(&task->init);
         for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
             if (exec->state == PROCESS_RUNNING)
-                exits_wait(self, exec);
+                exits_wait(exec);
     }
 }

@@ -50,7 +50,7 @@ typedef struct exit_news {
     const char *source; /* "wait", "state", "none"; static */
     const char *why;    /* why the status is not known, static; NULL when it is */
 } exit_news_t;
-void exits_wait(manager_t *self, process_t *process); /* asks the shim to tell its end, once */
+void exits_wait(process_t *process); /* asks the shim to tell its end, once */
 void exits_record(manager_t *self, process_t *process, const exit_news_t *news);
 void exits_again(void *process); /* timer: what failed is tried again */
 void exits_look(void *process);  /* timer: whether it has ended after all */
@@ -82,7 +82,7 @@ void manager_unpark(manager_t *self, zlistx_t *parked); /* frees the list */
 void manager_remove_task(manager_t *self, task_t *task);
 
 /* exec_delete.c: task.delete of an exec. */
-void exec_delete_begin(manager_t *self, request_t *request, process_t *process, bool force);
+void exec_delete_begin(request_t *request, process_t *process, bool force);
 
 /* create.c */
 void create_next(manager_t *self);

@@ -16,20 +16,6 @@
 
 #define SIGNAL_BASE 128 /* exit status of a process that signal n ended is this + n */
 
-/* The process is looked up again when the supervisor answers: it may be gone by then. */
-typedef struct inquest {
-    manager_t *manager;
-    char ns[77], id[77], exec_id[77], incarnation[UTIL_UUID_SIZE];
-} inquest_t;
-
-static process_t *process_of(const inquest_t *self)
-{
-    task_t *task = task_table_find(self->manager->tasks, self->ns, self->id);
-    if (!task || strcmp(task->incarnation, self->incarnation))
-        return NULL;
-    return task_process(task, self->exec_id);
-}
-
 bool orphan_is_kept(const task_t *task)
 {
     const process_t *init = &task->init;
@@ -113,9 +99,9 @@ void orphan_look_again(process_t *process)
 
 static void on_reaped(void *arg, const status_t *st, const void *answer)
 {
-    AUTO_FREE inquest_t *inquest = arg;
+    AUTO_FREE process_ref_t *inquest = arg;
     const msg_reaped_t *reaped = answer;
-    process_t *process = process_of(inquest);
+    process_t *process = process_ref_find(inquest);
     if (!process || process->has_exited)
         return;
     if (!st->code) {
@@ -134,12 +120,8 @@ static void watch(manager_t *self, process_t *process)
         return;
     if (process->pidfd < 0)
         process->pidfd = proc_open((pid_t)process->pid, process->start);
-    inquest_t *inquest = zmalloc(sizeof *inquest);
-    inquest->manager = self;
-    memcpy(inquest->ns, process->task->ns, sizeof inquest->ns);
-    memcpy(inquest->id, process->task->id, sizeof inquest->id);
-    memcpy(inquest->exec_id, process->exec_id, sizeof inquest->exec_id);
-    memcpy(inquest->incarnation, process->task->incarnation, sizeof inquest->incarnation);
+    process_ref_t *inquest = zmalloc(sizeof *inquest);
+    *inquest = process_ref(process);
     const msg_cluster_reaped_t ask = {.pid = process->pid, .start = process->start};
     link_ask(self->link, MSG_cluster_reaped, &ask, NULL, -1, NULL, on_reaped, inquest);
 }

@@ -14,22 +14,13 @@
 #define PROBE_MS  300 /* a Wait for a start that has failed is answered at once */
 
 typedef struct starting {
-    manager_t *manager;
+    process_ref_t ref;
     request_t *request;
-    char ns[77], id[77], exec_id[77], incarnation[UTIL_UUID_SIZE];
     status_t failure;
     io_timer_t look;
     int64_t quiet_since; /* monotonic us; since no runtime was seen at work */
     bool is_second;      /* try */
 } starting_t;
-
-static process_t *process_of(const starting_t *self)
-{
-    task_t *task = task_table_find(self->manager->tasks, self->ns, self->id);
-    if (!task || strcmp(task->incarnation, self->incarnation))
-        return NULL;
-    return task_process(task, self->exec_id);
-}
 
 static void succeed(starting_t *self, process_t *process, uint32_t pid)
 {
@@ -39,7 +30,7 @@ static void succeed(starting_t *self, process_t *process, uint32_t pid)
         stdio_release(&process->hold);
         if (process->state == PROCESS_CREATED)
             process->state = PROCESS_RUNNING;
-        exits_wait(self->manager, process);
+        exits_wait(process);
     }
     request_answer(self->request, &(msg_started_t){.pid = pid});
     free(self);
@@ -90,7 +81,7 @@ static void on_state_after(void *arg, const status_t *st, process_t *process)
 static void on_started(void *arg, const status_t *st, const uint8_t *payload, size_t size)
 {
     starting_t *self = arg;
-    process_t *process = process_of(self);
+    process_t *process = process_ref_find(&self->ref);
     self->failure = *st;
     Containerd__Task__V2__StartResponse *answer =
         st->code ? NULL : containerd__task__v2__start_response__unpack(NULL, size, payload);
@@ -101,7 +92,7 @@ static void on_started(void *arg, const status_t *st, const uint8_t *payload, si
             task_heard(process->task);
         succeed(self, process, answer->pid);
     } else if (process && process->task->shim && status_is_uncertain(self->failure.code)) {
-        state_ask(self->manager, process, self->manager->timeouts.state, on_state_after, self);
+        state_ask(process, self->ref.manager->timeouts.state, on_state_after, self);
     } else {
         fail(self, process);
     }
@@ -111,16 +102,16 @@ static void on_started(void *arg, const status_t *st, const uint8_t *payload, si
 static void send_start(starting_t *self, process_t *process)
 {
     Containerd__Task__V2__StartRequest message = CONTAINERD__TASK__V2__START_REQUEST__INIT;
-    message.id = self->id;
-    message.exec_id = self->exec_id;
+    message.id = self->ref.id;
+    message.exec_id = self->ref.exec_id;
     process->was_started = true;
     begun_add(&process->task->begun, process->task->bundle, request_id(self->request), BEGUN_DONE);
-    if (!self->exec_id[0])
+    if (!self->ref.exec_id[0])
         init_record_write(
             process->task->bundle,
             &(init_record_t){.pid = process->pid, .start = process->start, .has_started = true});
-    shim_call(process->task->shim, "Start", &message.base, self->manager->timeouts.call, self->ns,
-              on_started, self);
+    shim_call(process->task->shim, "Start", &message.base, self->ref.manager->timeouts.call,
+              self->ref.ns, on_started, self);
 }
 
 /* After a predecessor's death ---------------------------------------------------------------------
@@ -130,7 +121,7 @@ static void send_start(starting_t *self, process_t *process)
 static void on_probed(void *arg, const status_t *st, const uint8_t *payload, size_t size)
 {
     starting_t *self = arg;
-    process_t *process = process_of(self);
+    process_t *process = process_ref_find(&self->ref);
     if (!process || !process->task->shim) {
         fail_with(self, process, STATUS_UNAVAILABLE, "its shim has died");
         return;
@@ -144,7 +135,7 @@ static void on_probed(void *arg, const status_t *st, const uint8_t *payload, siz
     int64_t at = answer ? exits_time(answer->exited_at) : 0;
     containerd__task__v2__wait_response__free_unpacked(answer, NULL);
     if (at)
-        state_ask(self->manager, process, self->manager->timeouts.state, on_state_after, self);
+        state_ask(process, self->ref.manager->timeouts.state, on_state_after, self);
     else
         fail_with(self, process, st->code ? st->code : STATUS_UNKNOWN,
                   st->code ? st->text : "its start has failed, or was interrupted");
@@ -152,14 +143,14 @@ static void on_probed(void *arg, const status_t *st, const uint8_t *payload, siz
 
 static void probe(starting_t *self, process_t *process)
 {
-    if (!self->exec_id[0]) { /* the runtime itself refuses to start a container twice */
+    if (!self->ref.exec_id[0]) { /* the runtime itself refuses to start a container twice */
         send_start(self, process);
         return;
     }
     Containerd__Task__V2__WaitRequest message = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
-    message.id = self->id;
-    message.exec_id = self->exec_id;
-    shim_call(process->task->shim, "Wait", &message.base, PROBE_MS, self->ns, on_probed, self);
+    message.id = self->ref.id;
+    message.exec_id = self->ref.exec_id;
+    shim_call(process->task->shim, "Wait", &message.base, PROBE_MS, self->ref.ns, on_probed, self);
 }
 
 static void on_state_before(void *arg, const status_t *st, process_t *process)
@@ -181,7 +172,7 @@ static void on_state_before(void *arg, const status_t *st, process_t *process)
 static void on_look(void *arg)
 {
     starting_t *self = arg;
-    process_t *process = process_of(self);
+    process_t *process = process_ref_find(&self->ref);
     int64_t now = util_monotonic_us();
     if (!process || !process->task->shim) {
         fail_with(self, process, STATUS_UNAVAILABLE, "its shim has died");
@@ -190,25 +181,21 @@ static void on_look(void *arg)
     if (in_flight_start(process))
         self->quiet_since = now;
     if (now - self->quiet_since < SETTLE_MS * 1000) {
-        io_timer_in(self->manager->io, &self->look, LOOK_MS);
+        io_timer_in(self->ref.manager->io, &self->look, LOOK_MS);
         return;
     }
     process->is_adopted = false;
-    state_ask(self->manager, process, self->manager->timeouts.state, on_state_before, self);
+    state_ask(process, self->ref.manager->timeouts.state, on_state_before, self);
 }
 
 /* -------------------------------------------------------------------------------------------------
  */
 
-static starting_t *starting_new(manager_t *manager, request_t *request, const process_t *process)
+static starting_t *starting_new(request_t *request, const process_t *process)
 {
     starting_t *self = zmalloc(sizeof *self);
-    *self =
-        (starting_t){.manager = manager, .request = request, .quiet_since = util_monotonic_us()};
-    memcpy(self->ns, process->task->ns, sizeof self->ns);
-    memcpy(self->id, process->task->id, sizeof self->id);
-    memcpy(self->exec_id, process->exec_id, sizeof self->exec_id);
-    memcpy(self->incarnation, process->task->incarnation, sizeof self->incarnation);
+    *self = (starting_t){
+        .ref = process_ref(process), .request = request, .quiet_since = util_monotonic_us()};
     io_timer_init(&self->look, on_look, self);
     return self;
 }
@@ -242,7 +229,7 @@ HANDLER(task_start)
     if (!process || is_settled(request, process))
         return;
     process->is_starting = true;
-    starting_t *starting = starting_new(manager, request, process);
+    starting_t *starting = starting_new(request, process);
     if (process->is_adopted)
         on_look(starting);
     else

@@ -10,19 +10,10 @@
 #define FRESH_MS 5000
 
 typedef struct asked {
-    manager_t *manager;
-    char ns[77], id[77], exec_id[77], incarnation[UTIL_UUID_SIZE];
+    process_ref_t ref;
     state_told_t *told;
     void *arg;
 } asked_t;
-
-static process_t *process_of(const asked_t *asked)
-{
-    task_t *task = task_table_find(asked->manager->tasks, asked->ns, asked->id);
-    if (!task || strcmp(task->incarnation, asked->incarnation))
-        return NULL;
-    return task_process(task, asked->exec_id);
-}
 
 static void take(manager_t *self, process_t *process,
                  const Containerd__Task__V2__StateResponse *state)
@@ -44,7 +35,7 @@ static void take(manager_t *self, process_t *process,
 static void on_state(void *arg, const status_t *st, const uint8_t *payload, size_t size)
 {
     AUTO_FREE asked_t *asked = arg;
-    process_t *process = process_of(asked);
+    process_t *process = process_ref_find(&asked->ref);
     status_t outcome = *st;
     if (!outcome.code) {
         Containerd__Task__V2__StateResponse *state =
@@ -52,7 +43,7 @@ static void on_state(void *arg, const status_t *st, const uint8_t *payload, size
         if (!state || (unsigned)state->status > (unsigned)PROCESS_PAUSING)
             status_set(&outcome, STATUS_INTERNAL, "State: undecodable answer");
         else if (process)
-            take(asked->manager, process, state);
+            take(asked->ref.manager, process, state);
         containerd__task__v2__state_response__free_unpacked(state, NULL);
     }
     bool is_heard = !outcome.code || outcome.code == STATUS_NOT_FOUND;
@@ -61,19 +52,15 @@ static void on_state(void *arg, const status_t *st, const uint8_t *payload, size
     asked->told(asked->arg, &outcome, process);
 }
 
-void state_ask(manager_t *self, process_t *process, int timeout_ms, state_told_t *told, void *arg)
+void state_ask(process_t *process, int timeout_ms, state_told_t *told, void *arg)
 {
     task_t *task = process->task;
     asked_t *asked = zmalloc(sizeof *asked);
-    *asked = (asked_t){.manager = self, .told = told, .arg = arg};
-    memcpy(asked->ns, task->ns, sizeof asked->ns);
-    memcpy(asked->id, task->id, sizeof asked->id);
-    memcpy(asked->exec_id, process->exec_id, sizeof asked->exec_id);
-    memcpy(asked->incarnation, task->incarnation, sizeof asked->incarnation);
+    *asked = (asked_t){.ref = process_ref(process), .told = told, .arg = arg};
     Containerd__Task__V2__StateRequest request = CONTAINERD__TASK__V2__STATE_REQUEST__INIT;
-    request.id = asked->id;
-    request.exec_id = asked->exec_id;
-    shim_call(task->shim, "State", &request.base, timeout_ms, asked->ns, on_state, asked);
+    request.id = asked->ref.id;
+    request.exec_id = asked->ref.exec_id;
+    shim_call(task->shim, "State", &request.base, timeout_ms, asked->ref.ns, on_state, asked);
 }
 
 static void on_refreshed(void *arg, const status_t *st, process_t *process)
@@ -86,12 +73,12 @@ static void on_refreshed(void *arg, const status_t *st, process_t *process)
         process->task->unresponsive = true;
 }
 
-void state_refresh(manager_t *self, process_t *process)
+void state_refresh(process_t *process)
 {
     if (process->is_refreshing || process->has_exited || !process->task->shim)
         return;
     process->is_refreshing = true;
-    state_ask(self, process, self->timeouts.state, on_refreshed, NULL);
+    state_ask(process, process->task->manager->timeouts.state, on_refreshed, NULL);
 }
 
 /* task.get ----------------------------------------------------------------------------------------
@@ -129,7 +116,7 @@ HANDLER(task_get)
     if (is_known)
         answer_picture(request, process);
     else
-        state_ask(manager, process, manager->timeouts.state, on_asked, request);
+        state_ask(process, manager->timeouts.state, on_asked, request);
 }
 
 /* task.list ---------------------------------------------------------------------------------------
@@ -167,7 +154,7 @@ HANDLER(task_list)
         process_describe(&t->init, &pictures[count]);
         count += filter_match_record(filter, MSG_process, &pictures[count]);
         if (t->phase == TASK_LIVE && t->heard_ms < stale)
-            state_refresh(manager, &t->init);
+            state_refresh(&t->init);
     }
     qsort(pictures, count, sizeof *pictures, compare_pictures);
     if (filter_status(filter, &st))

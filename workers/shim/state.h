@@ -9,9 +9,9 @@
 typedef void state_told_t(void *arg, const status_t *st, process_t *process);
 
 /* Asks the shim, which the task must have. An exit that it tells is recorded. */
-void state_ask(manager_t *self, process_t *process, int timeout_ms, state_told_t *told, void *arg);
+void state_ask(process_t *process, int timeout_ms, state_told_t *told, void *arg);
 
 /* The same where nobody waits for the answer. Does nothing while an earlier one is under way. */
-void state_refresh(manager_t *self, process_t *process);
+void state_refresh(process_t *process);
 
 #endif

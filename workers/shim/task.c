@@ -159,6 +159,25 @@ void task_remove_exec(task_t *task, process_t *process)
     zhashx_delete(task->execs, process->exec_id);
 }
 
+process_ref_t process_ref(const process_t *process)
+{
+    const task_t *task = process->task;
+    process_ref_t ref = {.manager = task->manager};
+    memcpy(ref.ns, task->ns, sizeof ref.ns);
+    memcpy(ref.id, task->id, sizeof ref.id);
+    memcpy(ref.exec_id, process->exec_id, sizeof ref.exec_id);
+    memcpy(ref.incarnation, task->incarnation, sizeof ref.incarnation);
+    return ref;
+}
+
+process_t *process_ref_find(const process_ref_t *self)
+{
+    task_t *task = task_table_find(self->manager->tasks, self->ns, self->id);
+    if (!task || strcmp(task->incarnation, self->incarnation))
+        return NULL;
+    return task_process(task, self->exec_id);
+}
+
 void process_started(process_t *self, uint32_t pid)
 {
     if (self->pidfd >= 0 && self->pid == pid)

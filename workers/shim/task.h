@@ -65,6 +65,12 @@ typedef struct process {
     zlistx_t *waiters;    /* request_t that wait for the end; not owned */
 } process_t;
 
+/* A process while an answer about it is waited for, in which it may go. */
+typedef struct process_ref {
+    struct manager *manager;
+    char ns[77], id[77], exec_id[77], incarnation[UTIL_UUID_SIZE];
+} process_ref_t;
+
 struct task {
     char ns[77], id[77];
     char key[160]; /* ns/id, the table's key */
@@ -102,6 +108,9 @@ size_t task_table_size(task_table_t *self);
 process_t *task_process(task_t *task, const char *exec_id);
 process_t *task_add_exec(task_t *task, const char *exec_id);
 void task_remove_exec(task_t *task, process_t *process);
+
+process_ref_t process_ref(const process_t *process);
+process_t *process_ref_find(const process_ref_t *self); /* NULL when it is gone */
 
 /* The process runs, as `pid`: from here on it can be told from others of that pid, and is found
  * again without a shim. */
