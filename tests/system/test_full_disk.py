@@ -111,13 +111,13 @@ def refused(cluster, *sentences):
     done = cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs("other"), "new", "/bin/true")
     assert done.returncode == RESOURCE_EXHAUSTED, done.stderr
     assert done.stderr.count("\n") == 1 and all(s in done.stderr for s in (*sentences, "No space left on device")), done.stderr
-    assert not left_of(cluster, "new")
+    until(lambda: not left_of(cluster, "new"), "nothing is left")
 
 
 def works_again(cluster):
     done = cluster.shimctl("run", "--rm", "--rootfs", cluster.rootfs("other"), "new", "/bin/sh", "-c", "echo well")
     assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
-    assert not left_of(cluster, "new")
+    until(lambda: not left_of(cluster, "new"), "nothing is left")
 
 
 def test_full_run_directory(cluster):
@@ -129,7 +129,7 @@ def test_full_run_directory(cluster):
     let_go(cluster, "c")
     assert cluster.shimctl("tasks", "wait", "c").stdout == "5\n"
     assert cluster.shimctl("tasks", "delete", "c").returncode == 0, "what is there can be deleted"
-    assert not left_of(cluster, "default/c")
+    until(lambda: not left_of(cluster, "default/c"), "nothing is left")
     cluster.free(cluster.run)
     works_again(cluster)
     assert events(cluster, "/tasks/exit") == ["c", "new"]

@@ -164,7 +164,7 @@ def test_starting_a_shim(containers, wish, sentence, generations):
             if status == OK:
                 containers.remove(name)
             assert containers.nothing_of(name), containers.remains(name)
-        assert not containers.cluster.dead_sockets()
+        until(lambda: not containers.cluster.dead_sockets(), "no dead socket")
     except BaseException:
         containers.sweep()
         raise
@@ -328,7 +328,7 @@ def play_shutdown(containers, name, fault):
 
 def test_shutting_down(containers):
     side_by_side(containers, play_shutdown)
-    assert not containers.cluster.dead_sockets()
+    until(lambda: not containers.cluster.dead_sockets(), "no dead socket")
 
 
 # After a restart ----------------------------------------------------------------------------------

@@ -159,7 +159,7 @@ def test_a_shim_killed_by_force_leaves_nothing(containers, generation):
     os.kill(containers.shim_pid("c"), signal.SIGKILL)
     until(lambda: containers.task("c") is None, "the task is gone")
     assert containers.nothing_of("c"), containers.remains("c")
-    assert not containers.cluster.dead_sockets()
+    until(lambda: not containers.cluster.dead_sockets(), "no dead socket")
     assert containers.topics("c")[-2:] == ["/tasks/exit", "/tasks/delete"]
     containers.finish("d")
 
@@ -189,7 +189,7 @@ def test_shims_that_die_while_the_worker_is_away(containers):
         containers.call("container.delete", name)
     for name in names[3:]:
         containers.finish(name)
-    assert not containers.cluster.dead_sockets()
+    until(lambda: not containers.cluster.dead_sockets(), "no dead socket")
 
 
 def test_the_end_of_shims_that_die_while_the_worker_is_away_is_recorded(containers):
