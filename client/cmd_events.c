@@ -28,10 +28,11 @@ static status_code_t read_options(session_t *session, event_stream_options_t *re
 {
     const options_t *options = session_options(session);
     const char *until = options_text(options, "until");
-    ret->from_seq = options_given(options, "since") || until;
+    ret->raw = options_flag(options, "raw");
+    ret->from_seq = options_given(options, "since") || until || ret->raw;
     ret->ns = options_given(options, "namespace") ? session_ns(session) : NULL;
     ret->filters = session_filters(session);
-    ret->until_now = until && !strcmp(until, "now");
+    ret->until_now = until ? !strcmp(until, "now") : ret->raw;
     if (options_u64(options, "since", INT64_MAX, &ret->since, st))
         return st->code;
     if (ret->until_now)

@@ -143,6 +143,7 @@ static const option_row_t event_options[] = {
      WORD_ANY},
     {"until", 0, OPTION_TEXT, "now|SEQ", "end with what there is now, or with this number",
      WORD_ANY},
+    {"raw", 0, OPTION_FLAG, NULL, "what shims sent that is not in the journal, and why", WORD_ANY},
     END,
 };
 
@@ -351,9 +352,14 @@ const command_t command_table[] = {
      .help =
          "Lines are TIMESTAMP NAMESPACE TOPIC JSON, of all namespaces unless -n is given. Each\n"
          "event comes once and in the journal's order, also after an outage of the cluster's\n"
-         "processes.\n" FILTER_HELP "  shimctl events\n"
+         "processes.\n\n"
+         "With --raw it prints instead what shims sent and the journal did not take, each with "
+         "the\n"
+         "reason: repeats, and what came too late or contradicts it.\n" FILTER_HELP
+         "  shimctl events\n"
          "  shimctl events 'topic==\"/tasks/exit\",event.exit_status!=0' 'topic~=oom'\n"
-         "  shimctl events --since 0 --until now --json\n",
+         "  shimctl events --since 0 --until now --json\n"
+         "  shimctl events --raw\n",
      .options = {event_options},
      .operands_max = COMMAND_OPERANDS_ANY,
      .run = cmd_events},

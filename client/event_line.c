@@ -42,6 +42,8 @@ bool event_line_read(const msgpack_object *object, event_line_t *ret)
             ret->raw = value;
         else if (is_key(key, "type"))
             ret->type = value;
+        else if (is_key(key, "reason") && value->type == MSGPACK_OBJECT_STR)
+            ret->reason = &value->via.str;
     }
     ret->time = (int64_t)time;
     return ret->ns && ret->topic;
@@ -177,5 +179,8 @@ char *event_line_text(const event_line_t *line)
     AUTO_FREE char *place = util_format("%s %.*s %.*s", time, (int)line->ns->size, line->ns->ptr,
                                         (int)line->topic->size, line->topic->ptr);
     output_tame(place);
+    if (line->reason)
+        return util_format("%s %s # %.*s", place, fields, (int)line->reason->size,
+                           line->reason->ptr);
     return util_format("%s %s", place, fields);
 }

@@ -112,7 +112,8 @@ static status_code_t read_page(event_stream_t *self, uint64_t until, uint64_t *l
                                   .until = until,
                                   .limit = PAGE_LIMIT,
                                   .all = !self->options.ns,
-                                  .filters = self->options.filters};
+                                  .filters = self->options.filters,
+                                  .raw = self->options.raw};
     msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
     link_t *link = session_link(self->session, st);
     if (link && !link_call(link, MSG_event_list, &ask, session_ns(self->session),
@@ -145,7 +146,8 @@ static status_code_t catch_up(event_stream_t *self, uint64_t until, status_t *st
 static status_code_t find_bounds(event_stream_t *self, status_t *st)
 {
     msg_event_page_t page;
-    const msg_event_list_t ask = {.since = FUTURE, .limit = 1, .all = true};
+    const msg_event_list_t ask = {
+        .since = FUTURE, .limit = 1, .all = true, .raw = self->options.raw};
     if (session_call(self->session, MSG_event_list, &ask, &page, st))
         return st->code;
     self->next = self->options.from_seq ? self->options.since : page.last + 1;

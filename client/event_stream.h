@@ -15,6 +15,7 @@ typedef struct event_stream_options {
     bool until_now;      /* end with the newest of the journal at the start */
     uint64_t until;      /* end with this one; 0 for no end */
     msg_texts_t filters; /* only what one of them matches; borrowed, as long as the stream lives */
+    bool raw; /* what shims sent that is not in the journal; with `from_seq` and an end only */
 } event_stream_options_t;
 
 /* `event` is gone after the call; it is any msgpack object that stands in the stream. */

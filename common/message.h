@@ -155,6 +155,9 @@ typedef struct msg_type {
 /* The row of a message; never NULL for a valid number. */
 const msg_type_t *msg_type(msg_id_t id);
 
+/* The text of the field with that name, or NULL when the message has none or it is absent. */
+const char *msg_text(msg_id_t id, const void *value, const char *name);
+
 /* The method with that wire name, or MSG_COUNT. */
 msg_id_t msg_find(const char *name);
 

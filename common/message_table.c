@@ -63,6 +63,17 @@ const msg_type_t *msg_type(msg_id_t id)
     return &table[id];
 }
 
+const char *msg_text(msg_id_t id, const void *value, const char *name)
+{
+    const msg_type_t *type = msg_type(id);
+    for (size_t i = 0; i < type->field_count; i++) {
+        const msg_field_t *field = &type->fields[i];
+        if ((field->kind == KIND_ident || field->kind == KIND_text) && !strcmp(field->name, name))
+            return *(const char *const *)((const char *)value + field->offset);
+    }
+    return NULL;
+}
+
 msg_id_t msg_find(const char *name)
 {
     for (msg_id_t id = 0; id < MSG_COUNT; id++)

@@ -209,7 +209,9 @@ static void settle(request_t *self)
         .status = (uint32_t)self->outcome.code,
         .message = self->outcome.code ? self->outcome.text : NULL,
         .answer = {.data = zmq_msg_data(&self->answer), .size = zmq_msg_size(&self->answer)},
-        .peer = self->header.peer};
+        .peer = self->header.peer,
+        .target = msg_text(self->method, self->ask, "id"),
+        .exec_id = msg_text(self->method, self->ask, "exec_id")};
     self->worker->journal.record(self->worker->journal.arg, self, &record);
 }
 

@@ -142,7 +142,6 @@ def test_a_request_sent_again_after_its_deadline_is_told_that_it_runs(containers
     assert head["status"] == DEADLINE_EXCEEDED and "before it began" not in head["message"]
 
 
-@pytest.mark.xfail(strict=True, reason="undo of a create whose create event is in the journal already writes no delete after it")
 def test_a_create_that_is_undone_is_undone_in_the_journal_too(containers):
     containers.record("c", fail_Create="1*lost")
     containers.refusal("task.create", "c")

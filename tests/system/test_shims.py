@@ -291,13 +291,7 @@ def test_events_that_misbehave(containers, mode):
     assert containers.topics("c").count("/tasks/exit") == 2
 
 
-
-
-REPAIR = pytest.mark.xfail(strict=True, reason="the journal does not repair the order of what shims reorder or lose yet")
-IN_ORDER = {"duplicate", "drop(/tasks/delete)", "delay(300)"}
-
-
-@pytest.mark.parametrize("mode", [m if m in IN_ORDER else pytest.param(m, marks=REPAIR) for m in MODES])
+@pytest.mark.parametrize("mode", MODES)
 def test_the_journal_has_the_whole_life_in_order(containers, mode):
     containers.run("c", events=mode)
     containers.finish("c")

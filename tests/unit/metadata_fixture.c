@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "workers/metadata/containers.h"
+#include "workers/metadata/run.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -238,6 +239,32 @@ void fixture_shim_event(fixture_t *self, const char *ns, const char *topic, cons
     assert_int_equal(intake_add(self->intake, &event, acknowledge, self, &st), STATUS_OK);
     msgpack_sbuffer_destroy(&buffer);
     batch_commit(self->batch);
+}
+
+typedef struct release {
+    int64_t now;
+    bool any;
+} release_t;
+
+static void run_release(void *arg, txn_t *txn)
+{
+    release_t *release = arg;
+    release->any = run_release_due(txn, release->now);
+}
+
+static void done_release(void *arg, const status_t *st)
+{
+    (void)arg;
+    assert_int_equal(st->code, STATUS_OK);
+}
+
+void fixture_release(fixture_t *self, int64_t now)
+{
+    release_t release = {.now = now, .any = true};
+    while (release.any) {
+        batch_add(self->batch, run_release, done_release, &release);
+        batch_commit(self->batch);
+    }
 }
 
 /* Looking ---------------------------------------------------------------------------------------

@@ -301,12 +301,12 @@ static void assert_contiguous(fixture_t *f, uint64_t at_least)
         assert_int_equal(seq, expected++);
     }
     scan_close(&scan);
-    assert_true(journal_last(txn) >= at_least);
+    assert_true(journal_last(txn, TABLE_JOURNAL) >= at_least);
     msg_bytes_t found;
     uint64_t in_ns = 0;
     assert_true(txn_get(txn, TABLE_NS_SEQ, "default", 7, &found));
     memcpy(&in_ns, found.data, sizeof in_ns);
-    assert_int_equal(in_ns, journal_last(txn));
+    assert_int_equal(in_ns, journal_last(txn, TABLE_JOURNAL));
 }
 
 static void test_killed_while_writing(void **state)

@@ -101,7 +101,7 @@ bool ends_park(ends_t *self, request_t *request, const char *ns, const msg_incar
 static end_t *find_complete(ends_t *self, const char *ns, const char *id)
 {
     end_t *end = zlistx_first(self->waiting);
-    while (end && (strcmp(end->ask->id, id) || strcmp(end->ns, ns) ||
+    while (end && ((id && (strcmp(end->ask->id, id) || strcmp(end->ns, ns))) ||
                    !is_complete(self, end->ns, end->ask)))
         end = zlistx_next(self->waiting);
     return end;

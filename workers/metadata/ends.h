@@ -5,9 +5,9 @@
 #include "common/worker.h"
 #include "workers/metadata/store.h"
 
-/* How long a shim's own exit and delete events are waited for. They come within milliseconds; a
- * shim that was shut down with events undelivered never sends them (containerd 2.1's does not). */
-#define ENDS_WAIT_MS 1000
+/* How long a shim's own exit and delete events are waited for. They come within milliseconds, or a
+ * second later when one was refused at first. */
+#define ENDS_WAIT_MS 1500
 
 typedef struct ends ends_t;
 
@@ -21,7 +21,7 @@ void ends_destroy(ends_t **self);
  * when it need not wait. */
 bool ends_park(ends_t *self, request_t *request, const char *ns, const msg_incarnation_end_t *ask);
 
-/* Events of that container came into the journal. */
+/* Events of that container (NULL: of any) came into the journal. */
 void ends_on_task_event(ends_t *self, const char *ns, const char *id);
 
 #endif

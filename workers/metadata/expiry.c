@@ -1,7 +1,9 @@
 /* When records may go. */
 #include "workers/metadata/expiry.h"
 
+#include "workers/metadata/aside.h"
 #include "workers/metadata/incarnations.h"
+#include "workers/metadata/requests.h"
 
 #include <assert.h>
 #include <endian.h>
@@ -56,6 +58,12 @@ static bool remove_subject(txn_t *txn, const store_key_t *entry, int64_t now)
         return true;
     case EXPIRY_RUN:
         return incarnations_forget(txn, &key, EXPIRY_PRUNE_MAX);
+    case EXPIRY_ASIDE:
+        aside_forget(txn, &key);
+        return true;
+    case EXPIRY_TARGET:
+        requests_forget(txn, &key);
+        return true;
     }
     return true;
 }

@@ -11,6 +11,8 @@ typedef enum expiry_kind {
     EXPIRY_REQUEST = 1, /* key of TABLE_REQUESTS */
     EXPIRY_PROCESS = 2, /* key of TABLE_PROCESSES, of an exec */
     EXPIRY_RUN = 3,     /* key of TABLE_PROCESSES, of an init process: its whole incarnation */
+    EXPIRY_ASIDE = 4,   /* key of TABLE_ASIDE */
+    EXPIRY_TARGET = 5,  /* key of TABLE_TARGETS, with the request it tells of */
 } expiry_kind_t;
 
 /* The record may go at `when`. Removes a few whose time is before `now`. Both in nanoseconds since

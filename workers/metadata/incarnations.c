@@ -3,14 +3,12 @@
 
 #include "workers/metadata/containers.h"
 #include "workers/metadata/expiry.h"
-#include "workers/metadata/own_events.h"
 #include "workers/metadata/process_record.h"
 #include "workers/metadata/requests.h"
+#include "workers/metadata/run.h"
 
 #include <string.h>
 #include <uuid/uuid.h>
-
-#define SEEN(kind) (1u << (kind))
 
 /* Checks ----------------------------------------------------------------------------------------
  */
@@ -82,6 +80,7 @@ status_code_t incarnations_begin(txn_t *txn, const call_t *call, status_t *st)
     memcpy(head.previous, head.incarnation, sizeof head.previous);
     snprintf(head.incarnation, sizeof head.incarnation, "%s", ask->incarnation);
     head.live = true;
+    head.begun = call->now;
     head_record_put(txn, call->ns, ask->id, &head);
     process_record_put(txn, &key, &process);
     return STATUS_OK;
@@ -101,13 +100,6 @@ status_code_t incarnations_get(txn_t *txn, const call_t *call, status_t *st)
 /* incarnation.exit, exit.get --------------------------------------------------------------------
  */
 
-static void keep_exec_for_a_while(txn_t *txn, const store_key_t *key, process_record_t *process,
-                                  int64_t now)
-{
-    process->keep_until = now + INCARNATIONS_KEEP_EXEC_NS;
-    expiry_add(txn, EXPIRY_PROCESS, key->bytes, key->size, process->keep_until, now);
-}
-
 static bool get_exit(txn_t *txn, const store_key_t *key, msgpack_zone *zone, msg_exited_t *ret)
 {
     /* The record has the fields of `exited` under their names, and more. */
@@ -126,23 +118,31 @@ static void keep_exit(txn_t *txn, const store_key_t *key, const msg_incarnation_
     txn_put_message(txn, TABLE_EXITS, key, MSG_incarnation_exit, exit);
 }
 
+/* What its shim has not told is written when it does not come. */
+static void learn_exit(run_t *run, const msg_incarnation_exit_t *ask, const char *exec_id)
+{
+    int64_t now = run->order.now;
+    int64_t time = ask->exited_at > 0 && ask->exited_at < now ? ask->exited_at : now;
+    order_item_t oom = order_ours(TASK_EVENT_OOM, "", 0, time, "cgroup");
+    if (ask->oom_kills && !run->order.init.counts[AUTOMATON_COUNT_OOM])
+        order_learn(&run->order, &oom);
+    run_learn_exit(run, ask, exec_id, time);
+}
+
 status_code_t incarnations_exit(txn_t *txn, const call_t *call, status_t *st)
 {
     const msg_incarnation_exit_t *ask = call->ask;
     const char *exec_id = ask->exec_id ? ask->exec_id : "";
-    store_key_t init = STORE_KEY(call->ns, ask->id, ask->incarnation, "");
-    store_key_t key = STORE_KEY(call->ns, ask->id, ask->incarnation, exec_id);
-    process_record_t process;
-    if (!process_record_get(txn, &init, &process))
+    store_key_t key = STORE_KEY(call->ns, ask->id, ask->incarnation);
+    store_key_t process = STORE_KEY(call->ns, ask->id, ask->incarnation, exec_id);
+    run_t run;
+    if (!run_open(&run, txn, &key, call->now))
         return status_set(st, STATUS_NOT_FOUND, "incarnation %s of task %s: not found",
                           ask->incarnation, ask->id);
-    keep_exit(txn, &key, ask, call->zone);
-    process_record_get(txn, &key, &process);
-    if (!process.pid)
-        process.pid = ask->pid;
-    if (exec_id[0])
-        keep_exec_for_a_while(txn, &key, &process, call->now);
-    process_record_put(txn, &key, &process);
+    keep_exit(txn, &process, ask, call->zone);
+    if (!run.init.ended)
+        learn_exit(&run, ask, exec_id);
+    run_close(&run);
     return STATUS_OK;
 }
 
@@ -165,9 +165,10 @@ status_code_t incarnations_exit_get(txn_t *txn, const call_t *call, status_t *st
 /* incarnation.end -------------------------------------------------------------------------------
  */
 
-static bool has_run(const process_record_t *init, int64_t exited_at)
+/* Nothing shows that there ever was a process to tell of. */
+static bool is_unheard_of(const process_record_t *init)
 {
-    return exited_at != 0 || (init->seen & SEEN(TASK_EVENT_START));
+    return init->state.phase == AUTOMATON_NONE && !init->state.known && !init->held;
 }
 
 bool incarnations_is_complete(txn_t *txn, const char *ns, const msg_incarnation_end_t *ask)
@@ -176,36 +177,37 @@ bool incarnations_is_complete(txn_t *txn, const char *ns, const msg_incarnation_
     process_record_t init;
     if (ask->undone || ask->shim_lost || !process_record_get(txn, &key, &init) || init.ended)
         return true;
-    if (!ask->pid && !init.seen)
-        return true; /* nothing shows that there ever was a process to tell of */
-    uint32_t needed = SEEN(TASK_EVENT_DELETE);
-    if (has_run(&init, ask->exited_at))
-        needed |= SEEN(TASK_EVENT_EXIT);
-    return (init.seen & needed) == needed;
+    return (!ask->pid && is_unheard_of(&init)) || init.state.phase == AUTOMATON_DELETED;
 }
 
-/* What is known of the end: the exit that was recorded, or else what the request says. */
-static void end_of(txn_t *txn, const call_t *call, const store_key_t *key, msg_exited_t *ret)
+/* Keeps what the request says of the end, unless something better was recorded. `ret` is what is
+ * known then; left alone when it never ran. */
+static void keep_end(run_t *run, const call_t *call, msg_exited_t *ret)
 {
     const msg_incarnation_end_t *ask = call->ask;
-    bool recorded = get_exit(txn, key, call->zone, ret);
-    if (recorded && (!ret->unknown || ask->unknown || !ask->exited_at))
-        return;
-    *ret = (msg_exited_t){.pid = ask->pid,
-                          .exit_status = ask->exit_status,
-                          .exited_at = ask->exited_at,
-                          .unknown = ask->unknown,
-                          .why = ask->why};
-    if (!ask->exited_at && !ask->unknown)
-        return; /* it never ran */
+    msg_incarnation_exit_t earlier;
     msg_incarnation_exit_t record = {.id = ask->id,
                                      .incarnation = ask->incarnation,
                                      .pid = ask->pid,
                                      .exit_status = ask->exit_status,
                                      .exited_at = ask->exited_at,
                                      .unknown = ask->unknown,
-                                     .why = ask->why};
-    txn_put_message(txn, TABLE_EXITS, key, MSG_incarnation_exit, &record);
+                                     .why = ask->why,
+                                     .source = "task.delete"};
+    store_key_t key = STORE_KEY(call->ns, ask->id, ask->incarnation, "");
+    bool is_recorded = run_exit(run, "", &earlier);
+    if (!ask->exited_at && !ask->unknown && !is_recorded)
+        return; /* it never ran */
+    if (!is_recorded || (earlier.unknown && !ask->unknown && ask->exited_at))
+        txn_put_message(run->txn, TABLE_EXITS, &key, MSG_incarnation_exit, &record);
+    else
+        record = earlier;
+    *ret = (msg_exited_t){.pid = record.pid,
+                          .exit_status = record.exit_status,
+                          .exited_at = record.exited_at,
+                          .unknown = record.unknown,
+                          .why = record.why};
+    run_learn_exit(run, &record, "", call->now);
 }
 
 /* The outcome of the task.delete that ends this run. */
@@ -223,27 +225,24 @@ static void keep_outcome(txn_t *txn, const call_t *call, const msg_exited_t *exi
                                 .method = msg_type(MSG_task_delete)->name,
                                 .ns = call->ns,
                                 .answer = {.data = (uint8_t *)answer.data, .size = answer.size},
-                                .peer = ask->peer},
+                                .peer = ask->peer,
+                                .target = ask->id},
         call->now);
     msgpack_sbuffer_destroy(&answer);
 }
 
-static void write_missing_events(txn_t *txn, const call_t *call, const store_key_t *key,
-                                 process_record_t *init)
+static void write_end(run_t *run, const call_t *call, bool undone)
 {
     const msg_incarnation_end_t *ask = call->ask;
-    msg_exited_t exited;
-    end_of(txn, call, key, &exited);
-    keep_outcome(txn, call, &exited);
-    if (has_run(init, exited.exited_at) && !(init->seen & SEEN(TASK_EVENT_EXIT)))
-        own_events_task(txn, OWN_TASK_EXIT, call->ns, ask->id, ask->incarnation, &exited,
-                        call->now);
-    if (!(init->seen & SEEN(TASK_EVENT_DELETE)))
-        own_events_task(txn, OWN_TASK_DELETE, call->ns, ask->id, ask->incarnation, &exited,
-                        call->now);
-    if (has_run(init, exited.exited_at))
-        init->seen |= SEEN(TASK_EVENT_EXIT);
-    init->seen |= SEEN(TASK_EVENT_DELETE); /* the shim's own, when they come late, are repeats */
+    if (undone) {
+        order_undo(&run->order, "undone");
+        return;
+    }
+    msg_exited_t exited = {.pid = ask->pid};
+    keep_end(run, call, &exited);
+    keep_outcome(run->txn, call, &exited);
+    bool is_certain = ask->pid || ask->exited_at || ask->unknown;
+    order_end(&run->order, ask->pid, is_certain, ask->shim_lost ? "shim lost" : "task.delete");
 }
 
 /* The container has no task any more. A run that never came to be leaves the one before it as the
@@ -270,21 +269,19 @@ static void let_go(txn_t *txn, const call_t *call, bool undone)
 status_code_t incarnations_end(txn_t *txn, const call_t *call, status_t *st)
 {
     const msg_incarnation_end_t *ask = call->ask;
-    store_key_t key = STORE_KEY(call->ns, ask->id, ask->incarnation, "");
-    process_record_t init;
+    store_key_t key = STORE_KEY(call->ns, ask->id, ask->incarnation);
+    store_key_t init = STORE_KEY(call->ns, ask->id, ask->incarnation, "");
+    run_t run;
     (void)st;
-    if (!process_record_get(txn, &key, &init) || init.ended)
+    if (!run_open(&run, txn, &key, call->now) || run.init.ended)
         return STATUS_OK;
     /* A run that is found without a bundle, and of which nothing was ever heard. */
-    bool undone = ask->undone || (ask->shim_lost && !ask->pid && !init.seen);
-    if (!undone)
-        write_missing_events(txn, call, &key, &init);
-    init.ended = true;
-    if (!init.pid)
-        init.pid = ask->pid;
-    init.keep_until = call->now + INCARNATIONS_KEEP_NS;
-    process_record_put(txn, &key, &init);
+    bool undone = ask->undone || (ask->shim_lost && !ask->pid && is_unheard_of(&run.init));
+    write_end(&run, call, undone);
+    run.init.ended = true;
+    run.init.keep_until = call->now + INCARNATIONS_KEEP_NS;
+    run_close(&run);
     let_go(txn, call, undone);
-    expiry_add(txn, EXPIRY_RUN, key.bytes, key.size, init.keep_until, call->now);
+    expiry_add(txn, EXPIRY_RUN, init.bytes, init.size, run.init.keep_until, call->now);
     return STATUS_OK;
 }

@@ -11,30 +11,24 @@
 #define INCARNATIONS_KEEP_NS      ((int64_t)7 * 24 * 3600 * 1000000000)
 #define INCARNATIONS_KEEP_EXEC_NS ((int64_t)24 * 3600 * 1000000000)
 
-/* What a shim's event tells of a task. */
-typedef enum task_event {
-    TASK_EVENT_CREATE, /* once in an incarnation, up to DELETE */
-    TASK_EVENT_START,
-    TASK_EVENT_EXIT, /* of init, or of an exec */
-    TASK_EVENT_DELETE,
-    TASK_EVENT_EXEC_ADDED, /* again and again: an exec id is free once its exec was deleted */
-    TASK_EVENT_EXEC_STARTED,
-    TASK_EVENT_OTHER, /* oom, paused, resumed, ...: again and again */
-} task_event_t;
-
+/* Of an event of a shim: whom it is about. */
 typedef struct incarnations_event {
     const char *ns;
     const char *id;      /* container; "" when the event names none */
     const char *exec_id; /* "" for the init process */
-    task_event_t kind;
-    uint32_t pid; /* 0 when the event tells none */
-    int64_t time; /* of the shim's envelope, the same whenever it is sent again */
-    char incarnation[UTIL_UUID_SIZE]; /* found: "" for none */
+    uint32_t pid;        /* 0 when the event tells none */
+    int64_t time;        /* the shim's stamp, the same whenever it is sent again */
 } incarnations_event_t;
 
-/* Finds the incarnation that an event of a shim belongs to and notes it there. False when that very
- * event was noted before, so that it must not get into the journal again. */
-bool incarnations_note(txn_t *txn, incarnations_event_t *event);
+typedef enum incarnations_found {
+    INCARNATIONS_FOUND,
+    INCARNATIONS_NONE,    /* no run of such a container is known */
+    INCARNATIONS_FOREIGN, /* its process id is none of the runs' */
+} incarnations_found_t;
+
+/* Finds the run that an event belongs to: its NS, ID, INCARNATION. */
+incarnations_found_t incarnations_find(txn_t *txn, const incarnations_event_t *event,
+                                       store_key_t *ret);
 
 /* True while a container has a task, or is about to. */
 bool incarnations_is_live(txn_t *txn, const char *ns, const char *id);

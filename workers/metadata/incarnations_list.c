@@ -42,15 +42,15 @@ status_code_t incarnations_list(txn_t *txn, const call_t *call, status_t *st)
     scan_t scan;
     (void)st;
     for (bool any = scan_seek(&scan, txn, TABLE_HEADS, NULL, 0); any; any = scan_next(&scan)) {
-        const head_record_t *head = head_record_of(&scan.value);
-        if (!head || !head->live)
+        head_record_t head;
+        if (!head_record_of(&scan.value, &head) || !head.live)
             continue;
         char *ns = keep(call->zone, scan.key.data, scan.key.size);
         add_row(call, answer, &room,
                 &(msg_incarnation_t){
                     .ns = ns,
                     .id = ns + strlen(ns) + 1,
-                    .incarnation = keep(call->zone, head->incarnation, strlen(head->incarnation))});
+                    .incarnation = keep(call->zone, head.incarnation, strlen(head.incarnation))});
     }
     scan_close(&scan);
     return STATUS_OK;

@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "workers/metadata/run.h"
 
 #include <string.h>
 
@@ -14,10 +15,12 @@ typedef struct item {
     char *ns, *topic, *type;
     uint8_t *data;         /* fields or raw */
     journal_event_t event; /* borrows the above */
+    task_event_t kind;
     incarnations_event_t task;
     char id[IDENTIFIER_SIZE], exec_id[IDENTIFIER_SIZE];
-    bool is_new;   /* not a repeat */
-    bool is_probe; /* the first of those that wait, tried alone */
+    msg_incarnation_exit_t exit; /* what a delete tells of the exit */
+    bool is_end;                 /* init's exit or delete came into the journal */
+    bool is_probe;               /* the first of those that wait, tried alone */
     intake_done_t *done;
     void *arg;
 } item_t;
@@ -59,6 +62,9 @@ static const struct {
     {"/tasks/delete", TASK_EVENT_DELETE, "id"},
     {"/tasks/exec-added", TASK_EVENT_EXEC_ADDED, "exec_id"},
     {"/tasks/exec-started", TASK_EVENT_EXEC_STARTED, "exec_id"},
+    {"/tasks/paused", TASK_EVENT_PAUSED, NULL},
+    {"/tasks/resumed", TASK_EVENT_RESUMED, NULL},
+    {"/tasks/oom", TASK_EVENT_OOM, NULL},
 };
 
 static const msgpack_object *field(const msgpack_object *map, const char *name)
@@ -83,51 +89,88 @@ static void read_identifier(const msgpack_object *map, const char *name, char re
         snprintf(ret, IDENTIFIER_SIZE, "%.*s", (int)found->via.str.size, found->via.str.ptr);
 }
 
+static uint64_t read_number(const msgpack_object *map, const char *name)
+{
+    const msgpack_object *found = field(map, name);
+    return found && found->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? found->via.u64 : 0;
+}
+
+static void read_fields(item_t *self, const msgpack_object *map, const char *exec_key)
+{
+    read_identifier(map, "container_id", self->id);
+    read_identifier(map, exec_key, self->exec_id);
+    self->task.pid = (uint32_t)read_number(map, "pid");
+    if (self->kind == TASK_EVENT_DELETE)
+        self->exit =
+            (msg_incarnation_exit_t){.id = self->id,
+                                     .pid = self->task.pid,
+                                     .exit_status = (uint32_t)read_number(map, "exit_status"),
+                                     .exited_at = (int64_t)read_number(map, "exited_at"),
+                                     .source = ORDER_LATER_EVENT};
+}
+
 static void read_task(item_t *self)
 {
     const char *exec_key = NULL;
-    self->task = (incarnations_event_t){.ns = self->ns,
-                                        .id = self->id,
-                                        .exec_id = self->exec_id,
-                                        .kind = TASK_EVENT_OTHER,
-                                        .time = self->event.time};
+    self->kind = TASK_EVENT_OTHER;
+    self->task = (incarnations_event_t){
+        .ns = self->ns, .id = self->id, .exec_id = self->exec_id, .time = self->event.time};
     for (size_t i = 0; i < ARRAY_SIZE(topics); i++)
         if (!strcmp(topics[i].topic, self->topic)) {
-            self->task.kind = topics[i].kind;
+            self->kind = topics[i].kind;
             exec_key = topics[i].exec_key;
         }
     msgpack_unpacked unpacked;
     msgpack_unpacked_init(&unpacked);
     const msg_bytes_t *fields = &self->event.event;
     if (fields->data &&
-        msgpack_unpack_next(&unpacked, (const char *)fields->data, fields->size, NULL) > 0) {
-        read_identifier(&unpacked.data, "container_id", self->id);
-        read_identifier(&unpacked.data, exec_key, self->exec_id);
-        const msgpack_object *pid = field(&unpacked.data, "pid");
-        if (pid && pid->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
-            self->task.pid = (uint32_t)pid->via.u64;
-    }
+        msgpack_unpack_next(&unpacked, (const char *)fields->data, fields->size, NULL) > 0)
+        read_fields(self, &unpacked.data, exec_key);
     msgpack_unpacked_destroy(&unpacked);
     if (!strcmp(self->exec_id, self->id))
         self->exec_id[0] = '\0';
 }
 
-static bool ends_task(const item_t *self)
-{
-    bool is_end = self->task.kind == TASK_EVENT_EXIT || self->task.kind == TASK_EVENT_DELETE;
-    return is_end && !self->exec_id[0] && self->task.incarnation[0];
-}
-
 /* Into the journal ------------------------------------------------------------------------------
  */
+
+static void take(item_t *self, txn_t *txn, const store_key_t *key, int64_t now)
+{
+    run_t run;
+    if (!run_open(&run, txn, key, now)) {
+        txn_fail(txn, MDB_CORRUPTED); /* a head without its run */
+        return;
+    }
+    order_item_t item = {.event = {.kind = self->kind,
+                                   .is_exec = self->exec_id[0],
+                                   .pid = self->task.pid,
+                                   .time = self->event.time}};
+    snprintf(item.exec_id, sizeof item.exec_id, "%s", self->exec_id);
+    if (self->kind == TASK_EVENT_DELETE && self->exit.exited_at)
+        run_learn_from_delete(&run, &self->exit);
+    run_take(&run, &item, &self->event);
+    self->is_end = run.has_ended_init;
+    run_close(&run);
+}
 
 static void run(void *arg, txn_t *txn)
 {
     item_t *self = arg;
-    self->is_new = incarnations_note(txn, &self->task);
-    self->event.incarnation = self->task.incarnation;
-    if (self->is_new)
+    store_key_t key;
+    int64_t now = util_now_ns();
+    self->is_end = false;
+    self->event.incarnation = "";
+    switch (incarnations_find(txn, &self->task, &key)) {
+    case INCARNATIONS_FOUND:
+        take(self, txn, &key, now);
+        break;
+    case INCARNATIONS_NONE:
         journal_append(txn, &self->event);
+        break;
+    case INCARNATIONS_FOREIGN:
+        run_put_aside(txn, &self->event, "its process is none of the task's", now);
+        break;
+    }
 }
 
 static size_t size_of(const item_t *item)
@@ -193,10 +236,8 @@ static void done(void *arg, const status_t *st)
         give_up(item, st->text);
         return;
     }
-    if (!item->is_new)
-        log_debug("event %s of %s/%s came again", item->topic, item->ns, item->id);
     item->done(item->arg, true);
-    if (item->is_new && ends_task(item))
+    if (item->is_end)
         self->told(self->arg, item->ns, item->id);
     bool has_room = item->is_probe;
     item_destroy(&item);

@@ -24,8 +24,8 @@ typedef struct intake_event {
     msg_bytes_t fields, raw;
 } intake_event_t;
 
-/* Called once for each event: it is in the journal, durably (true; also when it was there before),
- * or it was given up and must not be acknowledged. */
+/* Called once for each event: it is stored, durably (true; in the journal, or held, or aside), or
+ * it was given up and must not be acknowledged. */
 typedef void intake_done_t(void *arg, bool is_stored);
 
 /* Init's exit or delete event of that container came into the journal. */

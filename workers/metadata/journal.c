@@ -12,18 +12,18 @@ static uint64_t number_at(const void *data)
     return number;
 }
 
-uint64_t journal_first(txn_t *txn)
+uint64_t journal_first(txn_t *txn, table_t table)
 {
     scan_t scan;
-    uint64_t seq = scan_seek(&scan, txn, TABLE_JOURNAL, NULL, 0) ? number_at(scan.key.data) : 0;
+    uint64_t seq = scan_seek(&scan, txn, table, NULL, 0) ? number_at(scan.key.data) : 0;
     scan_close(&scan);
     return seq;
 }
 
-uint64_t journal_last(txn_t *txn)
+uint64_t journal_last(txn_t *txn, table_t table)
 {
     scan_t scan;
-    uint64_t seq = scan_last(&scan, txn, TABLE_JOURNAL) ? number_at(scan.key.data) : 0;
+    uint64_t seq = scan_last(&scan, txn, table) ? number_at(scan.key.data) : 0;
     scan_close(&scan);
     return seq;
 }
@@ -43,17 +43,27 @@ static void pack_text(msgpack_packer *packer, const char *text)
     msgpack_pack_str_with_body(packer, text, strlen(text));
 }
 
+static void pack_optional(msgpack_packer *packer, const char *key, const char *value)
+{
+    if (value) {
+        pack_text(packer, key);
+        pack_text(packer, value);
+    }
+}
+
 /* The map of the wire: the protocol manual, "Events". */
-static void pack_event(msgpack_sbuffer *out, const journal_event_t *event, uint64_t seq,
-                       uint64_t ns_seq)
+void journal_pack(msgpack_sbuffer *out, const journal_event_t *event, uint64_t seq, uint64_t ns_seq)
 {
     msgpack_packer packer;
     msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
-    msgpack_pack_map(&packer, 9);
+    msgpack_pack_map(&packer, (size_t)8 + (ns_seq != 0) + (event->evidence != NULL) +
+                                  (event->reason != NULL));
     pack_text(&packer, "seq");
     msgpack_pack_uint64(&packer, seq);
-    pack_text(&packer, "ns_seq");
-    msgpack_pack_uint64(&packer, ns_seq);
+    if (ns_seq) {
+        pack_text(&packer, "ns_seq");
+        msgpack_pack_uint64(&packer, ns_seq);
+    }
     pack_text(&packer, "time");
     msgpack_pack_int64(&packer, event->time);
     pack_text(&packer, "ns");
@@ -66,6 +76,8 @@ static void pack_event(msgpack_sbuffer *out, const journal_event_t *event, uint6
     pack_text(&packer, event->origin);
     pack_text(&packer, "incarnation");
     pack_text(&packer, event->incarnation);
+    pack_optional(&packer, "evidence", event->evidence);
+    pack_optional(&packer, "reason", event->reason);
     if (event->event.data) {
         pack_text(&packer, "event");
         msgpack_sbuffer_write(out, (const char *)event->event.data, event->event.size);
@@ -77,10 +89,10 @@ static void pack_event(msgpack_sbuffer *out, const journal_event_t *event, uint6
 
 uint64_t journal_append(txn_t *txn, const journal_event_t *event)
 {
-    uint64_t seq = journal_last(txn) + 1;
+    uint64_t seq = journal_last(txn, TABLE_JOURNAL) + 1;
     msgpack_sbuffer buffer;
     msgpack_sbuffer_init(&buffer);
-    pack_event(&buffer, event, seq, next_in_ns(txn, event->ns));
+    journal_pack(&buffer, event, seq, next_in_ns(txn, event->ns));
     txn_append(txn, TABLE_JOURNAL, &seq, sizeof seq, buffer.data, buffer.size);
     AUTO_FREE char *key = util_format("%s%s", event->ns, event->topic);
     size_t size = buffer.size;

@@ -24,14 +24,21 @@ typedef struct journal_event {
                                 shim's envelope or by us; what it tells of may carry its own time */
     msg_bytes_t event;       /* encoded map of its fields, or NULL data: */
     msg_bytes_t raw;         /* encoded protobuf message of a type that is not known here */
+    const char *evidence;    /* of shimd's: where it is known from; NULL for none */
+    const char *reason;      /* why it is not in the journal; NULL where it is */
 } journal_event_t;
 
 /* Writes the event and announces it with the transaction's news. Returns its sequence number. */
 uint64_t journal_append(txn_t *txn, const journal_event_t *event);
 
-/* The oldest and the newest sequence number; 0 when the journal is empty. */
-uint64_t journal_first(txn_t *txn);
-uint64_t journal_last(txn_t *txn);
+/* Appends the event's map, as it is published, to `out`; without a zero `ns_seq`. */
+void journal_pack(msgpack_sbuffer *out, const journal_event_t *event, uint64_t seq,
+                  uint64_t ns_seq);
+
+/* The oldest and the newest sequence number of TABLE_JOURNAL, or of TABLE_ASIDE; 0 when it is
+ * empty. */
+uint64_t journal_first(txn_t *txn, table_t table);
+uint64_t journal_last(txn_t *txn, table_t table);
 
 /* True for containerd's topic grammar: /a/b, each component an identifier. */
 bool journal_is_topic(const char *topic);

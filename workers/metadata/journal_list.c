@@ -9,6 +9,7 @@
 #define PAGE_DEFAULT 1000 /* events */
 
 typedef struct wanted {
+    table_t table;        /* the journal, or what was put aside */
     uint64_t first, last; /* sequence numbers to look at */
     uint32_t count;       /* events at most */
     const char *ns;       /* NULL for all */
@@ -116,7 +117,7 @@ static void collect(txn_t *txn, const wanted_t *wanted, page_t *page)
 {
     scan_t scan;
     page->next = wanted->first;
-    bool any = scan_seek(&scan, txn, TABLE_JOURNAL, &wanted->first, sizeof wanted->first);
+    bool any = scan_seek(&scan, txn, wanted->table, &wanted->first, sizeof wanted->first);
     for (; any; any = scan_next(&scan)) {
         uint64_t seq;
         memcpy(&seq, scan.key.data, sizeof seq);
@@ -156,17 +157,20 @@ status_code_t journal_list(txn_t *txn, const call_t *call, status_t *st)
     filter = NULL;
     if (filter_parse(&ask->filters, &filter, st))
         return st->code;
-    answer->first = journal_first(txn);
-    answer->last = journal_last(txn);
+    table_t table = ask->raw ? TABLE_ASIDE : TABLE_JOURNAL;
+    answer->first = journal_first(txn, table);
+    answer->last = journal_last(txn, table);
     answer->gap = ask->since && ask->since < answer->first;
 
-    wanted_t wanted = {.first = ask->since > answer->first ? ask->since : answer->first,
+    wanted_t wanted = {.table = table,
+                       .first = ask->since > answer->first ? ask->since : answer->first,
                        .last = ask->until && ask->until < answer->last ? ask->until : answer->last,
                        .count = ask->limit ? ask->limit : PAGE_DEFAULT,
                        .ns = ask->all ? NULL : call->ns,
                        .since_time = ask->since_time,
                        .filter = filter};
-    if (wanted.since_time && wanted.first)
+    /* What was put aside may have come at any time. */
+    if (wanted.since_time && wanted.first && !ask->raw)
         wanted.first = skip_older(txn, wanted.first, wanted.last, wanted.since_time);
     page_t page = {.count = 0};
     msgpack_sbuffer_init(&page.events);

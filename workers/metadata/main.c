@@ -6,6 +6,7 @@
 #include "common/worker.h"
 #include "workers/metadata/intake.h"
 #include "workers/metadata/publisher.h"
+#include "workers/metadata/releaser.h"
 #include "workers/metadata/service.h"
 #include "workers/metadata/shim_events.h"
 
@@ -19,6 +20,7 @@ typedef struct metadata {
     batch_t *batch;
     service_t *service;
     intake_t *intake;
+    releaser_t *releaser;
     shim_events_t *shim_events;
     uint64_t trimmed; /* batch_count at the last time memory was given back */
 } metadata_t;
@@ -27,6 +29,12 @@ static void on_told(void *arg, const char *ns, const char *id)
 {
     metadata_t *self = arg;
     service_on_task_event(self->service, ns, id);
+}
+
+static void on_released(void *arg)
+{
+    metadata_t *self = arg;
+    service_on_task_event(self->service, NULL, NULL);
 }
 
 static int on_trim(zloop_t *loop, int timer, void *arg)
@@ -46,7 +54,7 @@ static status_code_t read_last(store_t *store, uint64_t *ret, status_t *st)
     txn = txn_read(store, st);
     if (!txn)
         return st->code;
-    *ret = journal_last(txn);
+    *ret = journal_last(txn, TABLE_JOURNAL);
     return txn_status(txn, st);
 }
 
@@ -65,6 +73,7 @@ static status_code_t start(metadata_t *self, worker_t *worker, status_t *st)
     self->batch = batch_new(self->store, worker_io(worker), publisher_send, self->publisher);
     self->service = service_new(worker, self->store, self->batch);
     self->intake = intake_new(worker_loop(worker), self->batch, on_told, self);
+    self->releaser = releaser_new(worker_loop(worker), self->store, self->batch, on_released, self);
     self->shim_events = shim_events_new(worker_io(worker), cluster, self->intake, st);
     return self->shim_events ? STATUS_OK : st->code;
 }
@@ -75,6 +84,7 @@ static void stop(metadata_t *self)
     if (self->batch)
         batch_commit(self->batch); /* what came after the last answer */
     shim_events_destroy(&self->shim_events);
+    releaser_destroy(&self->releaser);
     intake_destroy(&self->intake);
     service_destroy(&self->service);
     batch_destroy(&self->batch);

@@ -14,8 +14,25 @@ static const struct {
     [OWN_CONTAINER_CREATE] = {"/containers/create", "containerd.events.ContainerCreate"},
     [OWN_CONTAINER_UPDATE] = {"/containers/update", "containerd.events.ContainerUpdate"},
     [OWN_CONTAINER_DELETE] = {"/containers/delete", "containerd.events.ContainerDelete"},
-    [OWN_TASK_EXIT] = {"/tasks/exit", "containerd.events.TaskExit"},
-    [OWN_TASK_DELETE] = {"/tasks/delete", "containerd.events.TaskDelete"},
+};
+
+/* Of tasks, with the fields that each has. */
+enum { HAS_BUNDLE = 1, HAS_EXEC = 2, HAS_ID = 4, HAS_PID = 8, HAS_EXIT = 16 };
+static const struct {
+    const char *topic, *type;
+    unsigned fields;
+} task_names[] = {
+    [TASK_EVENT_CREATE] = {"/tasks/create", "containerd.events.TaskCreate", HAS_BUNDLE | HAS_PID},
+    [TASK_EVENT_START] = {"/tasks/start", "containerd.events.TaskStart", HAS_PID},
+    [TASK_EVENT_EXIT] = {"/tasks/exit", "containerd.events.TaskExit", HAS_ID | HAS_PID | HAS_EXIT},
+    [TASK_EVENT_DELETE] = {"/tasks/delete", "containerd.events.TaskDelete",
+                           HAS_ID | HAS_PID | HAS_EXIT},
+    [TASK_EVENT_EXEC_ADDED] = {"/tasks/exec-added", "containerd.events.TaskExecAdded", HAS_EXEC},
+    [TASK_EVENT_EXEC_STARTED] = {"/tasks/exec-started", "containerd.events.TaskExecStarted",
+                                 HAS_EXEC | HAS_PID},
+    [TASK_EVENT_PAUSED] = {"/tasks/paused", "containerd.events.TaskPaused", 0},
+    [TASK_EVENT_RESUMED] = {"/tasks/resumed", "containerd.events.TaskResumed", 0},
+    [TASK_EVENT_OOM] = {"/tasks/oom", "containerd.events.TaskOOM", 0},
 };
 
 /* An event's fields while they are packed: the same forms as common/proto_value.h gives those of a
@@ -99,26 +116,62 @@ void own_events_container(txn_t *txn, own_event_t what, const msg_container_t *r
     append(txn, what, record->ns, "", now, &fields);
 }
 
-void own_events_task(txn_t *txn, own_event_t what, const char *ns, const char *id,
-                     const char *incarnation, const msg_exited_t *exited, int64_t now)
+static void exit_fields(fields_t *self, const msg_exited_t *exited)
 {
-    bool why = exited->unknown && exited->why && exited->why[0];
-    fields_t fields;
-    begin(&fields, (size_t)5 + exited->unknown + why);
-    text_field(&fields, "container_id", id);
-    /* containerd: init's is the container's own id in an exit, and empty in a delete. */
-    text_field(&fields, "id", what == OWN_TASK_EXIT ? id : "");
-    name(&fields, "pid");
-    msgpack_pack_uint32(&fields.packer, exited->pid);
-    name(&fields, "exit_status");
-    msgpack_pack_uint32(&fields.packer, exited->exit_status);
-    name(&fields, "exited_at");
-    msgpack_pack_int64(&fields.packer, exited->exited_at);
+    name(self, "exit_status");
+    msgpack_pack_uint32(&self->packer, exited->exit_status);
+    name(self, "exited_at");
+    msgpack_pack_int64(&self->packer, exited->exited_at);
     if (exited->unknown) {
-        name(&fields, "unknown");
-        msgpack_pack_true(&fields.packer);
+        name(self, "unknown");
+        msgpack_pack_true(&self->packer);
+        text_field(self, "why", exited->why);
     }
-    if (why)
-        text_field(&fields, "why", exited->why);
-    append(txn, what, ns, incarnation, now, &fields);
+}
+
+static size_t count_fields(unsigned has, const msg_exited_t *exited)
+{
+    size_t count = 1;
+    count += has & HAS_BUNDLE ? 2 : 0;
+    count += has & HAS_EXEC ? 1 : 0;
+    count += has & HAS_ID ? 1 : 0;
+    count += has & HAS_PID ? 1 : 0;
+    count += has & HAS_EXIT ? 2 : 0;
+    count += (has & HAS_EXIT) && exited->unknown ? 2 : 0;
+    return count;
+}
+
+void own_events_task(txn_t *txn, const own_task_event_t *event, int64_t now)
+{
+    unsigned has = task_names[event->kind].fields;
+    fields_t fields;
+    begin(&fields, count_fields(has, &event->exited));
+    text_field(&fields, "container_id", event->id);
+    if (has & HAS_BUNDLE) {
+        text_field(&fields, "bundle", "");
+        text_field(&fields, "checkpoint", "");
+    }
+    if (has & HAS_EXEC)
+        text_field(&fields, "exec_id", event->exec_id);
+    /* containerd: init's is the container's own id in an exit, and empty in a delete. */
+    if (has & HAS_ID)
+        text_field(&fields, "id",
+                   event->kind == TASK_EVENT_EXIT && !event->exec_id[0] ? event->id
+                                                                        : event->exec_id);
+    if (has & HAS_PID) {
+        name(&fields, "pid");
+        msgpack_pack_uint32(&fields.packer, event->pid);
+    }
+    if (has & HAS_EXIT)
+        exit_fields(&fields, &event->exited);
+    journal_append(txn, &(journal_event_t){.ns = event->ns,
+                                           .topic = task_names[event->kind].topic,
+                                           .type = task_names[event->kind].type,
+                                           .origin = JOURNAL_ORIGIN_SHIMD,
+                                           .incarnation = event->incarnation,
+                                           .time = now,
+                                           .evidence = event->evidence,
+                                           .event = {.data = (uint8_t *)fields.buffer.data,
+                                                     .size = fields.buffer.size}});
+    msgpack_sbuffer_destroy(&fields.buffer);
 }

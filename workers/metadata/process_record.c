@@ -3,13 +3,15 @@
 
 #include <string.h>
 
-#define HEAD_VERSION    1
-#define PROCESS_VERSION 1
+#define HEAD_VERSION    2
+#define PROCESS_VERSION 2
 
-const head_record_t *head_record_of(const msg_bytes_t *stored)
+bool head_record_of(const msg_bytes_t *stored, head_record_t *ret)
 {
-    bool is_one = stored->size == sizeof(head_record_t) && stored->data[0] == HEAD_VERSION;
-    return is_one ? (const head_record_t *)(const void *)stored->data : NULL;
+    if (stored->size != sizeof *ret || stored->data[0] != HEAD_VERSION)
+        return false;
+    memcpy(ret, stored->data, sizeof *ret); /* LMDB does not align */
+    return true;
 }
 
 bool head_record_get(txn_t *txn, const char *ns, const char *id, head_record_t *ret)
@@ -19,13 +21,10 @@ bool head_record_get(txn_t *txn, const char *ns, const char *id, head_record_t *
     memset(ret, 0, sizeof *ret);
     if (!txn_get(txn, TABLE_HEADS, key.bytes, key.size, &found))
         return false;
-    const head_record_t *record = head_record_of(&found);
-    if (!record) {
-        txn_fail(txn, MDB_CORRUPTED);
-        return false;
-    }
-    memcpy(ret, record, sizeof *ret);
-    return true;
+    if (head_record_of(&found, ret))
+        return true;
+    txn_fail(txn, MDB_CORRUPTED);
+    return false;
 }
 
 void head_record_put(txn_t *txn, const char *ns, const char *id, head_record_t *record)
@@ -53,19 +52,4 @@ void process_record_put(txn_t *txn, const store_key_t *key, process_record_t *re
 {
     record->version = PROCESS_VERSION;
     txn_put(txn, TABLE_PROCESSES, key->bytes, key->size, record, sizeof *record);
-}
-
-bool process_record_has_recent(const process_record_t *self, unsigned kind, int64_t time)
-{
-    for (size_t i = 0; i < PROCESS_RECENT; i++)
-        if (self->recent_times[i] == time && self->recent_kinds[i] == kind)
-            return true;
-    return false;
-}
-
-void process_record_add_recent(process_record_t *self, unsigned kind, int64_t time)
-{
-    self->recent_times[self->recent_next] = time;
-    self->recent_kinds[self->recent_next] = (uint8_t)kind;
-    self->recent_next = (uint8_t)((self->recent_next + 1) % PROCESS_RECENT);
 }

@@ -140,7 +140,10 @@ static void keep_outcome(write_t *self, txn_t *txn)
                                    .status = (uint32_t)self->outcome.code,
                                    .message = self->outcome.code ? self->outcome.text : NULL,
                                    .answer = {.data = (uint8_t *)answer.data, .size = answer.size},
-                                   .peer = request_peer(self->request)};
+                                   .peer = request_peer(self->request),
+                                   .target = msg_text(self->method->id, self->call.ask, "id"),
+                                   .exec_id =
+                                       msg_text(self->method->id, self->call.ask, "exec_id")};
     requests_keep(txn, &record, self->call.now);
     msgpack_sbuffer_destroy(&answer);
 }

@@ -12,8 +12,8 @@ typedef struct service service_t;
 service_t *service_new(worker_t *worker, store_t *store, batch_t *batch);
 void service_destroy(service_t **self);
 
-/* Exit or delete events of that container came into the journal: an incarnation.end that waits for
- * them may go on. */
+/* Exit or delete events of that container (NULL: of any) came into the journal: an incarnation.end
+ * that waits for them may go on. */
 void service_on_task_event(service_t *self, const char *ns, const char *id);
 
 #endif

@@ -16,11 +16,20 @@ static const struct {
     const char *name;
     unsigned flags;
 } tables[TABLE_COUNT] = {
-    [TABLE_NAMESPACES] = {"namespaces", 0}, [TABLE_CONTAINERS] = {"containers", 0},
-    [TABLE_SPECS] = {"specs", 0},           [TABLE_JOURNAL] = {"journal", MDB_INTEGERKEY},
-    [TABLE_NS_SEQ] = {"ns-seq", 0},         [TABLE_REQUESTS] = {"requests", 0},
-    [TABLE_HEADS] = {"heads", 0},           [TABLE_PROCESSES] = {"processes", 0},
-    [TABLE_EXITS] = {"exits", 0},           [TABLE_EXPIRY] = {"expiry", 0},
+    [TABLE_NAMESPACES] = {"namespaces", 0},
+    [TABLE_CONTAINERS] = {"containers", 0},
+    [TABLE_SPECS] = {"specs", 0},
+    [TABLE_JOURNAL] = {"journal", MDB_INTEGERKEY},
+    [TABLE_NS_SEQ] = {"ns-seq", 0},
+    [TABLE_REQUESTS] = {"requests", 0},
+    [TABLE_HEADS] = {"heads", 0},
+    [TABLE_PROCESSES] = {"processes", 0},
+    [TABLE_EXITS] = {"exits", 0},
+    [TABLE_EXPIRY] = {"expiry", 0},
+    [TABLE_HELD] = {"held", 0},
+    [TABLE_DUE] = {"due", 0},
+    [TABLE_ASIDE] = {"aside", MDB_INTEGERKEY},
+    [TABLE_TARGETS] = {"targets", 0},
 };
 
 store_key_t store_key_join(const char *const *texts, size_t count)
