@@ -28,7 +28,6 @@ typedef struct log_line {
 
 #define LOG_LINE_TEXT_MAX   16384 /* bytes of output in one line; longer ones are cut */
 #define LOG_LINE_PREFIX_MAX 48    /* what stands before them */
-#define LOG_LINE_MAX        (LOG_LINE_PREFIX_MAX + LOG_LINE_TEXT_MAX + 1)
 
 /* The time as it stands in a line, NUL-terminated. */
 #define LOG_LINE_TIME_SIZE 31

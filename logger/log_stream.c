@@ -41,7 +41,7 @@ void log_stream_take(log_stream_t *self, const char *data, size_t size)
     }
 }
 
-void log_stream_end(log_stream_t *self)
+void log_stream_flush(log_stream_t *self)
 {
     if (self->used)
         emit_pending(self, true);

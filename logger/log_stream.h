@@ -5,7 +5,7 @@
 #include "logger/log_line.h"
 
 /* Called for each line, without its newline, in order. A part is LOG_LINE_TEXT_MAX bytes long, or
- * the end of output that does not end in a newline. */
+ * what was flushed. */
 typedef void log_stream_emit_t(void *arg, const char *text, size_t size, bool partial);
 
 typedef struct log_stream {
@@ -17,7 +17,7 @@ typedef struct log_stream {
 
 void log_stream_take(log_stream_t *self, const char *data, size_t size);
 
-/* Nothing more comes. */
-void log_stream_end(log_stream_t *self);
+/* What is pending becomes a part: its newline may come later, or never. */
+void log_stream_flush(log_stream_t *self);
 
 #endif

@@ -49,7 +49,7 @@ static void end_source(source_t *source)
 {
     if (source->fd < 0)
         return;
-    log_stream_end(&source->stream);
+    log_stream_flush(&source->stream);
     close(source->fd);
     source->fd = -1;
 }
@@ -69,19 +69,30 @@ static bool is_open(const log_writer_t *self)
     return self->sources[0].fd >= 0 || self->sources[1].fd >= 0;
 }
 
+static int timeout_of(const log_writer_t *self)
+{
+    for (int i = 0; i < STREAMS; i++)
+        if (self->sources[i].stream.used)
+            return LOG_WRITER_IDLE_MS;
+    return log_store_owes(self->store) ? LOG_WRITER_RETRY_MS : -1;
+}
+
 static bool write_on(log_writer_t *self, int guard)
 {
     while (is_open(self)) {
         struct pollfd items[STREAMS + 1] = {{.fd = self->sources[0].fd, .events = POLLIN},
                                             {.fd = self->sources[1].fd, .events = POLLIN},
                                             {.fd = guard, .events = POLLIN}};
-        int timeout = log_store_owes(self->store) ? LOG_WRITER_RETRY_MS : -1;
-        if (poll(items, STREAMS + 1, timeout) < 0)
+        int ready = poll(items, STREAMS + 1, timeout_of(self));
+        if (ready < 0)
             continue; /* EINTR; without memory there is nothing better to do either */
         self->now = clock_now();
-        for (int i = 0; i < STREAMS; i++)
+        for (int i = 0; i < STREAMS; i++) {
             if (items[i].revents)
                 read_source(&self->sources[i]);
+            else if (ready == 0)
+                log_stream_flush(&self->sources[i].stream);
+        }
         log_store_flush(self->store, self->now);
         if (items[STREAMS].revents && is_open(self))
             return false;

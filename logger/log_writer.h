@@ -7,7 +7,8 @@
 typedef struct log_writer log_writer_t;
 
 #define LOG_WRITER_PIPE_SIZE (1 << 20) /* asked for: what a disk that is slow may lag behind */
-#define LOG_WRITER_RETRY_MS  1000      /* how often a failed log is tried when no output comes */
+#define LOG_WRITER_IDLE_MS   250 /* of silence, after which a line is written without its newline */
+#define LOG_WRITER_RETRY_MS  1000 /* how often a failed log is tried when no output comes */
 
 /* Opens nothing yet. Takes the two descriptors over: standard output and errors. With a terminal
  * the second is closed, as nothing comes from it. `settings` must outlive the writer. NULL when
