@@ -145,6 +145,18 @@ static status_code_t open_log(logs_t *self, const char *id, const char *exec_id,
     return STATUS_OK;
 }
 
+/* A process that has just ended may have written what is not in the log yet, and less than that is
+ * not its output. */
+static bool may_have_just_ended(const logs_t *self, const msg_task_wait_t *ask)
+{
+    status_t st;
+    msg_process_t process;
+    const msg_task_get_t get = {.id = ask->id, .exec_id = ask->exec_id};
+    return log_reader_is_written(self->reader) &&
+           !session_call(self->session, MSG_task_get, &get, &process, &st) &&
+           !strcmp(process.status, "STOPPED");
+}
+
 /* Options ---------------------------------------------------------------------------------------
  */
 
@@ -185,7 +197,7 @@ int cmd_logs(session_t *session)
     open_log(&self, ask.id, ask.exec_id, &st);
     if (!st.code && tail != UINT64_MAX)
         log_reader_tail(self.reader, tail, &st);
-    if (!st.code && options_flag(options, "follow"))
+    if (!st.code && (options_flag(options, "follow") || may_have_just_ended(&self, &ask)))
         log_follow(session, self.reader, &ask, print_all, &self, &st);
     else if (!st.code)
         print_all(&self);

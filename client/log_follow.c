@@ -17,7 +17,7 @@ typedef struct follow {
     bool watches;     /* inotify has the directory */
     bool ended;       /* the process has */
     bool over;        /* nothing more is wanted */
-    int64_t moved_at; /* util_monotonic_us() of the last time the log grew, or of the exit */
+    int64_t moved_at; /* util_monotonic_us() of the exit, or of when the log grew last after it */
     status_t st;
 } follow_t;
 
@@ -50,11 +50,9 @@ static int on_inotify(zloop_t *loop, zmq_pollitem_t *item, void *arg)
     return read_more(self);
 }
 
-static int on_tick(zloop_t *loop, int timer, void *arg)
+/* Whether there is nothing to wait for any more; -1 or 0 for the loop. */
+static int look_for_end(follow_t *self)
 {
-    follow_t *self = arg;
-    (void)loop;
-    (void)timer;
     /* A writer that is gone before the last reading has nothing to add after it. */
     bool written = log_reader_is_written(self->reader);
     if (!self->ended)
@@ -65,12 +63,21 @@ static int on_tick(zloop_t *loop, int timer, void *arg)
     return written && quiet_ms < LOG_FOLLOW_QUIET_MS ? 0 : -1;
 }
 
+static int on_tick(zloop_t *loop, int timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    return look_for_end(arg);
+}
+
+/* The silence counts from the exit, which may have been long ago. */
 static void on_waited(void *arg, const status_t *st, const void *answer)
 {
     follow_t *self = arg;
-    (void)answer;
+    const msg_exited_t *exited = answer;
+    int64_t ago_ns = st->code ? 0 : util_now_ns() - exited->exited_at;
     self->ended = true;
-    self->moved_at = util_monotonic_us();
+    self->moved_at = util_monotonic_us() - (ago_ns > 0 ? ago_ns / 1000 : 0);
     if (st->code && st->code != STATUS_NOT_FOUND)
         self->st = *st;
 }

@@ -78,6 +78,13 @@ char *log_uri_new(const log_uri_subject_t *subject, const log_uri_limits_t *limi
     AUTO_FREE char *dir = log_uri_dir(subject, st);
     if (!dir)
         return NULL;
+    if (strpbrk(subject->cluster->libexec_dir, "?#%")) {
+        status_set(st, STATUS_FAILED_PRECONDITION,
+                   "%s" PROGRAM ": ?, # and %% in the path of a log writer mean something else to "
+                   "shims",
+                   subject->cluster->libexec_dir);
+        return NULL;
+    }
     AUTO_FREE char *encoded = percent_encode(dir);
     uint64_t max_size = limits->max_size ? limits->max_size : LOG_STORE_SIZE_DEFAULT;
     uint64_t max_files = limits->max_files ? limits->max_files : LOG_STORE_FILES_DEFAULT;

@@ -19,8 +19,9 @@ static void detach(void)
     static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGXFSZ};
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         signal(ignored[i], SIG_IGN);
-    (void)setsid();    /* fails for the leader of a group, which is alone then */
-    (void)!chdir("/"); /* the shim's is the bundle */
+    signal(SIGCHLD, SIG_DFL); /* if it was ignored, the guard could not wait */
+    (void)setsid();           /* fails for the leader of a group, which is alone then */
+    (void)!chdir("/");        /* the shim's is the bundle */
 }
 
 int main(int argc, char **argv)
