@@ -350,15 +350,18 @@ def test_the_writer_reads_to_the_end_before_it_obeys_a_signal(cluster):
     until(lambda: not writers(cluster), "it has ended")
 
 
-def test_a_killed_shim_leaves_the_log(cluster):
-    detached(cluster, "c", "echo here; sleep 1000")
+def test_a_container_that_outlives_its_shim_writes_on(cluster):
+    options, go = gate(cluster, "c")
+    detached(cluster, "c", "echo here; read x < /gate; echo late", *options)
     until(lambda: logs(cluster, "c").stdout == "here\n", "the line")
     (row,) = map(json.loads, cluster.shimctl("--json", "tasks", "list").stdout.splitlines())
     os.kill(row["shim_pid"], signal.SIGKILL)
-    assert logs(cluster, "-f", "c").stdout == "here\n"
-    cluster.shimctl("tasks", "delete", "-f", "c")
-    until(lambda: not writers(cluster), "the writer has ended with the container")
-    assert logs(cluster, "c").stdout == "here\n"
+    until(lambda: not is_alive(row["shim_pid"]), "the shim is gone")
+    follower = subprocess.Popen(cluster.command("logs", "-f", "c"), stdout=subprocess.PIPE, text=True)
+    assert follower.stdout.readline() == "here\n"
+    go()
+    assert follower.communicate(timeout=60)[0] == "late\n"
+    until(lambda: not writers(cluster), "the writer ends with the container")
 
 
 # The end of a log ------------------------------------------------------------------------------------------------
