@@ -26,15 +26,15 @@ void log_line_time(int64_t time, char text[LOG_LINE_TIME_SIZE])
     snprintf(text, LOG_LINE_TIME_SIZE, "%.19s.%09uZ", whole, (unsigned)(time % NS_PER_SECOND));
 }
 
-size_t log_line_write(const log_line_t *line, char *to)
+size_t log_line_write(const log_line_t *line, const char time[LOG_LINE_TIME_SIZE], char *to)
 {
-    char time[LOG_LINE_TIME_SIZE];
-    log_line_time(line->time, time);
-    size_t used = (size_t)snprintf(to, LOG_LINE_PREFIX_MAX, "%s %s %c ", time, names[line->tag],
-                                   line->partial ? 'P' : 'F');
-    memcpy(to + used, line->text, line->size);
-    to[used + line->size] = '\n';
-    return used + line->size + 1;
+    char *at = mempcpy(to, time, TIME_LENGTH);
+    *at++ = ' ';
+    at = mempcpy(at, names[line->tag], strlen(names[line->tag]));
+    at = mempcpy(at, line->partial ? " P " : " F ", 3);
+    at = mempcpy(at, line->text, line->size);
+    *at++ = '\n';
+    return (size_t)(at - to);
 }
 
 /* Digits where a 'd' stands, and everything else as it is. */

@@ -34,8 +34,10 @@ typedef struct log_line {
 void log_line_time(int64_t time, char text[LOG_LINE_TIME_SIZE]);
 
 /* Writes the line with its newline to `to`, which has room for LOG_LINE_PREFIX_MAX + line->size + 1
- * bytes. Returns the number of bytes. */
-size_t log_line_write(const log_line_t *line, char *to);
+ * bytes. `time` is log_line_time's text for it, which many lines share. Returns the number of
+ * bytes.
+ */
+size_t log_line_write(const log_line_t *line, const char time[LOG_LINE_TIME_SIZE], char *to);
 
 /* Reads a line of `size` bytes, without its newline; ret->text points into it. False when it is
  * none of ours. */

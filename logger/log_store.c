@@ -32,6 +32,8 @@ struct log_store {
     int error; /* why, as errno */
     bool died; /* the writer before this one was killed, and the log does not say so yet */
     int64_t retry_at;
+    int64_t time; /* of the line that was added last, and as text */
+    char time_text[LOG_LINE_TIME_SIZE];
     char buffer[LOG_STORE_BUFFER];
 };
 
@@ -185,6 +187,15 @@ static size_t write_lines(log_store_t *self, const char *data, size_t size)
     return whole;
 }
 
+/* Lines that were read together have the same time. */
+static const char *time_text(log_store_t *self, int64_t time)
+{
+    if (time != self->time || !self->time_text[0])
+        log_line_time(time, self->time_text);
+    self->time = time;
+    return self->time_text;
+}
+
 /* What is missing is said at the place where it is. */
 static bool write_marker(log_store_t *self, int64_t now)
 {
@@ -200,7 +211,7 @@ static bool write_marker(log_store_t *self, int64_t now)
                          self->lost_bytes, strerror(self->error));
     size_t size = (size_t)used < sizeof text ? (size_t)used : sizeof text - 1;
     const log_line_t line = {.time = now, .tag = LOG_SHIMD, .text = text, .size = size};
-    size = log_line_write(&line, data);
+    size = log_line_write(&line, time_text(self, now), data);
     if (write_lines(self, data, size) < size)
         return false;
     self->lost_lines = self->lost_bytes = 0;
@@ -248,7 +259,7 @@ void log_store_add(log_store_t *self, const log_line_t *line)
     /* Lines that were dropped took no room. */
     if (is_full && self->file >= 0 && self->size + need > self->limits.max_size)
         rotate(self);
-    self->used += log_line_write(line, self->buffer + self->used);
+    self->used += log_line_write(line, time_text(self, line->time), self->buffer + self->used);
 }
 
 void log_store_open(log_store_t *self)

@@ -13,12 +13,19 @@
 
 #include <cmocka.h>
 
+static size_t write_line(const log_line_t *line, char *to)
+{
+    char time[LOG_LINE_TIME_SIZE];
+    log_line_time(line->time, time);
+    return log_line_write(line, time, to);
+}
+
 static void written_lines_are_cris(void **state)
 {
     (void)state;
     char data[LOG_LINE_PREFIX_MAX + 8];
     log_line_t line = {.time = 1706702400000000005, .tag = LOG_STDERR, .text = "hi", .size = 2};
-    size_t size = log_line_write(&line, data);
+    size_t size = write_line(&line, data);
     assert_int_equal(size, strlen("2024-01-31T12:00:00.000000005Z stderr F hi\n"));
     assert_memory_equal(data, "2024-01-31T12:00:00.000000005Z stderr F hi\n", size);
 }
@@ -35,7 +42,7 @@ static void lines_are_read_back(void **state)
                                      .partial = partial,
                                      .text = junk,
                                      .size = sizeof junk - 1};
-            size_t size = log_line_write(&line, data);
+            size_t size = write_line(&line, data);
             assert_true(log_line_read(data, size - 1, &read));
             assert_int_equal(read.time, line.time);
             assert_int_equal(read.tag, tag);
