@@ -1,8 +1,12 @@
 /* Words of the command line that several commands understand. */
 #include "client/arguments.h"
 
+#include "common/scalar.h"
 #include "common/util.h"
 
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,6 +88,42 @@ status_code_t arguments_signal(const char *text, uint32_t *ret, status_t *st)
 const char *arguments_signal_name(uint32_t number)
 {
     return number < NSIG ? sigabbrev_np((int)number) : NULL;
+}
+
+status_code_t arguments_bytes(const char *what, const char *text, uint64_t min, uint64_t max,
+                              uint64_t *ret, status_t *st)
+{
+    static const char units[] = "kmg";
+    char *end;
+    errno = 0;
+    uint64_t value = *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+    bool good = *text >= '0' && *text <= '9' && !errno;
+    const char *unit = good && *end ? strchr(units, tolower((unsigned char)*end)) : NULL;
+    int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+    good = good && (!*end || (unit && !end[1])) && value <= UINT64_MAX >> shift;
+    if (!good || value << shift < min || value << shift > max)
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "%s %s: not a number from %" PRIu64 " to %" PRIu64
+                          ", with or without k, m or g",
+                          what, text, min, max);
+    *ret = value << shift;
+    return STATUS_OK;
+}
+
+status_code_t arguments_moment(const char *what, const char *text, int64_t now, int64_t *ret,
+                               status_t *st)
+{
+    int64_t ago;
+    size_t size = strlen(text);
+    if (scalar_read_time(text, size, ret))
+        return STATUS_OK;
+    if (!scalar_read_duration(text, size, &ago) || ago < 0)
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "%s %s: neither a time like 2026-01-31T12:00:00Z, nor seconds since the "
+                          "epoch, nor how long ago, like 10m",
+                          what, text);
+    *ret = now - ago;
+    return STATUS_OK;
 }
 
 char *arguments_absolute(const char *path)

@@ -15,6 +15,16 @@ status_code_t arguments_signal(const char *text, uint32_t *ret, status_t *st);
 /* The name of a signal without SIG, or NULL; for completion. */
 const char *arguments_signal_name(uint32_t number);
 
+/* A number of bytes with k, m or g (powers of 1024) behind it or not. INVALID_ARGUMENT, beginning
+ * with `what`, names the bounds. */
+status_code_t arguments_bytes(const char *what, const char *text, uint64_t min, uint64_t max,
+                              uint64_t *ret, status_t *st);
+
+/* A moment as docker's --since takes it, in nanoseconds since the epoch: a time as scalar_read_time
+ * takes it, or how long before `now` ("10m", "1h30m"). INVALID_ARGUMENT, beginning with `what`. */
+status_code_t arguments_moment(const char *what, const char *text, int64_t now, int64_t *ret,
+                               status_t *st);
+
 /* A path made absolute by this process's working directory. The caller frees. */
 char *arguments_absolute(const char *path);
 

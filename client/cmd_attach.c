@@ -25,7 +25,23 @@ int cmd_tasks_start(session_t *session)
         return session_fail(&st);
     }
     wanted.terminal = container_options_terminal(&container.spec);
+    wanted.created_at = container.created_at;
+    if (launch_words_find_logs(session, &wanted, &st))
+        return session_fail(&st);
     return launch(session, &wanted);
+}
+
+/* Only fifos can be taken up. Without any there is still the exit to wait for. */
+static status_code_t check_attachable(const msg_process_t *process, const char *id, status_t *st)
+{
+    if (log_uri_is_ours(process->stdout))
+        return status_set(st, STATUS_FAILED_PRECONDITION,
+                          "attach to %s: its output goes to its log: see shimctl logs -f %s", id,
+                          id);
+    if (process->stdout && strstr(process->stdout, "://"))
+        return status_set(st, STATUS_FAILED_PRECONDITION, "attach to %s: its output goes to %s", id,
+                          process->stdout);
+    return STATUS_OK;
 }
 
 int cmd_tasks_attach(session_t *session)
@@ -38,6 +54,8 @@ int cmd_tasks_attach(session_t *session)
         session_explain(&st, "attach to", wanted.id);
         return session_fail(&st);
     }
+    if (check_attachable(&process, wanted.id, &st))
+        return session_fail(&st);
     wanted.terminal = process.terminal;
     return launch(session, &wanted);
 }
@@ -106,6 +124,9 @@ int cmd_tasks_exec(session_t *session)
     }
     AUTO_FREE char *process = process_text(session, &container, &st);
     if (!process)
+        return session_fail(&st);
+    wanted.created_at = container.created_at;
+    if (launch_words_find_logs(session, &wanted, &st))
         return session_fail(&st);
     wanted.process = (msg_bytes_t){.data = (const uint8_t *)process, .size = strlen(process)};
     return launch(session, &wanted);

@@ -25,5 +25,7 @@ int cmd_run(session_t *session)
         return session_fail(&st);
     wanted.id = made.ask.id;
     wanted.terminal = made.terminal;
+    if (launch_words_find_logs(session, &wanted, &st))
+        return session_fail(&st);
     return launch(session, &wanted);
 }

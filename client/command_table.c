@@ -94,11 +94,13 @@ static const option_row_t runtime_options[] = {
 
 /* How a process is followed: run, tasks start, tasks exec. */
 static const option_row_t io_options[] = {
-    {"detach", 'd', OPTION_FLAG, NULL, "leave once it is started", WORD_ANY},
+    {"detach", 'd', OPTION_FLAG, NULL, "leave once it is started; output goes to a log", WORD_ANY},
     {"null-io", 0, OPTION_FLAG, NULL, "no input, output thrown away", WORD_ANY},
     {"log-uri", 0, OPTION_TEXT, "URI", "output to file:///PATH or binary:///PATH", WORD_ANY},
-    {"fifo-dir", 0, OPTION_TEXT, "DIR", "where the fifos are made; RUN/fifo otherwise",
-     WORD_DIRECTORY},
+    {"log-opt", 0, OPTION_LIST, "KEY=VALUE",
+     "of the log: max-size=BYTES of a file (10m), max-file=COUNT (2)", WORD_ANY},
+    {"fifo-dir", 0, OPTION_TEXT, "DIR",
+     "where the fifos are made, RUN/fifo otherwise; with -d: fifos, not a log", WORD_DIRECTORY},
     END,
 };
 
@@ -135,6 +137,15 @@ static const option_row_t delete_options[] = {
 
 static const option_row_t info_options[] = {
     {"spec", 0, OPTION_FLAG, NULL, "print the OCI spec alone", WORD_ANY},
+    END,
+};
+
+static const option_row_t logs_options[] = {
+    {"follow", 'f', OPTION_FLAG, NULL, "print what comes, until the process has ended", WORD_ANY},
+    {"tail", 0, OPTION_TEXT, "COUNT|all", "begin with so many lines from the end", WORD_ANY},
+    {"since", 0, OPTION_TEXT, "TIME", "nothing older: 2026-01-31T12:00:00Z, or 10m ago", WORD_ANY},
+    {"until", 0, OPTION_TEXT, "TIME", "nothing newer", WORD_ANY},
+    {"timestamps", 't', OPTION_FLAG, NULL, "begin lines with their time", WORD_ANY},
     END,
 };
 
@@ -309,6 +320,24 @@ const command_t command_table[] = {
      .operands_max = COMMAND_OPERANDS_ANY,
      .operand = WORD_TASK,
      .run = cmd_tasks_delete},
+
+    {.path = "logs",
+     .aliases = {"log"},
+     .synopsis = "ID",
+     .brief = "print the output of a detached process",
+     .help =
+         "Of what run, tasks start and tasks exec start with --detach, as long as the container "
+         "is\n"
+         "recorded; its standard output to standard output, errors to errors. With --json a line\n"
+         "is an object; output that is no UTF-8 is then log_base64 instead of log.\n\n"
+         "  shimctl logs -f --tail 10 a\n"
+         "  shimctl logs -t --since 1h30m a\n"
+         "  shimctl logs --exec-id e a\n",
+     .options = {logs_options, exec_id_options},
+     .operands_min = 1,
+     .operands_max = 1,
+     .operand = WORD_CONTAINER,
+     .run = cmd_logs},
 
     {.path = "namespaces", .aliases = {"ns", "namespace"}, .brief = "namespaces"},
     {.path = "namespaces create",

@@ -3,6 +3,7 @@
 #ifndef SHIMD_LAUNCH_H
 #define SHIMD_LAUNCH_H
 
+#include "client/log_uri.h"
 #include "client/session.h"
 
 typedef struct launch_options {
@@ -14,6 +15,10 @@ typedef struct launch_options {
     const char *pid_file;                    /* written before the start; NULL for none */
     const char *fifo_dir;                    /* NULL for RUN/fifo */
     const char *log_uri;                     /* NULL for fifos */
+    const msg_cluster_t *logs;               /* a log writer takes the output, to where this cluster
+                                              * keeps logs; NULL for none */
+    log_uri_limits_t log_limits;             /* of that log */
+    int64_t created_at;                      /* when a `container` that is there was made */
     bool null_io;
     bool terminal;
     bool detach; /* leave once it is started */

@@ -25,6 +25,7 @@ typedef struct launch {
     status_t verdict;   /* the process has ended, but its exit code cannot be told */
     msg_uuid_t wait_id; /* the ask that is answered at the exit */
     int64_t quiet_from; /* util_monotonic_us() of what output is still expected after */
+    int64_t created_at; /* of the container record, once it is there; ns since the epoch */
     int64_t exited_at;  /* ns since the epoch */
     uint32_t pid;
     int code;       /* the process's exit code */

@@ -31,11 +31,20 @@ static void on_task_undone(void *arg, const status_t *st, const void *answer)
 /* container --------------------------------------------------------------------------------------
  */
 
+static void on_container_created(void *arg, const status_t *st, const void *answer)
+{
+    launch_t *self = arg;
+    if (!st->code)
+        self->created_at = ((const msg_container_t *)answer)->created_at;
+    launch_on_reply(self, st, answer);
+}
+
 launch_outcome_t launch_create_container(launch_t *self)
 {
+    self->created_at = self->options->created_at;
     if (!self->options->container)
         return STEP_DONE;
-    return launch_ask(self, MSG_container_create, self->options->container, launch_on_reply);
+    return launch_ask(self, MSG_container_create, self->options->container, on_container_created);
 }
 
 launch_outcome_t launch_undo_container(launch_t *self)
@@ -49,6 +58,17 @@ launch_outcome_t launch_undo_container(launch_t *self)
 /* I/O --------------------------------------------------------------------------------------------
  */
 
+static char *log_writer(launch_t *self)
+{
+    const launch_options_t *options = self->options;
+    const log_uri_subject_t subject = {.cluster = options->logs,
+                                       .ns = session_ns(self->session),
+                                       .id = options->id,
+                                       .exec_id = options->exec_id,
+                                       .created_at = self->created_at};
+    return log_uri_new(&subject, &options->log_limits, options->terminal, &self->st);
+}
+
 launch_outcome_t launch_open_io(launch_t *self)
 {
     const launch_options_t *options = self->options;
@@ -58,6 +78,9 @@ launch_outcome_t launch_open_io(launch_t *self)
                                 options->attach->stderr, &self->st);
         return self->io ? STEP_DONE : STEP_FAILED;
     }
+    AUTO_FREE char *writer = options->logs ? log_writer(self) : NULL;
+    if (options->logs && !writer)
+        return STEP_FAILED;
     AUTO_FREE char *dir = options->fifo_dir
                               ? util_strdup(options->fifo_dir)
                               : util_format("%s/fifo", session_cluster(self->session)->run_dir);
@@ -65,7 +88,8 @@ launch_outcome_t launch_open_io(launch_t *self)
                                       .dir = dir,
                                       .terminal = options->terminal,
                                       .null_io = options->null_io,
-                                      .log_uri = options->log_uri};
+                                      .log_uri = options->log_uri,
+                                      .log_writer = writer};
     self->io = task_io_new(loop, &wanted, &self->st);
     return self->io ? STEP_DONE : STEP_FAILED;
 }

@@ -116,6 +116,11 @@ task_io_t *task_io_new(zloop_t *loop, const task_io_options_t *options, status_t
     if (check_options(options, st))
         return NULL;
     task_io_t *self = make(loop);
+    if (options->log_writer) {
+        self->paths[1] = util_strdup(options->log_writer);
+        self->paths[2] = util_strdup(options->terminal ? NULL : options->log_writer);
+        return self;
+    }
     if (options->log_uri) {
         self->paths[1] = log_uri(options->log_uri, st);
         self->paths[2] = util_strdup(self->paths[1]);

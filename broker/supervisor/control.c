@@ -91,7 +91,8 @@ static void answer_status(control_t *self, request_t *request, const msg_broker_
     msg_cluster_t answer = {.processes = {.items = rows, .count = self->member_count + 1},
                             .version = SHIMD_VERSION,
                             .run_dir = self->world->cluster->run_dir,
-                            .root_dir = self->world->cluster->root_dir};
+                            .root_dir = self->world->cluster->root_dir,
+                            .libexec_dir = self->world->libexec};
     request_answer(request, &answer);
 }
 

@@ -19,6 +19,7 @@ typedef struct member_world {
     const listeners_t *listeners;
     const child_policy_t *policy;
     keeper_t *keeper;
+    const char *libexec; /* directory of the executables */
     int lock_fd;
 } member_world_t;
 

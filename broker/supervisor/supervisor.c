@@ -215,6 +215,7 @@ supervisor_t *supervisor_new(const cluster_t *cluster, const settings_t *setting
                                    .listeners = listeners,
                                    .policy = &settings->policy,
                                    .keeper = keeper_new(self->io),
+                                   .libexec = libexec,
                                    .lock_fd = lock_fd};
     if (make_members(self, libexec, st))
         supervisor_destroy(&self);

@@ -13,7 +13,8 @@ typedef struct supervisor supervisor_t;
 int supervisor_take_signals(status_t *st);
 
 /* `libexec` is where the four executables are. The listeners, the lock of the run directory and the
- * signalfd stay the caller's and outlive it, as do `cluster` and `settings`. NULL with a status. */
+ * signalfd stay the caller's and outlive it, as do `cluster`, `settings` and `libexec`. NULL with a
+ * status. */
 supervisor_t *supervisor_new(const cluster_t *cluster, const settings_t *settings,
                              const listeners_t *listeners, int lock_fd, int signals,
                              const char *libexec, status_t *st);

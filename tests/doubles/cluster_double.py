@@ -393,7 +393,7 @@ class Cluster:
         return self.exited(process)
 
     def on_cluster_status(self, _, __):
-        return {"version": "0.1.0", "processes": [
+        return {"version": "0.1.0", "root_dir": "/no/root", "libexec_dir": "/no/libexec", "processes": [
             {"name": name, "state": "READY", "pid": 100 + i, "uptime_ms": 61000, "restarts": i,
              **({"obituary": "killed by signal 9"} if i else {})} for i, name in enumerate(["supervisor", "broker"])]}
 

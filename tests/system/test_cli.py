@@ -80,7 +80,8 @@ class Cluster:
     def nothing_left(self, containers=""):
         assert self.ctl("c", "ls", "-q").stdout == containers
         assert self.ctl("t", "ls", "-q").stdout == ""
-        assert os.listdir(self.run / "fifo") == []
+        fifos = self.run / "fifo"
+        assert not fifos.exists() or os.listdir(fifos) == []
 
 
 @pytest.fixture(name="cluster")
@@ -188,6 +189,13 @@ def test_pid_file_is_there_before_the_start(cluster):
     (["run", "--rootfs", "D", "a/b", "x"], 6, 'container id "a/b" is not an identifier'),
     (["run", "--rootfs", "D", "a\nb", "x"], 6, 'container id "a?b" is not an identifier'),
     (["run", "--rootfs", "/nonexistent", "a", "x"], 6, "/nonexistent"),
+    (["run", "--log-opt", "max-size=1m", "--rootfs", "D", "a", "x"], 2, "--log-opt is about the log of a detached"),
+    (["run", "-d", "--log-opt", "max-size=1", "--rootfs", "D", "a", "x"], 6, "not a number from 65536 to"),
+    (["run", "-d", "--log-opt", "max-size=9223372036854775807k", "--rootfs", "D", "a", "x"], 6, "not a number from"),
+    (["run", "-d", "--log-opt", "max-file=0", "--rootfs", "D", "a", "x"], 6, "not a number from 1 to 1000"),
+    (["run", "-d", "--log-opt", "compress=1", "--rootfs", "D", "a", "x"], 6, "neither max-size=BYTES nor max-file=COUNT"),
+    (["logs", "--since", "soon", "a"], 6, "--since soon: neither a time"),
+    (["logs", "--tail", "few", "a"], 6, "--tail few"),
     (["-n", "../x", "t", "ls"], 2, "namespace ../x: not an identifier"),
     (["--timeout", "soon", "t", "ls"], 2, "--timeout soon: not a time"),
     (["t", "kill", "-s", "FOO", "a"], 6, "invalid signal: FOO"),
@@ -363,11 +371,39 @@ def test_a_signal_leaves_the_terminal_as_it_was(cluster):
 
 
 def test_detach_and_attach(cluster):
-    assert cluster.ctl(*cluster.sh("echo early; read x; echo $x; exit 4", "-d")).stdout == ""
-    assert len(os.listdir(cluster.run / "fifo")) == 1
+    fifos = cluster.run / "fifo"
+    assert cluster.ctl(*cluster.sh("echo early; read x; echo $x; exit 4", "-d", "--fifo-dir", str(fifos))).stdout == ""
+    assert len(os.listdir(fifos)) == 1
     done = cluster.ctl("t", "attach", "a", stdin="word\n")
     assert (done.stdout, done.returncode) == ("early\nword\n", 4)
     cluster.nothing_left(containers="a\n")
+
+
+LOG_URI = "binary:///no/libexec/shimd-log?dir=/no/root/log/"
+
+
+def test_a_detached_process_has_a_log_writer(cluster):
+    """Its URI names the directory by container, record and exec; nothing is attached to it."""
+    assert cluster.ctl(*cluster.sh("sleep 60", "-d", "--log-opt", "max-size=1m", "--log-opt", "max-file=7")).returncode == 0
+    made = cluster.ctl("--json", "c", "info", "a").stdout
+    created = json.loads(made)["created_at"]
+    stream = [r for r in cluster.seen() if r["method"] == "task.create"][0]
+    assert stream["stdout"] == stream["stderr"] == f"{LOG_URI}default/a/{created}&max-size=1048576&max-file=7&terminal=0"
+    done = cluster.ctl("t", "attach", "a")
+    assert (done.returncode, done.stderr) == (
+        5, "shimctl: attach to a: its output goes to its log: see shimctl logs -f a\n")
+    assert cluster.ctl("t", "exec", "-d", "--exec-id", "e", "a", "/bin/true").returncode == 0
+    stream = [r for r in cluster.seen() if r["method"] == "task.exec"][0]["stdout"]
+    assert stream == f"{LOG_URI}default/a/{created}/exec/e&max-size=10485760&max-file=2&terminal=0"
+    cluster.ctl("t", "rm", "-f", "a")
+
+
+def test_a_detached_terminal_has_a_log_writer(cluster):
+    cluster.plan("task.start 9 enough was seen")
+    assert cluster.ctl(*cluster.sh("sleep 60", "-d", "-t")).returncode == 5
+    ask = [r for r in cluster.seen() if r["method"] == "task.create"][0]
+    assert ask["terminal"] and ask["stdout"].startswith(LOG_URI) and ask["stdout"].endswith("&terminal=1")
+    assert "stderr" not in ask and "stdin" not in ask
 
 
 def test_start_follows_a_recorded_container(cluster):

@@ -8,6 +8,7 @@
 #include "workers/bundle/bundle_job.h"
 #include "workers/bundle/bundle_remove.h"
 #include "workers/bundle/bundle_store.h"
+#include "workers/bundle/log_sweep.h"
 
 #include <stdlib.h>
 
@@ -16,6 +17,7 @@
 #define KEY_OF_BUNDLE "%s/%s"
 
 typedef struct bundle_worker {
+    link_t *link;
     bundle_store_t *store;
     bundle_jobs_t *jobs;
     bundle_debts_t *debts;
@@ -220,6 +222,21 @@ static void on_bundle_sweep(void *self, request_t *request, const void *ask)
         request_answer(request, NULL);
 }
 
+/* log.sweep --------------------------------------------------------------------------------------
+ */
+
+static void on_log_sweep(void *self, request_t *request, const void *ask)
+{
+    bundle_worker_t *worker = self;
+    const msg_log_sweep_t *sweep = ask;
+    const char *ns = sweep->id ? request_require_ns(request) : NULL;
+    if (sweep->id && !ns)
+        return;
+    turn_t *turn = zmalloc(sizeof *turn);
+    *turn = (turn_t){.owner = worker, .request = request};
+    log_sweep_start(worker->link, worker->jobs, worker->store, ns, sweep->id, answer_empty, turn);
+}
+
 static const worker_method_t methods[] = {
     {MSG_bundle_create, on_bundle_create},
     {MSG_bundle_get, on_bundle_get},
@@ -227,6 +244,7 @@ static const worker_method_t methods[] = {
     {MSG_bundle_delete, on_bundle_delete},
     {MSG_bundle_quarantine, on_bundle_quarantine},
     {MSG_bundle_sweep, on_bundle_sweep},
+    {MSG_log_sweep, on_log_sweep},
 };
 
 int main(int argc, char **argv)
@@ -243,7 +261,7 @@ int main(int argc, char **argv)
     const int keep[] = {bundle_store_run_fd(store), bundle_store_root_fd(store)};
     bundle_jobs_t *jobs =
         bundle_jobs_new(worker_loop(worker), worker_io(worker), keep, ARRAY_SIZE(keep));
-    bundle_worker_t self = {.store = store, .jobs = jobs};
+    bundle_worker_t self = {.link = worker_link(worker), .store = store, .jobs = jobs};
     self.debts = bundle_debts_new(store, jobs, worker_io(worker));
     worker_serve(worker, methods, ARRAY_SIZE(methods), &self, WINDOW);
     bundle_debts_sweep_soon(self.debts); /* what the predecessor left */

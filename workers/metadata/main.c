@@ -105,6 +105,7 @@ int main(int argc, char **argv)
     }
     int timer = zloop_timer(worker_loop(worker), TRIM_MS, 0, on_trim, &self);
     worker_ready(worker);
+    service_sweep_logs(self.service, NULL, NULL);
     int exit_code = worker_run(worker);
     zloop_timer_end(worker_loop(worker), timer);
     stop(&self);

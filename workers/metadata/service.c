@@ -16,6 +16,9 @@
  * a shim's events, which do not come through the broker. */
 #define WINDOW 256
 
+/* A request that a bundle worker which is away may be given later. */
+#define SWEEP_MS 300000
+
 typedef enum ns_need { NS_NONE, NS_OPTIONAL, NS_NEEDED } ns_need_t;
 typedef enum access { READS, WRITES } access_t;
 
@@ -160,9 +163,26 @@ static void run_write(void *arg, txn_t *txn)
     keep_outcome(self, txn);
 }
 
+static void on_swept(void *arg, const status_t *st, const void *answer)
+{
+    (void)arg;
+    (void)answer;
+    if (st->code)
+        log_warn("log.sweep: %s", st->text);
+}
+
+void service_sweep_logs(service_t *self, const char *ns, const char *id)
+{
+    const msg_log_sweep_t ask = {.id = id};
+    link_ask(worker_link(self->worker), MSG_log_sweep, &ask, ns, SWEEP_MS, NULL, on_swept, self);
+}
+
 static void answer_write(void *arg, const status_t *st)
 {
     AUTO_FREE write_t *self = arg;
+    const msg_container_delete_t *deleted = self->call.ask;
+    if (self->method->id == MSG_container_delete && !st->code && !self->outcome.code)
+        service_sweep_logs(self->service, self->call.ns, deleted->id);
     self->service->is_settled = true;
     if (st->code)
         request_fail(self->request, st);
