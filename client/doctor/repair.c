@@ -89,6 +89,8 @@ static void restart_process(repair_t *self, finding_t *finding)
 static void sweep(repair_t *self, finding_t *finding)
 {
     status_t st;
+    if (!repair_uncover(self, finding))
+        return;
     if (self->asker->is_down) {
         repair_tree(self, finding);
         return;
@@ -99,6 +101,11 @@ static void sweep(repair_t *self, finding_t *finding)
         finding_set(finding, FINDING_MENDED, "the bundle worker has removed it");
     else
         finding_set(finding, FINDING_LEFT, "the bundle worker cannot remove it yet");
+}
+
+static void uncover(repair_t *self, finding_t *finding)
+{
+    (void)repair_uncover(self, finding); /* load_again tells the result */
 }
 
 /* A shim worker that starts looks at every bundle and every run, as after its death. */
@@ -177,6 +184,7 @@ static repair_action_t *const actions[FINDING_KINDS] = {
     [FINDING_STRAY_WORK] = sweep,
     [FINDING_STRAY_FILE] = repair_tree,
     [FINDING_QUARANTINED] = repair_quarantined,
+    [FINDING_STALE_BUNDLE] = uncover,
 };
 
 /* A supervisor that starts meanwhile waits for it or refuses. -1 with a sentence when one runs. */

@@ -34,6 +34,9 @@ bool repair_is_unowned(repair_t *self, finding_t *finding);
 bool repair_find_task(repair_t *self, const finding_t *finding, msgpack_zone *zone,
                       msg_process_t *ret);
 
+/* Unmounts what is mounted on the very directory of the finding; false when that stays. */
+bool repair_uncover(repair_t *self, finding_t *finding);
+
 /* Removes a container with `runc delete --force`, and what it leaves of its directory. False with a
  * result set when it is still there. */
 bool repair_delete_container(repair_t *self, finding_t *finding);

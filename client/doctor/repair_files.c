@@ -92,6 +92,19 @@ void repair_mount(repair_t *self, finding_t *finding)
         finding_set(finding, FINDING_MENDED, "unmounted");
 }
 
+/* A directory that is a mount point cannot be renamed, and so not be removed by the bundle worker;
+ * what it hides is nobody's. */
+bool repair_uncover(repair_t *self, finding_t *finding)
+{
+    zlistx_t *rows = self->machine->rows[SEEN_MOUNT];
+    for (const seen_t *row = zlistx_first(rows); row; row = zlistx_next(rows))
+        if (!strcmp(row->path, finding->object)) {
+            repair_mount(self, finding);
+            return finding->state == FINDING_MENDED;
+        }
+    return true;
+}
+
 void repair_fifo(repair_t *self, finding_t *finding)
 {
     status_t st;

@@ -209,5 +209,349 @@ def test_a_healthy_cluster_has_no_findings(cluster):
     healthy(cluster)
     text = cluster.shimctl("doctor")
     assert (text.returncode, text.stdout, text.stderr) == (0, "", "")
-    attached.terminate()
-    attached.wait(20)
+    assert cluster.shimctl("tasks", "kill", "-s", "KILL", "attached").returncode == 0
+    assert attached.wait(20) == 137
+
+
+# Damage
+
+
+def found_and_mended(cluster, expected, left=()):
+    """The doctor finds exactly these (kind, object), mends all but `left`, and then finds only those."""
+    wanted = {(kind, str(thing)) for kind, thing in expected}
+    code, found, stderr = doctor(cluster)
+    assert {(row["kind"], row["object"]) for row in found} == wanted, (found, stderr)
+    assert code == UNHEALTHY
+    assert not [row for row in found if row["state"] != "open" or row.get("result")], found
+    code, told, stderr = doctor(cluster, "--repair")
+    rows = {(row["kind"], row["object"]): row for row in told}
+    assert set(rows) >= wanted, (told, stderr)
+    for key, row in rows.items():
+        assert row["state"] == ("left" if key[0] in left else "mended"), row
+        assert row["result"], row
+    assert code == (UNHEALTHY if left else 0), (told, stderr)
+    again = doctor(cluster)
+    assert (again[0], {row["kind"] for row in again[1]}) == (UNHEALTHY if left else 0, set(left)), again
+    return found, rows
+
+
+def hidden(base, name, kind):
+    path = base / "task/default" / f".{name}.{kind}-{uuid.uuid4()}"
+    (path / "rootfs").mkdir(parents=True)
+    (path / "file").write_text("x")
+    return path
+
+
+def test_directories(cluster, witness):
+    """Bundles, work directories, what was set aside, fifos, mounts; nothing behind a symlink is touched."""
+    precious = cluster.dir / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("x")
+    expected = []
+
+    def expect(kind, path):
+        expected.append((kind, path))
+        return path
+
+    expect("stale-bundle", bundle(cluster, "garbage")).mkdir()
+    (bundle(cluster, "garbage") / "file").write_text("x")
+    expect("stale-bundle", bundle(cluster, "empty")).mkdir()
+    mount(expect("stale-bundle", bundle(cluster, "mounted")) / "rootfs")
+    mount(expect("stale-bundle", bundle(cluster, "covered")))
+    copied = expect("stale-bundle", bundle(cluster, "copied"))
+    copied.mkdir()
+    shutil.copy(bundle(cluster, "witness") / "config.json", copied)
+    (copied / "incarnation").write_text(f"{uuid.uuid4()}\n")
+    (copied / "work").symlink_to(precious)
+    expect("half-removed", hidden(cluster.run, "a", "new"))
+    mount(expect("half-removed", hidden(cluster.run, "b", "del")) / "rootfs")
+    expect("half-removed", hidden(cluster.root, "c", "del"))
+    expect("stray-work-directory", work(cluster, "d")).mkdir()
+    (work(cluster, "d") / "file").write_text("x")
+    mount(expect("stray-work-directory", work(cluster, "e")))
+    expect("stray-file", bundle(cluster, "f")).write_text("x")
+    expect("stray-file", bundle(cluster, "link")).symlink_to(precious)
+    expect("stray-file", cluster.run / "task/file").write_text("x")
+    mount(expect("stray-mount", expect("stray-file", bundle(cluster, "not..one")) / "in"))
+    aside = cluster.run / "quarantine/default"
+    mount(expect("quarantined", aside / "g.17") / "rootfs")
+    (aside / "g.17.why").write_text("it was bad")
+    expect("quarantined", aside / "h.18.why").write_text("its directory is gone")
+    expect("quarantined", cluster.root / "quarantine/default/i.19").mkdir(parents=True)
+    fifos = expect("stray-fifo", cluster.run / "fifo" / "0123456789abcdef")
+    fifos.mkdir(parents=True)
+    os.mkfifo(fifos / "gone-stdin")
+    mount(expect("stray-mount", cluster.run / "fifo" / "0123456789abcdef" / "m"))
+    shutil.rmtree(expect("missing-work-directory", work(cluster, "witness")))
+    found, rows = found_and_mended(cluster, expected)
+    (reason,) = [row["finding"] for row in found if row["object"] == str(aside / "g.17")]
+    assert reason == "set aside: it was bad"
+    assert (precious / "file").read_text() == "x"
+    assert work(cluster, "witness").is_dir()
+    assert "quarantined" in [kind for kind, thing in rows if "garbage" in thing], "set aside first"
+    gone = [path for kind, path in expected if kind != "missing-work-directory"]
+    assert not [path for path in gone if os.path.lexists(path)]
+    assert not (aside / "g.17.why").exists()
+
+
+def test_kernel(cluster, witness):
+    """Cgroups, processes in them, runc's containers, and sockets; another manager's stay."""
+    run(cluster, "past")
+    for words in (("tasks", "delete", "-f", "past"), ("containers", "delete", "past")):
+        assert cluster.shimctl(*words).returncode == 0
+    cluster.client().call("container.create", {"id": "recorded", "runtime": RUNC, "spec": b"{}"}, "default")
+    theirs = [SHIM_SOCKETS / hashlib.sha256(uuid.uuid4().bytes).hexdigest(), socket_path(witness, "past")]
+    ours = [socket_path(cluster, "past"), socket_path(cluster, "recorded")]
+    for path in theirs + ours:
+        dead_socket(path)
+    make_cgroup(cluster, "empty")
+    sleepers = [subprocess.Popen(["sleep", "1000"]) for _ in range(2)]
+    for sleeper, name in zip(sleepers, ("inhabited", "frozen")):
+        for path in make_cgroup(cluster, name):
+            if "/cpuset/" not in path:
+                (cluster.dir / "no").write_text("") or open(f"{path}/cgroup.procs", "w").write(str(sleeper.pid))
+            if os.path.exists(f"{path}/freezer.state") and name == "frozen":
+                open(f"{path}/freezer.state", "w").write("FROZEN")
+    state = cluster.run / "runc/default"
+    (state / "hollow").mkdir()
+    (state / "garbled").mkdir()
+    (state / "garbled/state.json").write_text("{")
+    spec = json.loads(cluster.client().call("container.get", {"id": "witness"}, "default")["spec"])
+    spec["linux"]["cgroupsPath"] = f"/{cgroup_base(cluster)}/default/other"
+    (cluster.dir / "runc").mkdir()
+    (cluster.dir / "runc/config.json").write_text(json.dumps(spec))
+    runc = ["runc", "--root", state, "run", "-d", "-b", cluster.dir / "runc", "leaked"]
+    subprocess.run(runc, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    pid = json.loads((state / "leaked/state.json").read_text())["init_process_pid"]
+    base = f"/{cgroup_base(cluster)}/default"
+    found_and_mended(
+        cluster,
+        [("dead-socket", path) for path in ours]
+        + [("stray-cgroup", f"{base}/empty")]
+        + [("stray-process", f"{base}/{name}") for name in ("inhabited", "frozen", "other")]
+        + [("stray-runc-state", state / name) for name in ("hollow", "garbled", "leaked")],
+    )
+    assert [sleeper.wait(10) for sleeper in sleepers] == [-signal.SIGKILL] * 2
+    assert not is_alive(pid)
+    assert not [path for path in ours if path.exists()]
+    assert all(path.exists() for path in theirs)
+    for path in theirs:
+        path.unlink()
+
+
+def start_shim(cluster, name):
+    """A shim of this cluster that no bundle knows; its process."""
+    place = cluster.dir / "by-hand" / name
+    place.mkdir(parents=True)
+    shutil.copy(bundle(cluster, "witness") / "config.json", place)
+    (place / "log").write_text("")
+    subprocess.run(
+        [SHIM, "-namespace", "default", "-address", cluster.run / "client.sock", "-publish-binary", "x", "-id", name, "start"],
+        cwd=place, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
+        env={**os.environ, "TTRPC_ADDRESS": str(cluster.run / "shim-events.sock")},
+    )
+    return until(lambda: next((p for p in process_ids() if name in command_of(p) and str(cluster.run) in " ".join(command_of(p)) and "start" not in command_of(p)), None), "it runs")
+
+
+def test_shims(cluster, witness):
+    """Shims that nobody knows, with their containers, and with the request that started them."""
+    run(cluster, "lost")
+    request = json.loads((bundle(cluster, "lost") / "intent.json").read_text())["request"]
+    row = lose_bundle(cluster, "lost")
+    assert is_alive(row["pid"]) and is_alive(row["shim_pid"])
+    pid = start_shim(cluster, "stranger")
+    base = f"/{cgroup_base(cluster)}/default"
+    found, _ = found_and_mended(
+        cluster,
+        [
+            ("leaked-shim", f"pid {row['shim_pid']}"), ("leaked-shim", f"pid {pid}"),
+            ("stray-runc-state", cluster.run / "runc/default/lost"), ("stray-process", f"{base}/lost"),
+        ],
+    )
+    assert not [p for p in (row["pid"], row["shim_pid"], pid) if is_alive(p)]
+    by_kind = {(r["kind"], r.get("id")): r for r in found}
+    for kind in ("leaked-shim", "stray-runc-state", "stray-process"):
+        blamed = by_kind[kind, "lost"]
+        assert uuid.UUID(blamed["request"]).hex == request
+        assert (blamed["method"], blamed["status"], blamed["peer"]["uid"]) == ("task.create", 0, os.geteuid())
+    assert "request" not in by_kind["leaked-shim", "stranger"]
+    assert not cluster.dead_sockets()
+
+
+def test_records(cluster, witness):
+    """What a bundle says of its task is written anew, and a shim worker that starts believes it."""
+    damage = {
+        "incarnation": lambda b: (b / "incarnation").write_text(f"{uuid.uuid4()}\n"),
+        "intent": lambda b: (b / "intent.json").unlink(),
+        "garbled": lambda b: (b / "intent.json").write_text("{}"),
+        "bootstrap": lambda b: [(b / name).unlink() for name in ("bootstrap.json", "address") if (b / name).exists()],
+        "shim-pid": lambda b: (b / "bootstrap.json").write_text((b / "bootstrap.json").read_text().replace('"shim_pid":', '"shim_pid":1')),
+        "init": lambda b: (b / "init.json").unlink(),
+        "config": lambda b: (b / "config.json").unlink(),
+        "work": lambda b: (b / "work").unlink(),
+        "bundle": shutil.rmtree,
+    }
+    for name in damage:
+        run(cluster, name)
+    run(cluster, "group", "--annotation", "io.containerd.runc.v2.group=pod")
+    before = tasks(cluster)
+    for name, hurt in damage.items():
+        hurt(bundle(cluster, name))
+    (bundle(cluster, "group") / "intent.json").unlink()
+    found_and_mended(
+        cluster,
+        [("record-mismatch", f"default/{name}") for name in [*damage, "group"] if name != "bundle"]
+        + [("task-without-bundle", "default/bundle")],
+    )
+    cluster.await_successor("shim", cluster.kill("shim"))
+    until(lambda: not [r for r in tasks(cluster).values() if r.get("phase")], "all are loaded")
+    assert {n: (r["pid"], r["shim_pid"], r["status"]) for n, r in tasks(cluster).items()} == {
+        n: (r["pid"], r["shim_pid"], r["status"]) for n, r in before.items()
+    }
+    for name in ("intent", "bundle", "group"):
+        os.kill(before[name]["shim_pid"], signal.SIGKILL)
+        until(lambda name=name: tasks(cluster)[name].get("orphaned"), "it is kept without its shim")
+    for name in [*damage, "group"]:
+        done = cluster.shimctl("tasks", "delete", "-f", name)
+        assert done.returncode == 0, (name, done.stderr)
+    healthy(cluster)
+
+
+def begin_run(cluster, name):
+    """A run that nobody makes: what a shim worker that died at once would leave, if nobody looked again."""
+    door = cluster.dir / "door"
+    door.mkdir(exist_ok=True)
+    if not (door / "client.sock").exists():
+        (door / "client.sock").symlink_to(cluster.run / "worker.sock")
+    from cluster import Client
+
+    client = Client(str(door))
+    client.call("incarnation.begin", {"id": name, "incarnation": str(uuid.uuid4())}, "default", timeout=10)
+    client.close()
+
+
+def test_journal_and_records(cluster, witness):
+    spec = cluster.client().call("container.get", {"id": "witness"}, "default")["spec"]
+    cluster.client().call("container.create", {"id": "begun", "runtime": RUNC, "spec": spec}, "default")
+    begin_run(cluster, "begun")
+    with pytest.raises(Refused):
+        cluster.client().call("container.delete", {"id": "begun"}, "default")
+    found_and_mended(cluster, [("run-without-task", "default/begun")])
+    cluster.client().call("container.delete", {"id": "begun"}, "default")
+
+
+def test_a_lost_journal(cluster):
+    """Records are made again; that the journal does not know the run stays true until the task is deleted."""
+    run(cluster, "a")
+    cluster.stop()
+    for path in (cluster.root / "metadata").iterdir():
+        path.unlink()
+    cluster.start()
+    pid = tasks(cluster)["a"]["pid"]
+    found_and_mended(
+        cluster, [("task-without-record", "default/a"), ("task-without-run", "default/a")], left=["task-without-run"]
+    )
+    assert is_alive(pid)
+    done = cluster.shimctl("tasks", "delete", "-f", "a")
+    assert done.returncode == 0, done.stderr
+    healthy(cluster)
+    assert cluster.shimctl("tasks", "start", "-d", "--null-io", "a").returncode == 0, "the record is whole"
+
+
+def test_shims_that_do_not_answer(cluster, witness):
+    for name in ("stopped", "ended"):
+        run(cluster, name)
+    rows = tasks(cluster)
+    for name in ("stopped", "ended"):
+        os.kill(rows[name]["shim_pid"], signal.SIGSTOP)
+    os.kill(rows["ended"]["pid"], signal.SIGKILL)
+    found_and_mended(
+        cluster,
+        [("stopped-shim", "default/stopped"), ("stopped-shim", "default/ended"), ("task-without-process", "default/ended")],
+    )
+    until(lambda: tasks(cluster)["ended"]["status"] == "STOPPED", "its end is known")
+    assert cluster.shimctl("tasks", "wait", "ended").stdout == "137\n"
+
+
+def test_what_nobody_can_mend_is_said(cluster, witness):
+    """And the shim worker is not started again while that would lose a task."""
+    for name in ("socket", "runc"):
+        run(cluster, name)
+    worker = cluster.pid("shim")
+    socket_path(cluster, "socket").unlink()
+    (cluster.run / "runc/default/runc/state.json").rename(cluster.dir / "state.json")
+    (cluster.run / "shimd.lock").rename(cluster.dir / "lock")
+    bundle(cluster, "stale").mkdir()
+    left = ["missing-socket", "missing-runc-state", "lost-lock", "stale-bundle"]
+    _, rows = found_and_mended(
+        cluster,
+        [
+            ("missing-socket", "default/socket"), ("missing-runc-state", "default/runc"),
+            ("lost-lock", cluster.run / "shimd.lock"), ("stale-bundle", bundle(cluster, "stale")),
+        ],
+        left=left,
+    )
+    assert "would lose task default/socket" in rows["stale-bundle", str(bundle(cluster, "stale"))]["result"]
+    assert cluster.pid("shim") == worker
+    assert cluster.shimctl("tasks", "delete", "-f", "socket").returncode == 0
+    (cluster.dir / "state.json").rename(cluster.run / "runc/default/runc/state.json")
+    (cluster.dir / "lock").rename(cluster.run / "shimd.lock")
+    found_and_mended(cluster, [("stale-bundle", bundle(cluster, "stale"))])
+
+
+# Parts that are down
+
+
+def test_parts_that_are_down(cluster):
+    """It says what it could not compare, and neither finds nor mends what it cannot know."""
+    run(cluster, "a")
+    os.kill(cluster.pid("metadata"), signal.SIGSTOP)
+    try:
+        code, found, stderr = doctor(cluster, run_options=("--timeout", "1s"))
+    finally:
+        os.kill(cluster.pid("metadata"), signal.SIGCONT)
+    assert (code, found) == (10, []), stderr
+    assert "not compared: the journal's runs" in stderr and "not compared: container records" in stderr
+    make_cgroup(cluster, "stray")
+    os.kill(cluster.pid("shim"), signal.SIGSTOP)
+    try:
+        code, found, stderr = doctor(cluster, "--repair", run_options=("--timeout", "1s"))
+    finally:
+        os.kill(cluster.pid("shim"), signal.SIGCONT)
+    assert (code, found) == (10, []), stderr
+    assert "not compared: tasks" in stderr
+    cluster.await_ready()
+    found_and_mended(cluster, [("stray-cgroup", f"/{cgroup_base(cluster)}/default/stray")])
+
+
+def test_a_cluster_that_is_down(cluster):
+    """Its containers go on and are no findings; what belongs to nobody is mended, under the cluster's lock."""
+    for name in ("a", "ended", "lost"):
+        run(cluster, name)
+    rows = tasks(cluster)
+    cluster.stop()
+    code, found, stderr = doctor(cluster, "--root-dir", cluster.root)
+    assert (code, found) == (0, []) and "only the machine was looked at" in stderr, (found, stderr)
+    for pid in (rows["ended"]["shim_pid"], rows["ended"]["pid"]):
+        os.kill(pid, signal.SIGKILL)
+        until(lambda pid=pid: not is_alive(pid), "it is gone")
+    shutil.rmtree(bundle(cluster, "lost"))
+    mount(work(cluster, "stray"))
+    code, found, stderr = doctor(cluster, "--repair", "--root-dir", cluster.root)
+    state = {(row["kind"], row.get("id")): row["state"] for row in found}
+    assert code == UNHEALTHY
+    assert state["stale-bundle", "ended"] == "left", "the next shimd knows better"
+    assert [key for key, value in state.items() if value == "left"] == [("stale-bundle", "ended")], found
+    assert {"leaked-shim", "stray-runc-state", "stray-work-directory", "stray-process"} <= {k for k, _ in state}
+    assert not is_alive(rows["lost"]["pid"]) and not is_alive(rows["lost"]["shim_pid"])
+    assert is_alive(rows["a"]["pid"])
+    cluster.start()
+    until(lambda: set(tasks(cluster)) == {"a"}, "what was left is buried")
+    healthy(cluster)
+
+
+def test_it_needs_root(cluster):
+    words = ["setpriv", "--reuid", "65534", "--clear-groups", *cluster.command("doctor")]
+    cluster.dir.chmod(0o755)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 7, done
