@@ -87,15 +87,15 @@ static findings_t *observe(doctor_t *self)
     return found;
 }
 
-/* Takes over into `told` what was found now, as it was found and as it is: what is not found any
- * more was mended, by its own repair or by another's. */
+/* Takes over into `told` what was found now, with what repairing came to. What is not found any
+ * more was mended, by its own repair or by another's; what still is was not, whatever its repair
+ * says.
+ */
 static void retell(findings_t *told, findings_t *found)
 {
     for (finding_t *f = findings_first(told); f; f = findings_next(told))
-        if (f->state != FINDING_MENDED || !f->result)
+        if (f->state != FINDING_MENDED && !findings_have(found, f))
             finding_set(f, FINDING_MENDED, "it is gone");
-        else
-            f->state = FINDING_MENDED;
     for (finding_t *f = findings_first(found); f; f = findings_next(found)) {
         finding_t *row =
             findings_add(told, f->kind, f->ns, f->id, f->object, f->mark, "%s", f->text);
@@ -103,11 +103,10 @@ static void retell(findings_t *told, findings_t *found)
         row->request = f->request;
         row->state = FINDING_LEFT;
         if (f->result)
-            finding_set(row, FINDING_LEFT, "%s", f->result);
+            finding_set(row, f->state, "%s", f->result);
     }
 }
 
-/* What is found after the last round has no result of its own: it keeps the one of its repair. */
 static findings_t *mend(doctor_t *self, findings_t **found)
 {
     findings_t *told = findings_new();

@@ -1,8 +1,6 @@
 /* What is on the machine against the tasks: directories and shims. */
 #include "client/doctor/compare.h"
 
-#include "common/proc.h"
-
 #include <dirent.h>
 #include <sys/stat.h>
 
@@ -24,25 +22,13 @@ static void compare_shims(compare_t *self)
 /* directories ------------------------------------------------------------------------------------
  */
 
-static bool lives(uint32_t pid, uint64_t start)
-{
-    return pid && start && proc_start_time((pid_t)pid) == start;
-}
-
-/* While all is down a bundle waits for the next shimd, unless nothing of its task lives. */
+/* While all is down every bundle waits for the next shimd. */
 static void compare_bundles(compare_t *self)
 {
     zlistx_t *rows = self->machine->rows[SEEN_BUNDLE];
-    for (const seen_t *row = zlistx_first(rows); row; row = zlistx_next(rows)) {
-        const seen_bundle_t *bundle = row->bundle;
-        bool is_dead = self->asker->is_down &&
-                       !lives(bundle->endpoint.shim_pid, bundle->endpoint.shim_start) &&
-                       !lives(bundle->init_pid, bundle->init_start);
-        if (is_dead)
-            compare_add(self, FINDING_STALE_BUNDLE, row, "neither its shim nor its process lives");
-        else if (!compare_is_owned(self, row->ns, row->id))
+    for (const seen_t *row = zlistx_first(rows); row; row = zlistx_next(rows))
+        if (!compare_is_owned(self, row->ns, row->id))
             compare_add(self, FINDING_STALE_BUNDLE, row, "the shim worker has no task of it");
-    }
 }
 
 static void compare_works(compare_t *self)

@@ -135,6 +135,12 @@ finding_t *findings_next(findings_t *self)
     return zlistx_next(self->rows);
 }
 
+bool findings_have(const findings_t *self, const finding_t *finding)
+{
+    AUTO_FREE char *name = name_of(finding->kind, finding->object, finding->mark);
+    return zhashx_lookup(self->by_name, name) != NULL;
+}
+
 size_t findings_count(const findings_t *self)
 {
     return zlistx_size(self->rows);

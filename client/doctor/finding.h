@@ -78,6 +78,9 @@ finding_t *findings_first(findings_t *self);
 finding_t *findings_next(findings_t *self);
 size_t findings_count(const findings_t *self);
 
+/* Whether that one, maybe of another look, is there too. */
+bool findings_have(const findings_t *self, const finding_t *finding);
+
 /* Takes the time since when a finding is known from an earlier look's. */
 void findings_follow(findings_t *self, findings_t *earlier);
 

@@ -2,6 +2,7 @@
  * held by a descriptor before it is looked at again, so that no other can be hit. */
 #include "client/doctor/repair.h"
 
+#include "client/doctor/compare.h"
 #include "common/proc.h"
 
 #include <dirent.h>
@@ -50,10 +51,15 @@ void repair_kill_shim(repair_t *self, finding_t *finding)
         util_format("%s/runc/%s/%s", self->cluster->run_dir, finding->ns, finding->id);
     if (seen_mark(state) && !repair_delete_container(self, finding))
         return;
-    if (repair_kill(fd))
-        finding_set(finding, FINDING_MENDED, "killed");
-    else
+    /* Afterwards nobody could tell whose its socket was. */
+    AUTO_FREE char *socket = seen_socket_of(finding->pid);
+    if (!repair_kill(fd)) {
         finding_set(finding, FINDING_LEFT, "process %d does not end", (int)finding->pid);
+        return;
+    }
+    if (socket && compare_is_refused(socket))
+        (void)unlink(socket); /* or it has removed it itself */
+    finding_set(finding, FINDING_MENDED, "killed");
 }
 
 void repair_continue_shim(repair_t *self, finding_t *finding)

@@ -103,6 +103,10 @@ bool seen_is_shim(const cluster_t *cluster, pid_t pid, seen_arguments_t *ret);
 /* The letter /proc/PID/stat has for its state; 0 when there is no such process. */
 char seen_process_state(pid_t pid);
 
+/* The path of the socket in SEEN_SOCKET_DIR that the process listens on; NULL when there is none.
+ * The caller frees. */
+char *seen_socket_of(pid_t pid);
+
 /* Where shims listen. */
 #define SEEN_SOCKET_DIR "/run/containerd/s"
 
