@@ -5,6 +5,7 @@
 #include "client/doctor/repair.h"
 #include "client/exit_status.h"
 
+#include <fcntl.h>
 #include <time.h>
 
 #define PAUSE_MS   500
@@ -17,6 +18,22 @@ typedef struct doctor {
     machine_t *machine; /* of the last look */
 } doctor_t;
 
+/* Nobody answers: either there is no cluster, or one that has lost its sockets. */
+static status_code_t check_down(doctor_t *self, status_t *st)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    AUTO_FREE char *path = util_format("%s/shimd.lock", self->cluster.run_dir);
+    AUTO_CLOSE int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    self->asker.is_down = st->code == STATUS_UNAVAILABLE;
+    if (!self->asker.is_down)
+        return st->code;
+    if (fd >= 0 && !fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK)
+        return status_set(st, STATUS_UNAVAILABLE,
+                          "shimd (pid %d) runs in %s and cannot be reached: restart it",
+                          (int)lock.l_pid, self->cluster.run_dir);
+    return STATUS_OK;
+}
+
 /* Where the cluster says it is: its supervisor may have been given another root directory. */
 static status_code_t find_cluster(doctor_t *self, session_t *session, status_t *st)
 {
@@ -25,10 +42,8 @@ static status_code_t find_cluster(doctor_t *self, session_t *session, status_t *
     self->cluster = *session_cluster(session);
     if (root && cluster_set_root_dir(&self->cluster, root, st))
         return status_wrap(st, "--root-dir");
-    if (!session_link(session, st)) {
-        self->asker.is_down = st->code == STATUS_UNAVAILABLE;
-        return self->asker.is_down ? STATUS_OK : st->code;
-    }
+    if (!session_link(session, st))
+        return check_down(self, st);
     if (asker_call(&self->asker, MSG_cluster_status, &(msg_cluster_status_t){0}, NULL,
                    self->asker.zone, &answer, st) ||
         !answer.root_dir)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -193,9 +194,10 @@ static int lock_out_supervisors(const cluster_t *cluster, status_t *st)
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     AUTO_FREE char *path = util_format("%s/shimd.lock", cluster->run_dir);
     int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0)
+    /* The second is held by every process of a cluster, so that its remains count too. */
+    if (fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
         return fd;
-    status_set(st, STATUS_FAILED_PRECONDITION, "%s: %s: a shimd runs there and does not answer",
+    status_set(st, STATUS_FAILED_PRECONDITION, "%s: %s: a shimd, or what one left, runs there",
                path, strerror(errno));
     util_close(&fd);
     return -1;

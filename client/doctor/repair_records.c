@@ -241,7 +241,10 @@ static status_code_t write_all(rewrite_t *self, status_t *st)
              !write_intent(self, has, intent, st))
         write_endpoint(self, has, intent, st);
     if (!st->code && is_alive(&self->task) && has->init_pid != self->task.pid)
-        init_record_write(self->path, self->task.pid, proc_start_time((pid_t)self->task.pid));
+        init_record_write(
+            self->path, &(init_record_t){.pid = self->task.pid,
+                                         .start = proc_start_time((pid_t)self->task.pid),
+                                         .has_started = strcmp(self->task.status, "CREATED") != 0});
     free(intent);
     return st->code;
 }

@@ -35,7 +35,6 @@ typedef struct seen_bundle {
     intent_t intent;
     endpoint_t endpoint;
     uint32_t init_pid; /* of init.json; 0 without */
-    uint64_t init_start;
     bool has_intent, has_endpoint, has_config, has_work;
 } seen_bundle_t;
 

@@ -32,6 +32,7 @@ static void read_incarnation(int fd, char ret[UTIL_UUID_SIZE])
 void seen_bundle_read(seen_t *row)
 {
     status_t ignored;
+    init_record_t init;
     seen_bundle_t *bundle = zmalloc(sizeof *bundle);
     row->bundle = bundle;
     AUTO_CLOSE int fd =
@@ -43,6 +44,7 @@ void seen_bundle_read(seen_t *row)
     bundle->has_work = bundle_dir_has(fd, BUNDLE_STORE_WORK);
     bundle->has_intent = !record_read_intent(row->path, &bundle->intent, &ignored);
     bundle->has_endpoint = !record_read_endpoint(row->path, &bundle->endpoint, &ignored);
-    init_record_read(row->path, &bundle->init_pid, &bundle->init_start);
+    if (init_record_read(row->path, &init))
+        bundle->init_pid = init.pid;
     row->has_request = seen_request_of(row->path, &row->request);
 }

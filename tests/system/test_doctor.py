@@ -549,6 +549,29 @@ def test_a_cluster_that_is_down(cluster):
     healthy(cluster)
 
 
+def test_a_cluster_that_has_lost_its_sockets(cluster):
+    (cluster.run / "client.sock").rename(cluster.dir / "sock")
+    done = cluster.shimctl("doctor", "--repair")
+    (cluster.dir / "sock").rename(cluster.run / "client.sock")
+    assert done.returncode == 10 and f"shimd (pid {cluster.supervisor.pid}) runs in" in done.stderr, done
+
+
+def test_processes_that_do_not_come_up(fresh_cluster):
+    """One that dies again and again is found, with its obituary, and started when that can help."""
+    fresh_cluster.start(config="shim\n    nonsense = 1\n", wait=False)
+    until(lambda: (fresh_cluster.run / "client.sock").exists(), "client.sock")
+
+    def found():
+        code, rows, stderr = doctor(fresh_cluster, run_options=("--timeout", "1s"))
+        assert code in (10, UNHEALTHY), stderr
+        return [row for row in rows if (row["kind"], row["object"]) == ("process-down", "shim")]
+
+    (row,) = until(found, "it is found")
+    assert "exit" in row["finding"]
+    code, rows, _ = doctor(fresh_cluster, "--repair", run_options=("--timeout", "1s"))
+    assert code == UNHEALTHY and rows[0]["state"] == "left"
+
+
 def test_it_needs_root(cluster):
     words = ["setpriv", "--reuid", "65534", "--clear-groups", *cluster.command("doctor")]
     cluster.dir.chmod(0o755)
