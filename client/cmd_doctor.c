@@ -134,6 +134,7 @@ static findings_t *mend(doctor_t *self, findings_t **found)
         tried = repair_all(&repair);
         retell(told, *found);
         findings_destroy(found);
+        asker_retry(&self->asker);
         *found = observe(self);
     }
     retell(told, *found);

@@ -22,10 +22,17 @@ void asker_init(asker_t *self, session_t *session)
         abort();
 }
 
+void asker_retry(asker_t *self)
+{
+    for (int i = 0; i < SAID_PARTS; i++) {
+        free(TAKE(self->failures[i]));
+        self->has_failed[i] = false;
+    }
+}
+
 void asker_clear(asker_t *self)
 {
-    for (int i = 0; i < SAID_PARTS; i++)
-        free(self->failures[i]);
+    asker_retry(self);
     zhashx_destroy(&self->outcomes);
     zhashx_destroy(&self->past);
     msgpack_zone_free(self->zone);

@@ -31,6 +31,9 @@ typedef struct asker {
 void asker_init(asker_t *self, session_t *session);
 void asker_clear(asker_t *self);
 
+/* All parts are asked again: one that was down may have been started. */
+void asker_retry(asker_t *self);
+
 /* Asks; OK fills `answer`, whose texts live in `zone`. */
 status_code_t asker_call(asker_t *self, msg_id_t method, const void *ask, const char *ns,
                          msgpack_zone *zone, void *answer, status_t *st);
