@@ -1,8 +1,6 @@
 /* The cluster itself: its processes, its lock, what it still owes, and the journal's runs. */
 #include "client/doctor/compare.h"
 
-#include "client/message_json.h"
-
 #include <fcntl.h>
 
 static void compare_processes(compare_t *self)
@@ -44,25 +42,15 @@ static void compare_lock(compare_t *self)
                      (int)supervisor);
 }
 
-/* By the table of messages: only newer bundle workers tell of debts. */
 static void compare_debts(compare_t *self)
 {
-    if (!self->said->has[SAID_BUNDLES])
-        return;
-    json_t *answer = message_json(MSG_bundles, &self->said->bundles);
-    size_t index;
-    const json_t *row;
-    json_array_foreach(json_object_get(answer, "debts"), index, row)
-    {
-        const char *path = json_string_value(json_object_get(row, "path"));
-        const char *why = json_string_value(json_object_get(row, "debt"));
-        const char *ns = json_string_value(json_object_get(row, "ns"));
-        const char *id = json_string_value(json_object_get(row, "id"));
-        if (path && ns && id)
-            findings_add(self->findings, FINDING_DEBT, ns, id, path, 0, "%s",
-                         why ? why : "deleted, and not removed yet");
+    const msg_bundles_t *bundles = &self->said->bundles;
+    for (size_t i = 0; self->said->has[SAID_BUNDLES] && i < bundles->debts.count; i++) {
+        const msg_bundle_t *row = &bundles->debts.items[i];
+        if (row->path[0] == '/')
+            findings_add(self->findings, FINDING_DEBT, row->ns, row->id, row->path, 0, "%s",
+                         row->debt ? row->debt : "deleted, and not removed yet");
     }
-    json_decref(answer);
 }
 
 static void compare_runs(compare_t *self)

@@ -40,10 +40,12 @@ static void compare_works(compare_t *self)
             compare_add(self, FINDING_STRAY_WORK, row, "a work directory without a bundle");
 }
 
+/* A bundle and its work directory are hidden under the same name. */
 static bool is_debt(compare_t *self, const char *path)
 {
+    const char *name = strrchr(path, '/');
     for (const finding_t *f = findings_first(self->findings); f; f = findings_next(self->findings))
-        if (f->kind == FINDING_DEBT && !strcmp(f->object, path))
+        if (f->kind == FINDING_DEBT && !strcmp(strrchr(f->object, '/'), name))
             return true;
     return false;
 }

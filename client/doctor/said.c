@@ -179,7 +179,8 @@ said_t *said_ask(asker_t *asker)
     ask_part(asker, self, SAID_RUNS, MSG_incarnation_list, &(msg_incarnation_list_t){0},
              &self->runs);
     ask_records(asker, self);
-    ask_part(asker, self, SAID_BUNDLES, MSG_bundle_list, &(msg_bundle_list_t){0}, &self->bundles);
+    ask_part(asker, self, SAID_BUNDLES, MSG_bundle_list, &(msg_bundle_list_t){.debts_only = true},
+             &self->bundles);
     index_all(self);
     return self;
 }

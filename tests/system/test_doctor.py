@@ -499,6 +499,23 @@ def test_what_nobody_can_mend_is_said(cluster, witness):
     found_and_mended(cluster, [("stale-bundle", bundle(cluster, "stale"))])
 
 
+def test_debt(cluster, witness):
+    """What the bundle worker owes is named with its reason, and is gone once that is."""
+    run(cluster, "a")
+    mount(bundle(cluster, "a") / "busy")
+    held = os.open(bundle(cluster, "a") / "busy", os.O_RDONLY)
+    assert cluster.shimctl("tasks", "delete", "-f", "a").returncode == 0
+    (owed,) = until(lambda: list((cluster.run / "task/default").glob(".a.del-*")), "it is hidden")
+    try:
+        found, _ = found_and_mended(cluster, [("debt", owed)], left=["debt"])
+    finally:
+        os.close(held)
+    assert "Device or resource busy" in found[0]["finding"]
+    code, rows, _ = doctor(cluster, "--repair")
+    assert code == 0 and {row["state"] for row in rows} <= {"mended"}, rows
+    assert not owed.exists()
+
+
 # Parts that are down
 
 
