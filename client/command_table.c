@@ -158,6 +158,13 @@ static const option_row_t event_options[] = {
     END,
 };
 
+static const option_row_t doctor_options[] = {
+    {"repair", 0, OPTION_FLAG, NULL, "mend what is found", WORD_ANY},
+    {"root-dir", 0, OPTION_TEXT, "DIR",
+     "the cluster's, or $SHIMD_ROOT_DIR, when it does not run to tell", WORD_DIRECTORY},
+    END,
+};
+
 /* The words that more than one row uses. */
 #define RUN_SYNOPSIS "--rootfs DIR ID COMMAND [ARGUMENT...] | --config FILE ID"
 
@@ -403,6 +410,22 @@ const command_t command_table[] = {
      .operands_max = 1,
      .operand = WORD_PROCESS,
      .run = cmd_cluster_restart},
+
+    {.path = "doctor",
+     .synopsis = "",
+     .brief = "find what is wrong, and mend it",
+     .help =
+         "Compares the cluster's tasks, records and journal with the machine: shims, sockets,\n"
+         "bundles, work directories, mounts, fifos, cgroups, runc's state. Prints each\n"
+         "difference with the request that caused it, once it has lasted: what is under way\n"
+         "is none. --repair asks the cluster's workers to mend it, and does itself what they\n"
+         "cannot. Ends with 14 while anything is wrong, and with 10 when nothing was found but\n"
+         "part of the cluster did not answer. A cluster that does not run is no fault; then\n"
+         "only the machine is looked at. Only what is provably this cluster's is touched.\n\n"
+         "  shimctl doctor\n"
+         "  shimctl --json doctor --repair\n",
+     .options = {doctor_options},
+     .run = cmd_doctor},
 
     {.path = "messages",
      .synopsis = "[NAME]",

@@ -29,6 +29,7 @@ int cmd_namespaces_list(session_t *session);
 int cmd_namespaces_remove(session_t *session);
 
 int cmd_logs(session_t *session);
+int cmd_doctor(session_t *session);
 int cmd_events(session_t *session);
 int cmd_cluster_restart(session_t *session);
 int cmd_cluster_status(session_t *session);

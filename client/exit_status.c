@@ -54,6 +54,7 @@ const char *exit_status_text(void)
            "  11  not implemented by this cluster or runtime\n"
            "  12  interrupted\n"
            "  13  aborted by another request\n"
+           "  14  doctor has found, or left, something that is wrong\n"
            "run, and start, attach and exec unless detached, end with the process's own exit "
            "status\n"
            "once it was started.\n";

@@ -4,8 +4,9 @@
 
 #include "common/status.h"
 
-#define EXIT_STATUS_OTHER 1
-#define EXIT_STATUS_USAGE 2
+#define EXIT_STATUS_OTHER     1
+#define EXIT_STATUS_USAGE     2
+#define EXIT_STATUS_UNHEALTHY 14 /* doctor has left something that is wrong */
 
 /* 0 for STATUS_OK. */
 int exit_status_of(status_code_t code);

@@ -14,6 +14,9 @@
 
 #define RECORD_FILE_MAX (16u << 10) /* bytes of one of these files */
 
+/* In a shim's environment: the id of the request that started it, in hexadecimal. */
+#define RECORD_REQUEST_VARIABLE "SHIMD_REQUEST"
+
 /* intent.json: which request starts which executable, and where its shim will listen. */
 typedef struct intent {
     msg_uuid_t request;

@@ -149,7 +149,8 @@ HANDLER(task_list)
     int64_t stale = util_now_ms() - FRESH_MS;
     msg_process_t *pictures = zmalloc((task_table_size(manager->tasks) + 1) * sizeof *pictures);
     for (task_t *t = task_table_first(manager->tasks); t; t = task_table_next(manager->tasks)) {
-        if (t->phase == TASK_CREATING || t->phase == TASK_CLEANING || (ns && strcmp(t->ns, ns)))
+        bool is_shown = list->under_way || (t->phase != TASK_CREATING && t->phase != TASK_CLEANING);
+        if (!is_shown || (ns && strcmp(t->ns, ns)))
             continue;
         process_describe(&t->init, &pictures[count]);
         count += filter_match_record(filter, MSG_process, &pictures[count]);

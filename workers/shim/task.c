@@ -14,6 +14,16 @@ const char *process_state_name(process_state_t state)
     return names[state];
 }
 
+static const char *phase_name(task_phase_t phase)
+{
+    static const char *const names[] = {[TASK_LOADING] = "loading",
+                                        [TASK_CREATING] = "creating",
+                                        [TASK_CLEANING] = "cleaning",
+                                        [TASK_DELETING] = "deleting",
+                                        [TASK_BURYING] = "burying"};
+    return phase < ARRAY_SIZE(names) ? names[phase] : NULL;
+}
+
 struct task_table {
     struct manager *manager;
     zhashx_t *tasks;
@@ -240,5 +250,6 @@ void process_describe(const process_t *process, msg_process_t *ret)
                            .incarnation = task->incarnation,
                            .orphaned = task->phase == TASK_ORPHANED,
                            .unresponsive = task->unresponsive,
+                           .phase = phase_name(task->phase),
                            .stale_ms = task->unresponsive ? util_now_ms() - task->heard_ms : 0};
 }

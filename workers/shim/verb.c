@@ -9,8 +9,10 @@
 
 #define WORDS_MAX 16
 
-/* The inherited environment without what was meant for us alone, and with what shims look for. */
-static char **environment_new(manager_t *self, const char *ns)
+/* The inherited environment without what was meant for us alone, and with what shims look for. The
+ * request stays readable in /proc/PID/environ: a shim that has lost its bundle tells by it who
+ * wanted it. */
+static char **environment_new(manager_t *self, const task_t *task)
 {
     static const char *const ours[] = {
         "LISTEN_",       "SHIMD_",     "NOTIFY_SOCKET=", "TTRPC_ADDRESS=",
@@ -18,7 +20,7 @@ static char **environment_new(manager_t *self, const char *ns)
     size_t count = 0, used = 0;
     while (environ[count])
         count++;
-    char **copy = zmalloc((count + 5) * sizeof *copy);
+    char **copy = zmalloc((count + 6) * sizeof *copy);
     for (size_t i = 0; i < count; i++) {
         bool skip = false;
         for (size_t k = 0; k < ARRAY_SIZE(ours); k++)
@@ -28,7 +30,10 @@ static char **environment_new(manager_t *self, const char *ns)
     }
     copy[used++] = util_format("TTRPC_ADDRESS=%s", self->ttrpc_address);
     copy[used++] = util_format("GRPC_ADDRESS=%s", self->grpc_address);
-    copy[used++] = util_format("NAMESPACE=%s", ns);
+    copy[used++] = util_format("NAMESPACE=%s", task->ns);
+    char request[2 * MSG_UUID_SIZE + 1];
+    util_hex(task->intent->request.bytes, MSG_UUID_SIZE, request);
+    copy[used++] = util_format(RECORD_REQUEST_VARIABLE "=%s", request);
     copy[used++] = util_strdup("GOMAXPROCS=2"); /* as containerd: shims are many and do little */
     return copy;
 }
@@ -53,7 +58,7 @@ static spawn_t *run(manager_t *self, task_t *task, const char *verb, const msgpa
         words[used++] = task->bundle;
     }
     words[used++] = verb;
-    char **env = environment_new(self, task->ns);
+    char **env = environment_new(self, task);
     spawn_command_t command = {.path = task->intent->path,
                                .argv = (char *const *)words,
                                .envp = env,
