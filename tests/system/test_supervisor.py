@@ -256,8 +256,8 @@ def test_processes_get_what_is_theirs_and_nothing_else(cluster):
         seen = cluster.seen(name)[0]
         assert list(seen["sockets"]) == wanted
         assert all(path == f"{cluster.run}/{name}" for name, path in seen["sockets"].items())
-        count = len(wanted)
-        kinds = ["socket"] * count + ["pipe", "other"]
+        # Its sockets, where it says it is ready, the lock of its folder, and whom it gives what must outlive it.
+        kinds = ["socket"] * len(wanted) + ["pipe", "other", "socket"]
         assert seen["fds"] == {str(3 + i): kind for i, kind in enumerate(kinds)}
         assert ("LISTEN_FDS" in seen["env"]) == bool(wanted)
         assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC"} & set(seen["env"])
