@@ -265,6 +265,7 @@ def test_connections_that_end_early(cluster, peer):
         return len(os.listdir(f"/proc/{broker}/fd"))
 
     broker = cluster.pid("broker")
+    assert peer.ask("broker.ping", {}, ns=None)[0] == OK, "it is connected"
     before = descriptors()
     for start in CUT_SHORT:
         for name in ("client.sock", "events.sock"):

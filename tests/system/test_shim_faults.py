@@ -185,7 +185,7 @@ def play_start(containers, name, fault):
         containers.await_nothing_of(name)
         assert containers.topics(name).count("/tasks/exit") == containers.topics(name).count("/tasks/delete") == 1
         return
-    if fault in IS_DONE:
+    if fault in IS_DONE + LOSES_CONNECTION:
         assert containers.call("task.get", name)["status"] == "RUNNING"
     else:
         assert containers.call("task.get", name)["status"] == "CREATED"
@@ -225,7 +225,8 @@ def test_starting_and_adding_an_exec_and_losing_the_connection(containers, play)
         raise
 
 
-@pytest.mark.xfail(strict=True, reason="the journal does not fill in a start that only the exit proves yet")
+# Not strict: the shim may have told of the start before it died.
+@pytest.mark.xfail(strict=False, reason="the journal does not fill in a start that only the exit proves yet")
 def test_the_end_of_a_task_whose_shim_died_in_start_is_recorded(containers):
     containers.create("c", fail_Start="1*died")
     containers.refusal("task.start", "c", timeout=2)
