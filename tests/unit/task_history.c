@@ -160,6 +160,18 @@ static bool is_always_known(task_event_t kind)
     return kind == TASK_EVENT_EXIT || kind == TASK_EVENT_START;
 }
 
+/* An exec's id can only be used again after its exit is known. */
+static int64_t make_exit_learnt(maker_t *self, const history_event_t *exit)
+{
+    const history_event_t *end = self->history->events + self->history->count;
+    int64_t most = 40 * HISTORY_MS;
+    for (const history_event_t *event = exit + 1; event < end; event++)
+        if (event->kind == TASK_EVENT_EXEC_ADDED && event->exec == exit->exec &&
+            event->stamp - exit->stamp <= most)
+            most = event->stamp - exit->stamp - 1;
+    return (int64_t)history_random(&self->random, (uint64_t)most);
+}
+
 static void make_way(maker_t *self, history_event_t *event)
 {
     bool is_exit = event->kind == TASK_EVENT_EXIT;
@@ -169,7 +181,7 @@ static void make_way(maker_t *self, history_event_t *event)
     /* The manager waits for every process; of requests it may know, or learn when it is too late.
      */
     if (is_exit)
-        event->learnt = between_ms(self, 0, 40);
+        event->learnt = make_exit_learnt(self, event);
     else if (is_always_known(event->kind) || self->history->is_gentle || chance(self, 70))
         /* the next request comes after it */
         event->learnt =

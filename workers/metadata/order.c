@@ -223,12 +223,27 @@ static void make(order_t *self, const automaton_missing_t *missing, const order_
     settle(self);
 }
 
+/* The shim's own event, which is held as well, of what was learnt. */
+static bool find_twin(const order_t *self, const order_item_t *item, order_item_t *ret)
+{
+    for (uint64_t at = 0; self->held && self->ops->next_held(self->arg, at, ret); at = ret->number)
+        if (!ret->event.is_ours && ret->event.kind == item->event.kind &&
+            !strcmp(ret->exec_id, item->exec_id) &&
+            automaton_is_same(ret->event.pid, item->event.pid))
+            return true;
+    return false;
+}
+
 static void force_held(order_t *self, order_item_t *item)
 {
+    order_item_t twin;
     release(self, item);
-    if (item->event.is_ours && !is_expected(self, item))
-        return;
-    force(self, item);
+    while (item->event.is_ours && is_expected(self, item) && find_twin(self, item, &twin)) {
+        release(self, &twin);
+        force(self, &twin);
+    }
+    if (!item->event.is_ours || is_expected(self, item))
+        force(self, item);
 }
 
 /* With all that goes before it. */
