@@ -260,6 +260,7 @@ def test_queue_is_bounded(cell):
     assert cell.client.ask("task.get")[:2] == (RESOURCE_EXHAUSTED, "shim: 8192 requests wait already")
     assert cell.service()["queued"] == QUEUE_MAX
     kill = cell.client.send("task.kill", seconds=120)  # has a queue of its own
+    assert cell.client.ask("broker.ping")[0] == OK  # it has come before the worker does
     worker = Worker(cell, window=QUEUE_MAX)
     assert worker.request()[0]["id"] == kill
     worker.reply({"id": kill})
