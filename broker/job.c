@@ -32,7 +32,7 @@ static bool same_identity(zmq_msg_t *a, zmq_msg_t *b)
            !memcmp(zmq_msg_data(a), zmq_msg_data(b), zmq_msg_size(a));
 }
 
-static route_t *find_route(job_t *self, void *socket, zmq_msg_t *identity)
+static route_t *find_route(job_t *self, io_zmq_t *socket, zmq_msg_t *identity)
 {
     for (size_t i = 0; i < self->route_count; i++)
         if (self->routes[i].socket == socket && same_identity(&self->routes[i].identity, identity))
@@ -58,7 +58,8 @@ static void find_deadline(job_t *self)
     }
 }
 
-void job_add_route(job_t *self, void *socket, zmq_msg_t *identity, bool delimited, int64_t deadline)
+void job_add_route(job_t *self, io_zmq_t *socket, zmq_msg_t *identity, bool delimited,
+                   int64_t deadline)
 {
     route_t *route = find_route(self, socket, identity);
     if (!route) {
@@ -87,10 +88,11 @@ int64_t job_last_deadline(const job_t *self)
 }
 
 /* A client that is gone is no error: ROUTER drops what it cannot deliver. */
-void route_send(void *socket, zmq_msg_t *identity, bool delimited, zmq_msg_t *header,
+void route_send(io_zmq_t *to, zmq_msg_t *identity, bool delimited, zmq_msg_t *header,
                 zmq_msg_t *body)
 {
     static const uint8_t empty_map = 0x80;
+    void *socket = to->socket;
     zmq_msg_t copy;
     zmq_msg_init(&copy);
     zmq_msg_copy(&copy, identity);
@@ -107,6 +109,7 @@ void route_send(void *socket, zmq_msg_t *identity, bool delimited, zmq_msg_t *he
     } else if (!failed) {
         frame_send(socket, &empty_map, 1, false);
     }
+    io_zmq_used(to);
     zmq_msg_close(&copy);
 }
 

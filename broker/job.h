@@ -2,6 +2,7 @@
 #ifndef SHIMD_BROKER_JOB_H
 #define SHIMD_BROKER_JOB_H
 
+#include "common/io_zmq.h"
 #include "common/message.h"
 
 #include <zmq.h>
@@ -12,7 +13,7 @@ typedef struct service service_t;
  * REQ socket, whose empty first frame is echoed, and until when it waits (ms since the epoch, 0 for
  * ever). */
 typedef struct route {
-    void *socket;
+    io_zmq_t *socket;
     zmq_msg_t identity;
     bool delimited;
     int64_t deadline;
@@ -49,7 +50,7 @@ void job_destroy(job_t **self);
 
 /* Adds a copy of `identity` as a place to answer to, or gives a known one its new deadline; the
  * oldest route goes when there are too many. */
-void job_add_route(job_t *self, void *socket, zmq_msg_t *identity, bool delimited,
+void job_add_route(job_t *self, io_zmq_t *socket, zmq_msg_t *identity, bool delimited,
                    int64_t deadline);
 
 /* When the last of those who ask gives up; 0 when one of them never does. */
@@ -63,7 +64,7 @@ void job_fail(job_t *self, const status_t *st);
 void job_fail_late(job_t *self, const status_t *st, int64_t now);
 
 /* One answer to one route. `body` NULL is an empty map. */
-void route_send(void *socket, zmq_msg_t *identity, bool delimited, zmq_msg_t *header,
+void route_send(io_zmq_t *socket, zmq_msg_t *identity, bool delimited, zmq_msg_t *header,
                 zmq_msg_t *body);
 
 #endif
