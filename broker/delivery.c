@@ -128,10 +128,10 @@ void router_requeue_all(router_t *self, service_t *service, bool died)
 
 void router_fail_queued(router_t *self, service_t *service, const status_t *st)
 {
-    zlistx_t *queues[] = {service->urgent, service->normal};
+    job_queue_t *queues[] = {&service->urgent, &service->normal};
     for (size_t i = 0; i < ARRAY_SIZE(queues); i++) {
         job_t *job;
-        while ((job = zlistx_first(queues[i]))) {
+        while ((job = TAILQ_FIRST(&queues[i]->jobs))) {
             job_fail(job, st);
             router_finish(self, job);
         }
@@ -156,8 +156,10 @@ static void expire(router_t *self, job_t *job, int64_t now)
 
 void router_watch_deadline(router_t *self, const job_t *job)
 {
-    if (!job->deadline)
+    bool is_watched = self->expiry.is_set && job->deadline >= self->first_deadline;
+    if (!job->deadline || is_watched)
         return;
+    self->first_deadline = job->deadline;
     int64_t left = job->deadline + 1 - util_now_ms();
     if (left < EXPIRY_MIN_MS)
         left = EXPIRY_MIN_MS;

@@ -10,6 +10,7 @@ job_t *job_new(const msg_uuid_t *id)
 {
     job_t *self = zmalloc(sizeof *self);
     self->id = *id;
+    self->routes = &self->only_route;
     zmq_msg_init(&self->body);
     return self;
 }
@@ -21,6 +22,8 @@ void job_destroy(job_t **self_p)
         return;
     for (size_t i = 0; i < self->route_count; i++)
         zmq_msg_close(&self->routes[i].identity);
+    if (self->routes != &self->only_route)
+        free(self->routes);
     zmq_msg_close(&self->body);
     free(self);
     *self_p = NULL;
@@ -48,6 +51,17 @@ static void remove_route(job_t *self, size_t index)
             (self->route_count - index) * sizeof(route_t));
 }
 
+static route_t *add_route(job_t *self)
+{
+    if (self->route_count == JOB_ROUTES_MAX) {
+        remove_route(self, 0);
+    } else if (self->route_count == 1 && self->routes == &self->only_route) {
+        self->routes = zmalloc(JOB_ROUTES_MAX * sizeof *self->routes);
+        self->routes[0] = self->only_route;
+    }
+    return &self->routes[self->route_count++];
+}
+
 static void find_deadline(job_t *self)
 {
     self->deadline = 0;
@@ -63,9 +77,7 @@ void job_add_route(job_t *self, io_zmq_t *socket, zmq_msg_t *identity, bool deli
 {
     route_t *route = find_route(self, socket, identity);
     if (!route) {
-        if (self->route_count == JOB_ROUTES_MAX)
-            remove_route(self, 0);
-        route = &self->routes[self->route_count++];
+        route = add_route(self);
         zmq_msg_init(&route->identity);
         zmq_msg_copy(&route->identity, identity);
     }

@@ -5,6 +5,7 @@
 #include "common/io_zmq.h"
 #include "common/message.h"
 
+#include <sys/queue.h>
 #include <zmq.h>
 
 typedef struct service service_t;
@@ -40,9 +41,10 @@ typedef struct job {
     unsigned deaths; /* workers that died with it, unless it is a wait */
     zmq_msg_t body;
     size_t body_size;
-    route_t routes[JOB_ROUTES_MAX];
+    route_t *routes; /* `only_route`, or JOB_ROUTES_MAX of them */
+    route_t only_route;
     size_t route_count;
-    void *position; /* handle in its service's queue while JOB_QUEUED */
+    TAILQ_ENTRY(job) place; /* in its service's queue while JOB_QUEUED */
 } job_t;
 
 job_t *job_new(const msg_uuid_t *id);

@@ -26,8 +26,9 @@ struct router {
     zhashx_t *methods;  /* method_t by wire name; owns them */
     const uint64_t *events;
     uint64_t malformed;
-    uint64_t serial;   /* of the newest job */
-    io_timer_t expiry; /* set, perhaps too early, while there are jobs with a deadline */
+    uint64_t serial;        /* of the newest job */
+    io_timer_t expiry;      /* set, perhaps too early, while there are jobs with a deadline */
+    int64_t first_deadline; /* ms since the epoch: what it is set for */
     io_timer_t hangs;
     int64_t hangs_due; /* monotonic, us: when hangs are looked at next */
 };
