@@ -32,10 +32,13 @@ static void send_job(router_t *self, service_t *service, job_t *job)
                            .deadline = job_last_deadline(job),
                            .redelivered = job->redelivered,
                            .peer = &job->peer};
-    zmq_msg_t frame;
+    zmq_msg_t frame, body;
     frame_encode(&frame, MSG_header, &header);
-    route_send(&self->workers, &service->worker, false, &frame, &job->body);
+    zmq_msg_init(&body);
+    zmq_msg_copy(&body, &job->body);
+    route_send(&self->workers, &service->worker, false, &frame, &body);
     zmq_msg_close(&frame);
+    zmq_msg_close(&body);
     job->state = JOB_SENT;
     service_count(service, job, true);
     if (job->redelivered)

@@ -105,31 +105,44 @@ void route_send(io_zmq_t *to, zmq_msg_t *identity, bool delimited, zmq_msg_t *he
 {
     static const uint8_t empty_map = 0x80;
     void *socket = to->socket;
-    zmq_msg_t copy;
-    zmq_msg_init(&copy);
-    zmq_msg_copy(&copy, identity);
-    int failed = frame_move(socket, &copy, true);
+    zmq_msg_t address;
+    zmq_msg_init(&address);
+    zmq_msg_copy(&address, identity);
+    int failed = frame_move(socket, &address, true);
     if (!failed && delimited)
         failed = frame_send(socket, "", 0, true);
-    if (!failed) {
-        zmq_msg_copy(&copy, header);
-        failed = frame_move(socket, &copy, true);
-    }
-    if (!failed && body) {
-        zmq_msg_copy(&copy, body);
-        failed = frame_move(socket, &copy, false);
-    } else if (!failed) {
+    if (!failed)
+        failed = frame_move(socket, header, true);
+    if (!failed && body)
+        frame_move(socket, body, false);
+    else if (!failed)
         frame_send(socket, &empty_map, 1, false);
-    }
     io_zmq_used(to);
-    zmq_msg_close(&copy);
+    zmq_msg_close(&address);
+}
+
+static void send_copies(route_t *route, zmq_msg_t *header, zmq_msg_t *body)
+{
+    zmq_msg_t header_copy, body_copy;
+    zmq_msg_init(&header_copy);
+    zmq_msg_init(&body_copy);
+    zmq_msg_copy(&header_copy, header);
+    if (body)
+        zmq_msg_copy(&body_copy, body);
+    route_send(route->socket, &route->identity, route->delimited, &header_copy,
+               body ? &body_copy : NULL);
+    zmq_msg_close(&header_copy);
+    zmq_msg_close(&body_copy);
 }
 
 void job_answer(job_t *self, zmq_msg_t *header, zmq_msg_t *body)
 {
     for (size_t i = 0; i < self->route_count; i++) {
         route_t *route = &self->routes[i];
-        route_send(route->socket, &route->identity, route->delimited, header, body);
+        if (i + 1 < self->route_count)
+            send_copies(route, header, body);
+        else
+            route_send(route->socket, &route->identity, route->delimited, header, body);
         zmq_msg_close(&route->identity);
     }
     self->route_count = 0;
@@ -158,7 +171,7 @@ void job_fail_late(job_t *self, const status_t *st, int64_t now)
         route_t *route = &self->routes[i];
         if (!route->deadline || route->deadline >= now)
             continue;
-        route_send(route->socket, &route->identity, route->delimited, &frame, NULL);
+        send_copies(route, &frame, NULL);
         remove_route(self, i);
     }
     zmq_msg_close(&frame);

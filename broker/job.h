@@ -58,14 +58,16 @@ void job_add_route(job_t *self, io_zmq_t *socket, zmq_msg_t *identity, bool deli
 /* When the last of those who ask gives up; 0 when one of them never does. */
 int64_t job_last_deadline(const job_t *self);
 
-/* Sends `header` and `body` (copied) to every route, in which the asker is told once. */
+/* Sends `header` and `body`, which are moved away, to every route, in which the asker is told once.
+ */
 void job_answer(job_t *self, zmq_msg_t *header, zmq_msg_t *body);
 void job_fail(job_t *self, const status_t *st);
 
 /* Fails it for those whose deadline is before `now`; the others wait on. */
 void job_fail_late(job_t *self, const status_t *st, int64_t now);
 
-/* One answer to one route. `body` NULL is an empty map. */
+/* One message to one route. `body` NULL is an empty map. What is sent is moved away; the caller
+ * closes both in any case. */
 void route_send(io_zmq_t *socket, zmq_msg_t *identity, bool delimited, zmq_msg_t *header,
                 zmq_msg_t *body);
 
