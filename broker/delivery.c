@@ -7,6 +7,12 @@
 
 #include <inttypes.h>
 
+/* All jobs are looked at when the first deadline has come: not sooner than this after the last
+ * time, so that many short deadlines do not cost more than a few looks, and not later than that,
+ * because deadlines are on a clock that may be set. */
+#define EXPIRY_MIN_MS 20
+#define EXPIRY_MAX_MS 1000
+
 void router_finish(router_t *self, job_t *job)
 {
     service_t *service = job->service;
@@ -26,10 +32,13 @@ static void send_job(router_t *self, service_t *service, job_t *job)
                            .deadline = job_last_deadline(job),
                            .redelivered = job->redelivered,
                            .peer = &job->peer};
-    zmq_msg_t frame;
+    zmq_msg_t frame, body;
     frame_encode(&frame, MSG_header, &header);
-    route_send(self->workers, &service->worker, false, &frame, &job->body);
+    zmq_msg_init(&body);
+    zmq_msg_copy(&body, &job->body);
+    route_send(&self->workers, &service->worker, false, &frame, &body);
     zmq_msg_close(&frame);
+    zmq_msg_close(&body);
     job->state = JOB_SENT;
     service_count(service, job, true);
     if (job->redelivered)
@@ -122,10 +131,10 @@ void router_requeue_all(router_t *self, service_t *service, bool died)
 
 void router_fail_queued(router_t *self, service_t *service, const status_t *st)
 {
-    zlistx_t *queues[] = {service->urgent, service->normal};
+    job_queue_t *queues[] = {&service->urgent, &service->normal};
     for (size_t i = 0; i < ARRAY_SIZE(queues); i++) {
         job_t *job;
-        while ((job = zlistx_first(queues[i]))) {
+        while ((job = TAILQ_FIRST(&queues[i]->jobs))) {
             job_fail(job, st);
             router_finish(self, job);
         }
@@ -148,8 +157,23 @@ static void expire(router_t *self, job_t *job, int64_t now)
         router_finish(self, job);
 }
 
-void router_expire(router_t *self)
+void router_watch_deadline(router_t *self, const job_t *job)
 {
+    bool is_watched = self->expiry.is_set && job->deadline >= self->first_deadline;
+    if (!job->deadline || is_watched)
+        return;
+    self->first_deadline = job->deadline;
+    int64_t left = job->deadline + 1 - util_now_ms();
+    if (left < EXPIRY_MIN_MS)
+        left = EXPIRY_MIN_MS;
+    else if (left > EXPIRY_MAX_MS)
+        left = EXPIRY_MAX_MS;
+    io_timer_advance(self->io, &self->expiry, util_monotonic_us() + left * 1000);
+}
+
+void router_expire(void *arg)
+{
+    router_t *self = arg;
     int64_t now = util_now_ms();
     zlistx_t *late = zlistx_new();
     for (job_t *job = zhashx_first(self->jobs); job; job = zhashx_next(self->jobs))
@@ -158,4 +182,6 @@ void router_expire(router_t *self)
     for (job_t *job = zlistx_first(late); job; job = zlistx_next(late))
         expire(self, job, now);
     zlistx_destroy(&late);
+    for (job_t *job = zhashx_first(self->jobs); job; job = zhashx_next(self->jobs))
+        router_watch_deadline(self, job);
 }

@@ -22,7 +22,7 @@ static status_code_t check(router_t *self, arrival_t *arrival, const method_t *m
     const msg_header_t *header = &arrival->header;
     if (!method)
         return status_set(st, STATUS_UNIMPLEMENTED, "unknown method %s", header->method);
-    if (method->class == CLASS_INTERNAL && arrival->socket != self->workers)
+    if (method->class == CLASS_INTERNAL && arrival->socket != &self->workers)
         return status_set(st, STATUS_PERMISSION_DENIED, "%s is for workers only", method->name);
     if (zmq_msg_size(arrival->body) > MSG_BODY_MAX)
         return status_set(st, STATUS_INVALID_ARGUMENT, "%s: body is %zu bytes long, limit %u",
@@ -75,6 +75,7 @@ static void join(router_t *self, arrival_t *arrival, job_t *job, const method_t 
     }
     job_add_route(job, arrival->socket, arrival->identity, arrival->delimited,
                   deadline_of(&arrival->header, method));
+    router_watch_deadline(self, job);
 }
 
 static job_t *job_from(arrival_t *arrival, const method_t *method, const msg_peer_t *peer)
@@ -132,5 +133,6 @@ void router_take_request(router_t *self, arrival_t *arrival)
         return;
     }
     zhashx_insert(self->jobs, &job->id, job);
+    router_watch_deadline(self, job);
     router_dispatch(self, method->service);
 }

@@ -10,6 +10,7 @@ job_t *job_new(const msg_uuid_t *id)
 {
     job_t *self = zmalloc(sizeof *self);
     self->id = *id;
+    self->routes = &self->only_route;
     zmq_msg_init(&self->body);
     return self;
 }
@@ -21,6 +22,8 @@ void job_destroy(job_t **self_p)
         return;
     for (size_t i = 0; i < self->route_count; i++)
         zmq_msg_close(&self->routes[i].identity);
+    if (self->routes != &self->only_route)
+        free(self->routes);
     zmq_msg_close(&self->body);
     free(self);
     *self_p = NULL;
@@ -32,7 +35,7 @@ static bool same_identity(zmq_msg_t *a, zmq_msg_t *b)
            !memcmp(zmq_msg_data(a), zmq_msg_data(b), zmq_msg_size(a));
 }
 
-static route_t *find_route(job_t *self, void *socket, zmq_msg_t *identity)
+static route_t *find_route(job_t *self, io_zmq_t *socket, zmq_msg_t *identity)
 {
     for (size_t i = 0; i < self->route_count; i++)
         if (self->routes[i].socket == socket && same_identity(&self->routes[i].identity, identity))
@@ -48,6 +51,17 @@ static void remove_route(job_t *self, size_t index)
             (self->route_count - index) * sizeof(route_t));
 }
 
+static route_t *add_route(job_t *self)
+{
+    if (self->route_count == JOB_ROUTES_MAX) {
+        remove_route(self, 0);
+    } else if (self->route_count == 1 && self->routes == &self->only_route) {
+        self->routes = zmalloc(JOB_ROUTES_MAX * sizeof *self->routes);
+        self->routes[0] = self->only_route;
+    }
+    return &self->routes[self->route_count++];
+}
+
 static void find_deadline(job_t *self)
 {
     self->deadline = 0;
@@ -58,13 +72,12 @@ static void find_deadline(job_t *self)
     }
 }
 
-void job_add_route(job_t *self, void *socket, zmq_msg_t *identity, bool delimited, int64_t deadline)
+void job_add_route(job_t *self, io_zmq_t *socket, zmq_msg_t *identity, bool delimited,
+                   int64_t deadline)
 {
     route_t *route = find_route(self, socket, identity);
     if (!route) {
-        if (self->route_count == JOB_ROUTES_MAX)
-            remove_route(self, 0);
-        route = &self->routes[self->route_count++];
+        route = add_route(self);
         zmq_msg_init(&route->identity);
         zmq_msg_copy(&route->identity, identity);
     }
@@ -87,34 +100,49 @@ int64_t job_last_deadline(const job_t *self)
 }
 
 /* A client that is gone is no error: ROUTER drops what it cannot deliver. */
-void route_send(void *socket, zmq_msg_t *identity, bool delimited, zmq_msg_t *header,
+void route_send(io_zmq_t *to, zmq_msg_t *identity, bool delimited, zmq_msg_t *header,
                 zmq_msg_t *body)
 {
     static const uint8_t empty_map = 0x80;
-    zmq_msg_t copy;
-    zmq_msg_init(&copy);
-    zmq_msg_copy(&copy, identity);
-    int failed = frame_move(socket, &copy, true);
+    void *socket = to->socket;
+    zmq_msg_t address;
+    zmq_msg_init(&address);
+    zmq_msg_copy(&address, identity);
+    int failed = frame_move(socket, &address, true);
     if (!failed && delimited)
         failed = frame_send(socket, "", 0, true);
-    if (!failed) {
-        zmq_msg_copy(&copy, header);
-        failed = frame_move(socket, &copy, true);
-    }
-    if (!failed && body) {
-        zmq_msg_copy(&copy, body);
-        failed = frame_move(socket, &copy, false);
-    } else if (!failed) {
+    if (!failed)
+        failed = frame_move(socket, header, true);
+    if (!failed && body)
+        frame_move(socket, body, false);
+    else if (!failed)
         frame_send(socket, &empty_map, 1, false);
-    }
-    zmq_msg_close(&copy);
+    io_zmq_used(to);
+    zmq_msg_close(&address);
+}
+
+static void send_copies(route_t *route, zmq_msg_t *header, zmq_msg_t *body)
+{
+    zmq_msg_t header_copy, body_copy;
+    zmq_msg_init(&header_copy);
+    zmq_msg_init(&body_copy);
+    zmq_msg_copy(&header_copy, header);
+    if (body)
+        zmq_msg_copy(&body_copy, body);
+    route_send(route->socket, &route->identity, route->delimited, &header_copy,
+               body ? &body_copy : NULL);
+    zmq_msg_close(&header_copy);
+    zmq_msg_close(&body_copy);
 }
 
 void job_answer(job_t *self, zmq_msg_t *header, zmq_msg_t *body)
 {
     for (size_t i = 0; i < self->route_count; i++) {
         route_t *route = &self->routes[i];
-        route_send(route->socket, &route->identity, route->delimited, header, body);
+        if (i + 1 < self->route_count)
+            send_copies(route, header, body);
+        else
+            route_send(route->socket, &route->identity, route->delimited, header, body);
         zmq_msg_close(&route->identity);
     }
     self->route_count = 0;
@@ -143,7 +171,7 @@ void job_fail_late(job_t *self, const status_t *st, int64_t now)
         route_t *route = &self->routes[i];
         if (!route->deadline || route->deadline >= now)
             continue;
-        route_send(route->socket, &route->identity, route->delimited, &frame, NULL);
+        send_copies(route, &frame, NULL);
         remove_route(self, i);
     }
     zmq_msg_close(&frame);

@@ -2,8 +2,10 @@
 #ifndef SHIMD_BROKER_JOB_H
 #define SHIMD_BROKER_JOB_H
 
+#include "common/io_zmq.h"
 #include "common/message.h"
 
+#include <sys/queue.h>
 #include <zmq.h>
 
 typedef struct service service_t;
@@ -12,7 +14,7 @@ typedef struct service service_t;
  * REQ socket, whose empty first frame is echoed, and until when it waits (ms since the epoch, 0 for
  * ever). */
 typedef struct route {
-    void *socket;
+    io_zmq_t *socket;
     zmq_msg_t identity;
     bool delimited;
     int64_t deadline;
@@ -39,9 +41,10 @@ typedef struct job {
     unsigned deaths; /* workers that died with it, unless it is a wait */
     zmq_msg_t body;
     size_t body_size;
-    route_t routes[JOB_ROUTES_MAX];
+    route_t *routes; /* `only_route`, or JOB_ROUTES_MAX of them */
+    route_t only_route;
     size_t route_count;
-    void *position; /* handle in its service's queue while JOB_QUEUED */
+    TAILQ_ENTRY(job) place; /* in its service's queue while JOB_QUEUED */
 } job_t;
 
 job_t *job_new(const msg_uuid_t *id);
@@ -49,21 +52,23 @@ void job_destroy(job_t **self);
 
 /* Adds a copy of `identity` as a place to answer to, or gives a known one its new deadline; the
  * oldest route goes when there are too many. */
-void job_add_route(job_t *self, void *socket, zmq_msg_t *identity, bool delimited,
+void job_add_route(job_t *self, io_zmq_t *socket, zmq_msg_t *identity, bool delimited,
                    int64_t deadline);
 
 /* When the last of those who ask gives up; 0 when one of them never does. */
 int64_t job_last_deadline(const job_t *self);
 
-/* Sends `header` and `body` (copied) to every route, in which the asker is told once. */
+/* Sends `header` and `body`, which are moved away, to every route, in which the asker is told once.
+ */
 void job_answer(job_t *self, zmq_msg_t *header, zmq_msg_t *body);
 void job_fail(job_t *self, const status_t *st);
 
 /* Fails it for those whose deadline is before `now`; the others wait on. */
 void job_fail_late(job_t *self, const status_t *st, int64_t now);
 
-/* One answer to one route. `body` NULL is an empty map. */
-void route_send(void *socket, zmq_msg_t *identity, bool delimited, zmq_msg_t *header,
+/* One message to one route. `body` NULL is an empty map. What is sent is moved away; the caller
+ * closes both in any case. */
+void route_send(io_zmq_t *socket, zmq_msg_t *identity, bool delimited, zmq_msg_t *header,
                 zmq_msg_t *body);
 
 #endif

@@ -45,20 +45,12 @@ static zsock_t *open_socket(const cluster_t *cluster, cluster_socket_t which, in
     return socket;
 }
 
-static int end_loop(zloop_t *loop, int timer, void *arg)
-{
-    (void)loop;
-    (void)timer;
-    (void)arg;
-    return -1;
-}
-
 static void on_signal(void *arg, int fd, uint32_t events)
 {
     struct signalfd_siginfo info;
     (void)events;
     if (read(fd, &info, sizeof info) == sizeof info)
-        zloop_timer(arg, 0, 1, end_loop, NULL); /* only zloop's own handlers can end it */
+        io_set_stop(arg);
 }
 
 int main(int argc, char **argv)
@@ -66,20 +58,19 @@ int main(int argc, char **argv)
     cluster_t cluster;
     int signals = process_init("shimd-broker", argc, argv, &cluster);
     zsys_handler_set(NULL);
-    zloop_t *loop = zloop_new();
-    io_set_t *io = io_set_new(loop);
-    io_set_add(io, signals, EPOLLIN, on_signal, loop);
+    io_set_t *io = io_set_new(NULL);
+    io_set_add(io, signals, EPOLLIN, on_signal, io);
 
     zsock_t *workers = open_socket(&cluster, CLUSTER_WORKER, ZMQ_ROUTER);
     zsock_t *clients = open_socket(&cluster, CLUSTER_CLIENT, ZMQ_ROUTER);
     zsock_t *publish = open_socket(&cluster, CLUSTER_PUBLISH, ZMQ_XSUB);
     zsock_t *events = open_socket(&cluster, CLUSTER_EVENTS, ZMQ_XPUB);
-    router_t *router = router_new(loop, zsock_resolve(clients), zsock_resolve(workers));
-    fanout_t *fanout = fanout_new(loop, zsock_resolve(publish), zsock_resolve(events));
+    router_t *router = router_new(io, zsock_resolve(clients), zsock_resolve(workers));
+    fanout_t *fanout = fanout_new(io, zsock_resolve(publish), zsock_resolve(events));
     router_set_event_counter(router, fanout_count(fanout));
 
     cluster_notify_ready();
-    zloop_start(loop);
+    io_set_run(io);
 
     fanout_destroy(&fanout);
     router_destroy(&router);
@@ -88,7 +79,6 @@ int main(int argc, char **argv)
     zsock_destroy(&clients);
     zsock_destroy(&workers);
     io_set_destroy(&io);
-    zloop_destroy(&loop);
     close(signals);
     return EXIT_SUCCESS;
 }

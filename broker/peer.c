@@ -1,22 +1,30 @@
 /* Who is at the other end, from the kernel. */
 #include "broker/router_internal.h"
 
-#include <sys/socket.h>
+#include <limits.h>
 
-/* ZMQ_SRCFD names the descriptor the frame came through. When that connection has been closed since
- * and its number taken by another one, the answer is that other peer's; all of them have passed the
- * socket's permissions, so only the record of who asked is affected. */
+/* libzmq asks for the credentials (SO_PEERCRED) when it accepts a connection over a unix socket,
+ * and names them in the address of the peer: "localhost:UID:GID:PID". So they are those of the
+ * connection the frame came through, even when that is closed by now. An address of three colons
+ * with three numbers behind them is no other family's. */
+static bool take_number(const char **text, int64_t *ret)
+{
+    char *end;
+    if (**text != ':' || !isdigit((unsigned char)(*text)[1]))
+        return false;
+    *ret = strtoll(*text + 1, &end, 10);
+    *text = end;
+    return true;
+}
+
 msg_peer_t peer_of_frame(zmq_msg_t *frame)
 {
-    msg_peer_t peer = {.pid = 0, .uid = -1, .gid = -1};
-    struct ucred credentials;
-    socklen_t size = sizeof credentials;
-    int fd = zmq_msg_get(frame, ZMQ_SRCFD);
-    if (fd >= 0 && !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) &&
-        credentials.pid > 0) {
-        peer.pid = credentials.pid;
-        peer.uid = credentials.uid;
-        peer.gid = credentials.gid;
-    }
+    static const msg_peer_t unknown = {.pid = 0, .uid = -1, .gid = -1};
+    msg_peer_t peer = unknown;
+    const char *address = zmq_msg_gets(frame, "Peer-Address");
+    const char *text = address ? strchr(address, ':') : NULL;
+    if (!text || !take_number(&text, &peer.uid) || !take_number(&text, &peer.gid) ||
+        !take_number(&text, &peer.pid) || *text || peer.pid <= 0)
+        return unknown; /* no pid: a process of another pid namespace */
     return peer;
 }

@@ -6,6 +6,7 @@
 
 #define REDELIVERY_NAMES (REDELIVERY_NEVER + 1)
 #define CLASS_NAMES      (CLASS_INTERNAL + 1)
+#define HANGS_LOOK_MS    (ROUTER_HANG_MS / 4)
 
 service_t *router_service(router_t *self, const char *name)
 {
@@ -124,7 +125,7 @@ static void ask_who(router_t *self, arrival_t *arrival)
     msg_uuid_new(&header.id);
     zmq_msg_t frame;
     frame_encode(&frame, MSG_header, &header);
-    route_send(self->workers, arrival->identity, false, &frame, NULL);
+    route_send(&self->workers, arrival->identity, false, &frame, NULL);
     zmq_msg_close(&frame);
 }
 
@@ -189,6 +190,7 @@ static void ask_restart(router_t *self, service_t *service)
     const method_t *method = zhashx_lookup(self->methods, msg_type(MSG_cluster_restart)->name);
     msg_uuid_t id;
     status_t st;
+    service->restart_asked = util_monotonic_us(); /* not again before the limit, whatever happens */
     msg_uuid_new(&id);
     job_t *job = job_new(&id);
     job->service = cluster;
@@ -206,7 +208,7 @@ static void ask_restart(router_t *self, service_t *service)
         return;
     }
     zhashx_insert(self->jobs, &job->id, job);
-    service->restart_asked = util_monotonic_us();
+    router_watch_deadline(self, job);
     log_warn("%s: worker %u has been silent for %d ms, asking for a restart", service->name,
              service->pid, ROUTER_HANG_MS);
     router_dispatch(self, cluster);
@@ -215,22 +217,40 @@ static void ask_restart(router_t *self, service_t *service)
 /* A broker that did not run itself has heard nobody: the workers get their time again. */
 static void forgive(router_t *self, int64_t now)
 {
-    if (now - self->last_tick > (int64_t)ROUTER_LATE_MS * 1000)
+    if (now - self->hangs_due > (int64_t)ROUTER_LATE_MS * 1000)
         for (service_t *s = zhashx_first(self->services); s; s = zhashx_next(self->services))
             s->heard = now;
-    self->last_tick = now;
 }
 
-void router_check_hangs(router_t *self)
+/* Who is silent but in time, and when the first of them will be so for too long. False when the
+ * table may have changed under the walk. */
+static bool check_silence(router_t *self, int64_t now, int64_t *due)
 {
-    int64_t now = util_monotonic_us(), limit = (int64_t)ROUTER_HANG_MS * 1000;
-    forgive(self, now);
+    int64_t limit = (int64_t)ROUTER_HANG_MS * 1000;
     for (service_t *s = zhashx_first(self->services); s; s = zhashx_next(self->services)) {
-        bool silent = s->has_worker && now - s->heard > limit;
-        bool asked = s->restart_asked && now - s->restart_asked < limit;
-        if (silent && !asked && strcmp(s->name, msg_service_name(SERVICE_CLUSTER))) {
+        int64_t since = s->restart_asked > s->heard ? s->restart_asked : s->heard;
+        if (!s->has_worker || !strcmp(s->name, msg_service_name(SERVICE_CLUSTER)))
+            continue;
+        if (now - since > limit) {
             ask_restart(self, s);
-            break; /* the table may have changed under the walk; the next tick sees the rest */
+            return false;
         }
+        if (since + limit + 1 < *due)
+            *due = since + limit + 1;
     }
+    return true;
+}
+
+/* Looking a few times within the limit tells of a broker that was held up before it wrongs a
+ * worker. */
+void router_check_hangs(void *arg)
+{
+    router_t *self = arg;
+    int64_t now = util_monotonic_us(), due;
+    forgive(self, now);
+    do
+        due = now + HANGS_LOOK_MS * 1000;
+    while (!check_silence(self, now, &due));
+    self->hangs_due = due;
+    io_timer_at(self->io, &self->hangs, due);
 }

@@ -6,11 +6,9 @@
 #include "common/util.h"
 #include "common/uuid_table.h"
 
-#define DRAIN_MAX 512 /* messages of one socket in one wake-up, so that none starves the other */
-
 /* [identity]([empty])[header][body]; anything else has nowhere to be answered to or nothing to say.
  */
-static bool take_apart(frame_set_t *set, void *socket, arrival_t *arrival)
+static bool take_apart(frame_set_t *set, io_zmq_t *socket, arrival_t *arrival)
 {
     *arrival = (arrival_t){.socket = socket, .identity = &set->frames[0]};
     /* A REQ socket drops an answer without its empty frame, that to a malformed message too. */
@@ -32,7 +30,7 @@ static void find_id(arrival_t *arrival, msgpack_zone *zone)
         arrival->header.id = only.id;
 }
 
-static void handle(router_t *self, frame_set_t *set, void *socket, msgpack_zone *zone)
+static void handle(router_t *self, frame_set_t *set, io_zmq_t *socket)
 {
     arrival_t arrival;
     status_t st = {.code = STATUS_OK};
@@ -49,24 +47,24 @@ static void handle(router_t *self, frame_set_t *set, void *socket, msgpack_zone 
     if (size > MSG_HEADER_MAX)
         status_set(&st, STATUS_INVALID_ARGUMENT, "header is %zu bytes long, limit %u", size,
                    MSG_HEADER_MAX);
-    else if (!msg_decode(MSG_header, zmq_msg_data(arrival.header_frame), size, zone,
+    else if (!msg_decode(MSG_header, zmq_msg_data(arrival.header_frame), size, &self->zone,
                          &arrival.header, &st) &&
              arrival.header.v != 1)
         status_set(&st, STATUS_INVALID_ARGUMENT, "header: v is %u, 1 expected", arrival.header.v);
     if (st.code) {
         self->malformed++;
         if (size <= MSG_HEADER_MAX)
-            find_id(&arrival, zone);
+            find_id(&arrival, &self->zone);
         router_refuse(self, &arrival, &st);
         return;
     }
-    if (!arrival.header.method && socket == self->workers) {
+    if (!arrival.header.method && socket == &self->workers) {
         router_take_answer(self, &arrival);
     } else if (!arrival.header.method) {
         status_set(&st, STATUS_INVALID_ARGUMENT, "header: method is missing");
         router_refuse(self, &arrival, &st);
     } else {
-        msg_id_t id = socket == self->workers ? msg_find(arrival.header.method) : MSG_COUNT;
+        msg_id_t id = socket == &self->workers ? msg_find(arrival.header.method) : MSG_COUNT;
         if (id != MSG_COUNT && msg_type(id)->service == SERVICE_LINK)
             router_take_notice(self, &arrival, id);
         else
@@ -74,36 +72,27 @@ static void handle(router_t *self, frame_set_t *set, void *socket, msgpack_zone 
     }
 }
 
-static void drain(router_t *self, void *socket)
+static bool receive(router_t *self, io_zmq_t *socket)
 {
-    msgpack_zone zone;
-    msgpack_zone_init(&zone, MSGPACK_ZONE_CHUNK_SIZE);
-    for (int i = 0; i < DRAIN_MAX; i++) {
-        frame_set_t set;
-        if (!frame_receive(socket, &set))
-            break;
-        handle(self, &set, socket, &zone);
-        frame_set_close(&set);
-        msgpack_zone_clear(&zone);
-    }
-    msgpack_zone_destroy(&zone);
+    frame_set_t set;
+    if (!frame_receive(socket->socket, &set))
+        return false;
+    handle(self, &set, socket);
+    frame_set_close(&set);
+    msgpack_zone_clear(&self->zone);
+    return true;
 }
 
-static int on_readable(zloop_t *loop, zmq_pollitem_t *item, void *arg)
-{
-    (void)loop;
-    drain(arg, item->socket);
-    return 0;
-}
-
-static int on_tick(zloop_t *loop, int timer, void *arg)
+static bool on_client(void *arg)
 {
     router_t *self = arg;
-    (void)loop;
-    (void)timer;
-    router_expire(self);
-    router_check_hangs(self);
-    return 0;
+    return receive(self, &self->clients);
+}
+
+static bool on_worker(void *arg)
+{
+    router_t *self = arg;
+    return receive(self, &self->workers);
 }
 
 static void service_free(void **item)
@@ -132,23 +121,22 @@ static zhashx_t *name_table_new(void (*destructor)(void **))
     return table;
 }
 
-router_t *router_new(zloop_t *loop, void *clients, void *workers)
+router_t *router_new(io_set_t *io, void *clients, void *workers)
 {
     router_t *self = zmalloc(sizeof *self);
-    *self = (router_t){.loop = loop,
-                       .clients = clients,
-                       .workers = workers,
-                       .last_tick = util_monotonic_us(),
+    *self = (router_t){.io = io,
+                       .hangs_due = util_monotonic_us(),
                        .jobs = uuid_table_new(),
                        .services = name_table_new(service_free),
                        .methods = name_table_new(method_free)};
     zhashx_set_destructor(self->jobs, job_free);
+    msgpack_zone_init(&self->zone, MSGPACK_ZONE_CHUNK_SIZE);
     router_know_methods(self);
-    zmq_pollitem_t items[] = {{.socket = workers, .events = ZMQ_POLLIN},
-                              {.socket = clients, .events = ZMQ_POLLIN}};
-    zloop_poller(loop, &items[0], on_readable, self);
-    zloop_poller(loop, &items[1], on_readable, self);
-    zloop_timer(loop, ROUTER_TICK_MS, 0, on_tick, self);
+    io_zmq_start(&self->workers, io, workers, on_worker, self);
+    io_zmq_start(&self->clients, io, clients, on_client, self);
+    io_timer_init(&self->expiry, router_expire, self);
+    io_timer_init(&self->hangs, router_check_hangs, self);
+    router_check_hangs(self);
     return self;
 }
 
@@ -157,9 +145,14 @@ void router_destroy(router_t **self_p)
     router_t *self = *self_p;
     if (!self)
         return;
+    io_timer_stop(self->io, &self->expiry);
+    io_timer_stop(self->io, &self->hangs);
+    io_zmq_stop(&self->clients);
+    io_zmq_stop(&self->workers);
     zhashx_destroy(&self->jobs);
     zhashx_destroy(&self->methods);
     zhashx_destroy(&self->services);
+    msgpack_zone_destroy(&self->zone);
     free(self);
     *self_p = NULL;
 }

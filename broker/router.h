@@ -5,7 +5,7 @@
 
 #include "common/message.h"
 
-#include <czmq.h>
+#include "common/io_set.h"
 
 typedef struct router router_t;
 
@@ -13,11 +13,10 @@ typedef struct router router_t;
 #define ROUTER_DEADLINE_MAX_MS                                                                     \
     ((int64_t)365 * 24 * 3600 * 1000) /* a later one counts as this far away */
 #define ROUTER_HANG_MS 10000          /* a worker silent for this long is replaced */
-#define ROUTER_LATE_MS 1000 /* a tick that comes so late says that the broker was held up */
-#define ROUTER_TICK_MS 50   /* how often deadlines and hangs are looked at */
+#define ROUTER_LATE_MS 1000 /* a look that comes so late says that the broker was held up */
 
 /* `clients` and `workers` are bound ROUTER sockets, which stay the caller's. */
-router_t *router_new(zloop_t *loop, void *clients, void *workers);
+router_t *router_new(io_set_t *io, void *clients, void *workers);
 void router_destroy(router_t **self);
 
 /* For broker.status: events the fan-out has passed on. */

@@ -6,6 +6,8 @@
 #include "broker/router.h"
 #include "broker/service.h"
 #include "common/frame.h"
+#include "common/io_timer.h"
+#include "common/io_zmq.h"
 
 typedef struct method {
     char name[65];
@@ -16,20 +18,24 @@ typedef struct method {
 } method_t;
 
 struct router {
-    zloop_t *loop;
-    void *clients, *workers;
+    io_set_t *io;
+    io_zmq_t clients, workers;
+    msgpack_zone zone;  /* of the message that is handled */
     zhashx_t *jobs;     /* job_t by id; owns them */
     zhashx_t *services; /* service_t by name; owns them */
     zhashx_t *methods;  /* method_t by wire name; owns them */
     const uint64_t *events;
     uint64_t malformed;
-    uint64_t serial;   /* of the newest job */
-    int64_t last_tick; /* monotonic, us */
+    uint64_t serial;        /* of the newest job */
+    io_timer_t expiry;      /* set, perhaps too early, while there are jobs with a deadline */
+    int64_t first_deadline; /* ms since the epoch: what it is set for */
+    io_timer_t hangs;
+    int64_t hangs_due; /* monotonic, us: when hangs are looked at next */
 };
 
 /* A message as it came from a ROUTER socket, taken apart. */
 typedef struct arrival {
-    void *socket;
+    io_zmq_t *socket;
     zmq_msg_t *identity, *header_frame, *body;
     bool delimited;
     msg_header_t header;
@@ -47,14 +53,15 @@ void router_take_answer(router_t *self, arrival_t *arrival);
  * it died, once more to itself when only its connection was lost. */
 void router_requeue_all(router_t *self, service_t *service, bool died);
 void router_fail_queued(router_t *self, service_t *service, const status_t *st);
-void router_expire(router_t *self);
-void router_finish(router_t *self, job_t *job); /* out of the tables; frees it */
+void router_expire(void *self);                               /* the expiry timer's handler */
+void router_watch_deadline(router_t *self, const job_t *job); /* after every change of it */
+void router_finish(router_t *self, job_t *job);               /* out of the tables; frees it */
 
 /* registry */
 void router_know_methods(router_t *self);
 service_t *router_service(router_t *self, const char *name); /* made when it is not there */
 void router_take_notice(router_t *self, arrival_t *arrival, msg_id_t notice);
-void router_check_hangs(router_t *self);
+void router_check_hangs(void *self); /* the hangs timer's handler; sets it again */
 
 /* the broker's own methods */
 bool router_answer_itself(router_t *self, arrival_t *arrival, const method_t *method);

@@ -8,8 +8,8 @@ service_t *service_new(const char *name)
     service_t *self = zmalloc(sizeof *self);
     snprintf(self->name, sizeof self->name, "%s", name);
     zmq_msg_init(&self->worker);
-    self->urgent = zlistx_new();
-    self->normal = zlistx_new();
+    TAILQ_INIT(&self->urgent.jobs);
+    TAILQ_INIT(&self->normal.jobs);
     return self;
 }
 
@@ -19,41 +19,44 @@ void service_destroy(service_t **self_p)
     if (!self)
         return;
     zmq_msg_close(&self->worker);
-    zlistx_destroy(&self->urgent);
-    zlistx_destroy(&self->normal);
     free(self);
     *self_p = NULL;
 }
 
-static zlistx_t *queue_of(service_t *self, const job_t *job)
+static job_queue_t *queue_of(service_t *self, const job_t *job)
 {
-    return job->class == CLASS_URGENT ? self->urgent : self->normal;
+    return job->class == CLASS_URGENT ? &self->urgent : &self->normal;
 }
 
 uint32_t service_queued(const service_t *self)
 {
-    return (uint32_t)(zlistx_size(self->urgent) + zlistx_size(self->normal));
+    return self->urgent.size + self->normal.size;
 }
 
 status_code_t service_enqueue(service_t *self, job_t *job, bool again, status_t *st)
 {
-    zlistx_t *queue = queue_of(self, job);
-    if (!again && zlistx_size(queue) >= SERVICE_QUEUE_MAX)
+    job_queue_t *queue = queue_of(self, job);
+    if (!again && queue->size >= SERVICE_QUEUE_MAX)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "%s: %d requests wait already", self->name,
                           SERVICE_QUEUE_MAX);
     if (!again && self->bytes + job->body_size > SERVICE_BYTES_MAX)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "%s: %u bytes of requests wait already",
                           self->name, SERVICE_BYTES_MAX);
     job->state = JOB_QUEUED;
-    job->position = again ? zlistx_add_start(queue, job) : zlistx_add_end(queue, job);
+    if (again)
+        TAILQ_INSERT_HEAD(&queue->jobs, job, place);
+    else
+        TAILQ_INSERT_TAIL(&queue->jobs, job, place);
+    queue->size++;
     self->bytes += job->body_size;
     return STATUS_OK;
 }
 
 void service_unqueue(service_t *self, job_t *job)
 {
-    zlistx_detach(queue_of(self, job), job->position);
-    job->position = NULL;
+    job_queue_t *queue = queue_of(self, job);
+    TAILQ_REMOVE(&queue->jobs, job, place);
+    queue->size--;
     self->bytes -= job->body_size;
 }
 
@@ -61,9 +64,9 @@ job_t *service_next(service_t *self)
 {
     if (!self->has_worker)
         return NULL;
-    job_t *job = zlistx_first(self->urgent);
+    job_t *job = TAILQ_FIRST(&self->urgent.jobs);
     if (!job || self->slots >= self->window + SERVICE_URGENT_OVER)
-        job = self->slots < self->window ? zlistx_first(self->normal) : NULL;
+        job = self->slots < self->window ? TAILQ_FIRST(&self->normal.jobs) : NULL;
     if (job)
         service_unqueue(self, job);
     return job;

@@ -12,15 +12,20 @@
 #define SERVICE_URGENT_OVER 1024        /* urgent requests a worker gets on top of its window */
 #define SERVICE_DEATHS_MAX  3           /* workers a request may take with it */
 
+typedef struct job_queue {
+    TAILQ_HEAD(, job) jobs;
+    uint32_t size;
+} job_queue_t;
+
 struct service {
     char name[33];
     bool has_worker, failed;
     zmq_msg_t worker; /* identity on the worker socket */
     uint32_t pid;
     uint32_t window;
-    int64_t heard;             /* monotonic, us */
-    int64_t restart_asked;     /* monotonic, us; 0 when it was not */
-    zlistx_t *urgent, *normal; /* job_t waiting, oldest first; not owned */
+    int64_t heard;              /* monotonic, us */
+    int64_t restart_asked;      /* monotonic, us; 0 when it was not */
+    job_queue_t urgent, normal; /* jobs that wait, oldest first; not owned */
     size_t bytes;
     uint32_t in_flight; /* given to the worker, not answered */
     uint32_t slots;     /* of those, how many count against the window */

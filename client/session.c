@@ -18,6 +18,7 @@ struct session {
     const char *ns;
     int64_t timeout_ms;
     zloop_t *loop;
+    io_set_t *io; /* nested in it */
     link_t *link; /* NULL until it is wanted */
     msgpack_zone *zone;
 };
@@ -57,6 +58,7 @@ session_t *session_new(const command_t *command, const options_t *options, statu
     self->loop = zloop_new();
     if (!self->zone || !self->loop)
         abort();
+    self->io = io_set_new(self->loop);
     if (read_globals(self, st))
         session_destroy(&self);
     return self;
@@ -68,6 +70,7 @@ void session_destroy(session_t **self_p)
     if (!self)
         return;
     link_destroy(&self->link);
+    io_set_destroy(&self->io);
     zloop_destroy(&self->loop);
     msgpack_zone_free(self->zone);
     free(self);
@@ -157,7 +160,7 @@ link_t *session_link(session_t *self, status_t *st)
     AUTO_FREE char *endpoint = cluster_endpoint(&self->cluster, CLUSTER_CLIENT);
     if (probe(self, path, st))
         return NULL;
-    self->link = link_new(self->loop, endpoint, st);
+    self->link = link_new(self->io, endpoint, st);
     return self->link;
 }
 

@@ -6,25 +6,21 @@
 
 bool frame_receive(void *socket, frame_set_t *set)
 {
-    set->count = 0;
-    for (;;) {
-        zmq_msg_t frame;
-        zmq_msg_init(&frame);
-        if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0) {
-            zmq_msg_close(&frame);
+    zmq_msg_t surplus;
+    bool more = true;
+    for (set->count = 0; more; set->count++) {
+        zmq_msg_t *frame = set->count < FRAME_MAX ? &set->frames[set->count] : &surplus;
+        zmq_msg_init(frame);
+        if (zmq_msg_recv(frame, socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(frame);
             frame_set_close(set);
             return false;
         }
-        bool more = zmq_msg_more(&frame);
-        if (set->count < FRAME_MAX) {
-            zmq_msg_init(&set->frames[set->count]);
-            zmq_msg_move(&set->frames[set->count], &frame);
-        }
-        zmq_msg_close(&frame);
-        set->count++;
-        if (!more)
-            return true;
+        more = zmq_msg_more(frame);
+        if (frame == &surplus)
+            zmq_msg_close(frame);
     }
+    return true;
 }
 
 size_t frame_set_kept(const frame_set_t *set)

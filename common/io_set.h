@@ -1,5 +1,6 @@
-/* Any number of plain descriptors (sockets, pipes, pidfds) watched through one epoll descriptor
- * nested in a zloop, because a zloop's own cost grows with every poller it has. */
+/* The loop of a process: any number of plain descriptors (sockets, pipes, pidfds) watched through
+ * one epoll descriptor, timers (common/io_timer.h) and ZeroMQ sockets (common/io_zmq.h). It runs by
+ * itself, or nested in a zloop where a process still has pollers and timers of one. */
 #ifndef SHIMD_IO_SET_H
 #define SHIMD_IO_SET_H
 
@@ -12,9 +13,20 @@ typedef struct io_set io_set_t;
  * and remove any descriptor of the set, its own included. */
 typedef void io_handler_t(void *arg, int fd, uint32_t events);
 
-/* A set served by `loop`, which must outlive it. Never NULL. */
+/* A set nested in `loop`, which must outlive it; NULL for none. Never NULL. */
 io_set_t *io_set_new(zloop_t *loop);
 void io_set_destroy(io_set_t **self);
+
+/* Nests a set that was made without one in `loop`. */
+void io_set_nest(io_set_t *self, zloop_t *loop);
+
+/* Serves the set, and the zloop it is nested in, until a handler of the set calls io_set_stop. */
+void io_set_run(io_set_t *self);
+void io_set_stop(io_set_t *self);
+
+/* Sleeps until something happens or a signal handler was called, and serves what is there. Not from
+ * a handler of the set. */
+void io_set_turn(io_set_t *self);
 
 /* Watches `fd`, level-triggered, until io_set_remove. The descriptor stays the caller's, and must
  * be removed before it is closed. One watch per descriptor. Returns -1 with errno on failure

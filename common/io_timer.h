@@ -1,4 +1,4 @@
-/* One-shot timers of an io_set, all served by one descriptor of it. Unlike a zloop timer, which
+/* One-shot timers of an io_set, as many as you like. Unlike a zloop timer, which
  * czmq 4.2.1 may still fire in the pass in which another timer's handler ended it, one of these is
  * never called after it was stopped; and starting one cannot fail. */
 #ifndef SHIMD_IO_TIMER_H

@@ -2,6 +2,8 @@
 #include "common/link.h"
 
 #include "common/frame.h"
+#include "common/io_timer.h"
+#include "common/io_zmq.h"
 #include "common/log.h"
 #include "common/util.h"
 #include "common/uuid_table.h"
@@ -11,11 +13,10 @@
 #define RECONNECT_MS      10   /* first wait before connecting again */
 #define RECONNECT_MAX_MS  200  /* it doubles up to this */
 #define LINGER_MS         1000 /* for answers on the way out of a process that ends */
-#define DEADLINE_TICK_MS  100  /* how often deadlines are looked at while something is pending */
+#define DEADLINE_LOOK_MS  1000 /* longest time between two looks at deadlines: clocks are set */
 #define DEADLINE_GRACE_MS 500  /* the broker answers at the deadline; this is for a dead broker */
 #define TIMEOUT_MAX_MS    ((int64_t)365 * 24 * 3600 * 1000) /* a longer one counts as this */
-#define DRAIN_MAX         256 /* messages taken in one wake-up, so that timers are not starved */
-#define HIGH_WATER        0   /* no limit in the socket: LINK_PENDING_MAX and windows bound it */
+#define HIGH_WATER        0 /* no limit in the socket: LINK_PENDING_MAX and windows bound it */
 
 typedef struct pending {
     msg_uuid_t id;
@@ -28,12 +29,15 @@ typedef struct pending {
 } pending_t;
 
 struct link {
-    zloop_t *loop;
+    io_set_t *io;
     zsock_t *dealer;
     void *socket; /* the raw one inside `dealer` */
+    io_zmq_t messages;
     zsock_t *monitor;
-    zhashx_t *pending; /* by id */
-    int timer;         /* deadline tick, -1 when nothing is pending */
+    io_zmq_t monitored;
+    zhashx_t *pending;   /* by id */
+    io_timer_t deadline; /* set, perhaps too early, while something with a deadline is pending */
+    msgpack_zone zone;   /* of the message that is handled */
     bool was_connected;
     link_request_t *on_request;
     link_connect_t *on_connect;
@@ -69,19 +73,30 @@ static void send_copy(link_t *self, pending_t *pending)
     zmq_msg_copy(&body, &pending->body);
     if (frame_move(self->socket, &header, true) || frame_move(self->socket, &body, false))
         log_debug("link: %s", zmq_strerror(errno));
+    io_zmq_used(&self->messages);
     zmq_msg_close(&header);
     zmq_msg_close(&body);
 }
 
-static int on_tick(zloop_t *loop, int timer, void *arg)
+/* When deadlines have to be looked at because of this one. */
+static int64_t look_at(const pending_t *pending)
+{
+    if (pending->refused.code)
+        return 0;
+    if (!pending->deadline)
+        return INT64_MAX;
+    int64_t left = pending->deadline + DEADLINE_GRACE_MS - util_now_ms();
+    return util_monotonic_us() + (left < DEADLINE_LOOK_MS ? left : DEADLINE_LOOK_MS) * 1000;
+}
+
+static void on_deadline(void *arg)
 {
     link_t *self = arg;
-    (void)timer;
     int64_t now = util_now_ms();
     /* A reply may ask or forget anything, so the table is walked from its start after each. */
     pending_t *pending = zhashx_first(self->pending);
     while (pending) {
-        bool late = pending->deadline && now > pending->deadline + DEADLINE_GRACE_MS;
+        bool late = pending->deadline && now >= pending->deadline + DEADLINE_GRACE_MS;
         if (pending->refused.code || late) {
             status_t st = pending->refused;
             if (!st.code)
@@ -93,11 +108,8 @@ static int on_tick(zloop_t *loop, int timer, void *arg)
             pending = zhashx_next(self->pending);
         }
     }
-    if (zhashx_size(self->pending) == 0) {
-        zloop_timer_end(loop, self->timer);
-        self->timer = -1;
-    }
-    return 0;
+    for (pending = zhashx_first(self->pending); pending; pending = zhashx_next(self->pending))
+        io_timer_advance(self->io, &self->deadline, look_at(pending));
 }
 
 static void handle_answer(link_t *self, pending_t *pending, const msg_header_t *header,
@@ -111,17 +123,15 @@ static void handle_answer(link_t *self, pending_t *pending, const msg_header_t *
         return;
     }
     msg_id_t answer_id = msg_type(pending->method)->answer;
-    msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
-    void *answer = zmalloc(msg_type(answer_id)->size);
-    if (msg_decode(answer_id, zmq_msg_data(body), zmq_msg_size(body), zone, answer, &st))
-        finish(self, pending, &st, NULL);
-    else
-        finish(self, pending, &st, answer);
-    free(answer);
-    msgpack_zone_free(zone);
+    void *answer = msgpack_zone_malloc(&self->zone, msg_type(answer_id)->size);
+    if (!answer)
+        abort();
+    if (msg_decode(answer_id, zmq_msg_data(body), zmq_msg_size(body), &self->zone, answer, &st))
+        answer = NULL;
+    finish(self, pending, &st, answer);
 }
 
-static void handle_message(link_t *self, frame_set_t *set, msgpack_zone *zone)
+static void handle_message(link_t *self, frame_set_t *set)
 {
     msg_header_t header;
     status_t st;
@@ -129,8 +139,8 @@ static void handle_message(link_t *self, frame_set_t *set, msgpack_zone *zone)
         log_warn("link: message of %zu frames dropped, 2 expected", set->count);
         return;
     }
-    if (msg_decode(MSG_header, zmq_msg_data(&set->frames[0]), zmq_msg_size(&set->frames[0]), zone,
-                   &header, &st)) {
+    if (msg_decode(MSG_header, zmq_msg_data(&set->frames[0]), zmq_msg_size(&set->frames[0]),
+                   &self->zone, &header, &st)) {
         log_warn("link: message dropped: %s", st.text);
         return;
     }
@@ -148,22 +158,16 @@ static void handle_message(link_t *self, frame_set_t *set, msgpack_zone *zone)
         handle_answer(self, pending, &header, &set->frames[1]);
 }
 
-static int on_readable(zloop_t *loop, zmq_pollitem_t *item, void *arg)
+static bool on_message(void *arg)
 {
     link_t *self = arg;
-    (void)loop;
-    (void)item;
-    for (int i = 0; i < DRAIN_MAX; i++) {
-        frame_set_t set;
-        if (!frame_receive(self->socket, &set))
-            break;
-        msgpack_zone zone;
-        msgpack_zone_init(&zone, MSGPACK_ZONE_CHUNK_SIZE);
-        handle_message(self, &set, &zone);
-        msgpack_zone_destroy(&zone);
-        frame_set_close(&set);
-    }
-    return 0;
+    frame_set_t set;
+    if (!frame_receive(self->socket, &set))
+        return false;
+    handle_message(self, &set);
+    msgpack_zone_clear(&self->zone);
+    frame_set_close(&set);
+    return true;
 }
 
 static void on_connected(link_t *self)
@@ -177,21 +181,19 @@ static void on_connected(link_t *self)
     self->was_connected = true;
 }
 
-static int on_monitor(zloop_t *loop, zmq_pollitem_t *item, void *arg)
+static bool on_monitored(void *arg)
 {
     link_t *self = arg;
-    (void)loop;
-    (void)item;
     frame_set_t set;
-    while (frame_receive(zsock_resolve(self->monitor), &set)) {
-        uint16_t event = 0;
-        if (zmq_msg_size(&set.frames[0]) >= sizeof event)
-            memcpy(&event, zmq_msg_data(&set.frames[0]), sizeof event);
-        if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
-            on_connected(self);
-        frame_set_close(&set);
-    }
-    return 0;
+    if (!frame_receive(zsock_resolve(self->monitor), &set))
+        return false;
+    uint16_t event = 0;
+    if (zmq_msg_size(&set.frames[0]) >= sizeof event)
+        memcpy(&event, zmq_msg_data(&set.frames[0]), sizeof event);
+    frame_set_close(&set);
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+        on_connected(self);
+    return true;
 }
 
 static status_code_t open_sockets(link_t *self, const char *endpoint, status_t *st)
@@ -217,21 +219,20 @@ static status_code_t open_sockets(link_t *self, const char *endpoint, status_t *
     return STATUS_OK;
 }
 
-link_t *link_new(zloop_t *loop, const char *endpoint, status_t *st)
+link_t *link_new(io_set_t *io, const char *endpoint, status_t *st)
 {
     link_t *self = zmalloc(sizeof *self);
-    self->loop = loop;
-    self->timer = -1;
+    self->io = io;
+    io_timer_init(&self->deadline, on_deadline, self);
+    msgpack_zone_init(&self->zone, MSGPACK_ZONE_CHUNK_SIZE);
     self->pending = uuid_table_new();
     zhashx_set_destructor(self->pending, (zhashx_destructor_fn *)pending_destroy);
     if (open_sockets(self, endpoint, st)) {
         link_destroy(&self);
         return NULL;
     }
-    zmq_pollitem_t item = {.socket = self->socket, .events = ZMQ_POLLIN};
-    zloop_poller(loop, &item, on_readable, self);
-    zmq_pollitem_t watch = {.socket = zsock_resolve(self->monitor), .events = ZMQ_POLLIN};
-    zloop_poller(loop, &watch, on_monitor, self);
+    io_zmq_start(&self->messages, io, self->socket, on_message, self);
+    io_zmq_start(&self->monitored, io, zsock_resolve(self->monitor), on_monitored, self);
     return self;
 }
 
@@ -240,20 +241,15 @@ void link_destroy(link_t **self_p)
     link_t *self = *self_p;
     if (!self)
         return;
-    if (self->timer >= 0)
-        zloop_timer_end(self->loop, self->timer);
-    if (self->dealer) {
-        zmq_pollitem_t item = {.socket = self->socket};
-        zloop_poller_end(self->loop, &item);
+    io_timer_stop(self->io, &self->deadline);
+    io_zmq_stop(&self->monitored);
+    io_zmq_stop(&self->messages);
+    if (self->dealer)
         zmq_socket_monitor(self->socket, NULL, 0);
-    }
-    if (self->monitor) {
-        zmq_pollitem_t watch = {.socket = zsock_resolve(self->monitor)};
-        zloop_poller_end(self->loop, &watch);
-    }
     zsock_destroy(&self->monitor);
     zsock_destroy(&self->dealer);
     zhashx_destroy(&self->pending);
+    msgpack_zone_destroy(&self->zone);
     free(self);
     *self_p = NULL;
 }
@@ -315,8 +311,7 @@ msg_uuid_t link_ask(link_t *self, msg_id_t method, const void *ask, const char *
     assert(inserted == 0); /* an id is asked once at a time */
     if (!pending->refused.code)
         send_copy(self, pending);
-    if (self->timer < 0)
-        self->timer = zloop_timer(self->loop, DEADLINE_TICK_MS, 0, on_tick, self);
+    io_timer_advance(self->io, &self->deadline, look_at(pending));
     return used;
 }
 
@@ -330,6 +325,7 @@ static void send_frames(link_t *self, zmq_msg_t *header, zmq_msg_t *body)
 {
     if (frame_move(self->socket, header, true) || frame_move(self->socket, body, false))
         log_debug("link: message dropped: %s", zmq_strerror(errno));
+    io_zmq_used(&self->messages);
     zmq_msg_close(header);
     zmq_msg_close(body);
 }
@@ -353,50 +349,7 @@ void link_notify(link_t *self, msg_id_t notice, const void *value)
     send_frames(self, &head, &body);
 }
 
-/* link_call -------------------------------------------------------------------------------------
- */
-
-typedef struct call {
-    bool done;
-    status_t *st;
-    msg_id_t answer_id;
-    msgpack_zone *zone;
-    void *answer;
-} call_t;
-
-/* The answer dies with its callback, so it goes through the encoding once more into the caller's
- * zone. */
-static void keep_answer(void *arg, const status_t *st, const void *answer)
+io_set_t *link_io(link_t *self)
 {
-    call_t *call = arg;
-    call->done = true;
-    *call->st = *st;
-    if (st->code || !call->answer)
-        return;
-    msgpack_sbuffer buffer;
-    msgpack_sbuffer_init(&buffer);
-    msg_encode(call->answer_id, answer, &buffer);
-    msg_decode(call->answer_id, buffer.data, buffer.size, call->zone, call->answer, call->st);
-    msgpack_sbuffer_destroy(&buffer);
-}
-
-status_code_t link_call(link_t *self, msg_id_t method, const void *ask, const char *ns,
-                        int64_t timeout_ms, msgpack_zone *zone, void *answer, status_t *st)
-{
-    call_t call = {.st = st, .answer_id = msg_type(method)->answer, .zone = zone, .answer = answer};
-    msg_uuid_t id = link_ask(self, method, ask, ns, timeout_ms, NULL, keep_answer, &call);
-    while (!call.done && !zsys_interrupted) {
-        zmq_pollitem_t items[] = {{.socket = self->socket, .events = ZMQ_POLLIN},
-                                  {.socket = zsock_resolve(self->monitor), .events = ZMQ_POLLIN}};
-        zmq_poll(items, 2, DEADLINE_TICK_MS);
-        on_readable(self->loop, NULL, self);
-        on_monitor(self->loop, NULL, self);
-        if (!call.done && self->timer >= 0)
-            on_tick(self->loop, self->timer, self);
-    }
-    if (!call.done) {
-        link_forget(self, &id);
-        return status_set(st, STATUS_CANCELLED, "%s: interrupted", msg_type(method)->name);
-    }
-    return st->code;
+    return self->io;
 }

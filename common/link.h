@@ -5,6 +5,7 @@
 #ifndef SHIMD_LINK_H
 #define SHIMD_LINK_H
 
+#include "common/io_set.h"
 #include "common/message.h"
 
 #include <czmq.h>
@@ -24,9 +25,9 @@ typedef void link_connect_t(void *arg);
 
 #define LINK_PENDING_MAX 20000 /* asks without an answer; one more is RESOURCE_EXHAUSTED */
 
-/* A link to `endpoint`, served by `loop`, which must outlive it. Connecting goes on in the
+/* A link to `endpoint`, served by `io`, which must outlive it. Connecting goes on in the
  * background for ever. NULL with a status when the socket cannot be made. */
-link_t *link_new(zloop_t *loop, const char *endpoint, status_t *st);
+link_t *link_new(io_set_t *io, const char *endpoint, status_t *st);
 
 /* Asks that have no answer yet get none. */
 void link_destroy(link_t **self);
@@ -51,9 +52,13 @@ void link_answer(link_t *self, const msg_uuid_t *id, const status_t *st, zmq_msg
 /* Sends a notice, which nobody answers; `value` is its struct. */
 void link_notify(link_t *self, msg_id_t notice, const void *value);
 
-/* Blocking convenience for programs that do one thing at a time: serves this link alone until the
- * answer is there, or a signal has set czmq's zsys_interrupted (CANCELLED). On OK `answer` (struct
- * of the method's answer) lives in `zone`; both may be NULL when it does not matter. */
+/* The loop that serves it. */
+io_set_t *link_io(link_t *self);
+
+/* Blocking convenience for programs that do one thing at a time, not for handlers: serves the
+ * link's io_set until the answer is there, or a signal has set czmq's zsys_interrupted (CANCELLED).
+ * On OK `answer` (struct of the method's answer) lives in `zone`; both may be NULL when it does not
+ * matter. */
 status_code_t link_call(link_t *self, msg_id_t method, const void *ask, const char *ns,
                         int64_t timeout_ms, msgpack_zone *zone, void *answer, status_t *st);
 

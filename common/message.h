@@ -108,6 +108,7 @@ typedef enum msg_kind {
 
 typedef struct msg_field {
     const char *name;
+    size_t name_size; /* without NUL */
     msg_kind_t kind;
     msg_id_t record; /* for KIND_one and KIND_group */
     bool required;

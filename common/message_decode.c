@@ -285,14 +285,19 @@ static status_code_t decode_field(decoder_t *self, const msg_field_t *field,
     return STATUS_OK;
 }
 
-static const msg_field_t *find_field(const msg_type_t *type, const msgpack_object *key)
+/* Fields mostly come in the table's order, so the search begins behind the last one found. */
+static const msg_field_t *find_field(const msg_type_t *type, const msgpack_object *key,
+                                     const msg_field_t *last)
 {
     if (key->type != MSGPACK_OBJECT_STR)
         return NULL;
-    for (size_t i = 0; i < type->field_count; i++) {
-        const char *name = type->fields[i].name;
-        if (strlen(name) == key->via.str.size && !memcmp(name, key->via.str.ptr, strlen(name)))
-            return &type->fields[i];
+    size_t size = key->via.str.size, next = last ? (size_t)(last - type->fields) + 1 : 0;
+    for (size_t i = 0; i < type->field_count; i++, next++) {
+        if (next >= type->field_count)
+            next = 0;
+        const msg_field_t *field = &type->fields[next];
+        if (field->name_size == size && !memcmp(field->name, key->via.str.ptr, size))
+            return field;
     }
     return NULL;
 }
@@ -301,11 +306,13 @@ static status_code_t decode_map(decoder_t *self, msg_id_t id, const msgpack_obje
                                 void *ret)
 {
     const msg_type_t *type = msg_type(id);
+    const msg_field_t *last = NULL;
     uint64_t seen = 0;
     memset(ret, 0, type->size);
     for (uint32_t i = 0; i < object->via.map.size; i++) {
         const msgpack_object_kv *entry = &object->via.map.ptr[i];
-        const msg_field_t *field = find_field(type, &entry->key);
+        const msg_field_t *field = find_field(type, &entry->key, last);
+        last = field ? field : last;
         if (!field || entry->val.type == MSGPACK_OBJECT_NIL)
             continue;
         if (decode_field(self, field, &entry->val, (char *)ret + field->offset))

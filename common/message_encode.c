@@ -4,6 +4,8 @@
 #include <string.h>
 #include <uuid/uuid.h>
 
+#define FIXSTR_MAX 31 /* bytes of a text whose length stands in its first byte */
+
 static void pack_text(msgpack_packer *packer, const char *text)
 {
     msgpack_pack_str_with_body(packer, text, strlen(text));
@@ -134,6 +136,19 @@ static void pack_field(msgpack_packer *packer, const msg_field_t *field, const v
     }
 }
 
+/* In one piece: messages consist of names for the most part. */
+static void pack_name(msgpack_packer *packer, const msg_field_t *field)
+{
+    char text[1 + FIXSTR_MAX];
+    if (field->name_size > FIXSTR_MAX) {
+        msgpack_pack_str_with_body(packer, field->name, field->name_size);
+        return;
+    }
+    text[0] = (char)(0xa0 | field->name_size); /* msgpack's fixstr */
+    memcpy(text + 1, field->name, field->name_size);
+    packer->callback(packer->data, text, 1 + field->name_size);
+}
+
 static void pack_message(msgpack_packer *packer, msg_id_t id, const void *value)
 {
     const msg_type_t *type = msg_type(id);
@@ -149,7 +164,7 @@ static void pack_message(msgpack_packer *packer, msg_id_t id, const void *value)
         const void *at = (const char *)value + field->offset;
         if (!field->required && is_absent(field, at))
             continue;
-        pack_text(packer, field->name);
+        pack_name(packer, field);
         pack_field(packer, field, at);
     }
 }

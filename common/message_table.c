@@ -14,13 +14,14 @@
         typedef msg_##id##_t self_t;                                                               \
         static const msg_field_t fields[] = {
 #define FIELD(kind, name, need, limit, meaning)                                                    \
-    {#name, KIND_##kind, MSG_COUNT, need, offsetof(self_t, name), limit, meaning},
+    {#name, sizeof #name - 1, KIND_##kind, MSG_COUNT, need, offsetof(self_t, name), limit, meaning},
 #define ONE(record, name, need, limit, meaning)                                                    \
-    {#name, KIND_one, MSG_##record, need, offsetof(self_t, name), limit, meaning},
+    {#name, sizeof #name - 1, KIND_one, MSG_##record, need, offsetof(self_t, name), limit, meaning},
 #define GROUP(record, name, need, limit, meaning)                                                  \
-    {#name, KIND_group, MSG_##record, need, offsetof(self_t, name), limit, meaning},
+    {#name, sizeof #name - 1,       KIND_group, MSG_##record,                                      \
+     need,  offsetof(self_t, name), limit,      meaning},
 #define CLOSE                                                                                      \
-    {NULL, KIND_flag, MSG_COUNT, false, offsetof(self_t, unused_), 0, NULL},                       \
+    {NULL, 0, KIND_flag, MSG_COUNT, false, offsetof(self_t, unused_), 0, NULL},                    \
     }                                                                                              \
     ;                                                                                              \
     *count = ARRAY_SIZE(fields) - 1;                                                               \

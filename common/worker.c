@@ -1,23 +1,25 @@
 /* The skeleton of every worker: options, signals, loop, link, readiness and the way out. */
 #include "common/worker_internal.h"
 
+#include "common/io_timer.h"
 #include "common/process.h"
 #include "common/util.h"
 
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 
-#define HEARTBEAT_MS  1000
+#define HEARTBEAT_MS  2500 /* the broker looks for ten seconds of silence */
 #define STOP_GRACE_MS 5000 /* for answers still owed when TERM comes */
 #define STOP_TICK_MS  20
 
-static int end_when_answered(zloop_t *loop, int timer, void *arg)
+static void end_when_answered(void *arg)
 {
     worker_t *self = arg;
-    (void)loop;
-    (void)timer;
     bool late = util_now_ms() > self->stop_deadline;
-    return request_count_mutating(self) == 0 || late ? -1 : 0;
+    if (request_count_mutating(self) == 0 || late)
+        io_set_stop(self->io);
+    else
+        io_timer_in(self->io, &self->ending, STOP_TICK_MS);
 }
 
 static void on_signal(void *arg, int fd, uint32_t events)
@@ -34,7 +36,7 @@ static void on_signal(void *arg, int fd, uint32_t events)
                                     .pid = (uint32_t)getpid()};
     if (self->is_ready)
         link_notify(self->link, MSG_worker_goodbye, &goodbye);
-    zloop_timer(self->loop, STOP_TICK_MS, 0, end_when_answered, self);
+    io_timer_in(self->io, &self->ending, STOP_TICK_MS);
 }
 
 static void say_ready(worker_t *self)
@@ -73,28 +75,24 @@ static void on_request(void *arg, const msg_header_t *header, zmq_msg_t *body)
     request_begin(self, header, body);
 }
 
-static int on_heartbeat(zloop_t *loop, int timer, void *arg)
+static void on_heartbeat(void *arg)
 {
     worker_t *self = arg;
-    (void)loop;
-    (void)timer;
     msg_worker_heartbeat_t beat = {.service = msg_service_name(self->service),
                                    .pid = (uint32_t)getpid()};
     if (self->is_ready && !self->stopping)
         link_notify(self->link, MSG_worker_heartbeat, &beat);
-    return 0;
+    io_timer_in(self->io, &self->heartbeat, HEARTBEAT_MS);
 }
 
-worker_t *worker_attach(msg_service_t service, zloop_t *loop, io_set_t *io,
-                        const cluster_t *cluster, status_t *st)
+worker_t *worker_attach(msg_service_t service, io_set_t *io, const cluster_t *cluster, status_t *st)
 {
     AUTO_FREE char *endpoint = cluster_endpoint(cluster, CLUSTER_WORKER);
-    link_t *link = link_new(loop, endpoint, st);
+    link_t *link = link_new(io, endpoint, st);
     if (!link)
         return NULL;
     worker_t *self = zmalloc(sizeof *self);
     *self = (worker_t){.service = service,
-                       .loop = loop,
                        .io = io,
                        .cluster = *cluster,
                        .link = link,
@@ -103,7 +101,9 @@ worker_t *worker_attach(msg_service_t service, zloop_t *loop, io_set_t *io,
                        .signals = -1};
     self->journal.arg = self;
     link_serve(link, on_request, on_connect, self);
-    self->heartbeat = zloop_timer(loop, HEARTBEAT_MS, 0, on_heartbeat, self);
+    io_timer_init(&self->heartbeat, on_heartbeat, self);
+    io_timer_init(&self->ending, end_when_answered, self);
+    io_timer_in(io, &self->heartbeat, HEARTBEAT_MS);
     return self;
 }
 
@@ -114,15 +114,14 @@ worker_t *worker_new(msg_service_t service, int argc, char **argv)
     cluster_t cluster;
     int signals = process_init(name, argc, argv, &cluster);
     zsys_handler_set(NULL);
-    zloop_t *loop = zloop_new();
-    io_set_t *io = io_set_new(loop);
+    io_set_t *io = io_set_new(NULL);
     status_t st;
-    worker_t *self = worker_attach(service, loop, io, &cluster, &st);
+    worker_t *self = worker_attach(service, io, &cluster, &st);
     if (!self) {
         log_error("start: %s", st.text);
         exit(EXIT_FAILURE);
     }
-    self->owns_loop = true;
+    self->owns_io = true;
     self->signals = signals;
     io_set_add(io, signals, EPOLLIN, on_signal, self);
     return self;
@@ -133,14 +132,16 @@ void worker_destroy(worker_t **self_p)
     worker_t *self = *self_p;
     if (!self)
         return;
-    zloop_timer_end(self->loop, self->heartbeat);
+    io_timer_stop(self->io, &self->heartbeat);
+    io_timer_stop(self->io, &self->ending);
     zhashx_destroy(&self->requests);
     link_destroy(&self->link);
-    if (self->owns_loop) {
+    if (self->owns_io) {
         io_set_remove(self->io, self->signals);
         util_close(&self->signals);
         io_set_destroy(&self->io);
-        zloop_destroy(&self->loop);
+        if (self->loop)
+            zloop_destroy(&self->loop);
     }
     free(self);
     *self_p = NULL;
@@ -148,6 +149,10 @@ void worker_destroy(worker_t **self_p)
 
 zloop_t *worker_loop(worker_t *self)
 {
+    if (!self->loop) {
+        self->loop = zloop_new();
+        io_set_nest(self->io, self->loop);
+    }
     return self->loop;
 }
 
@@ -190,7 +195,7 @@ void worker_ready(worker_t *self)
 
 int worker_run(worker_t *self)
 {
-    zloop_start(self->loop);
+    io_set_run(self->io);
     log_debug("stopped");
     return EXIT_SUCCESS;
 }

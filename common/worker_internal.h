@@ -2,15 +2,16 @@
 #ifndef SHIMD_WORKER_INTERNAL_H
 #define SHIMD_WORKER_INTERNAL_H
 
+#include "common/io_timer.h"
 #include "common/worker.h"
 
 struct worker {
     msg_service_t service;
-    zloop_t *loop;
+    zloop_t *loop; /* NULL unless somebody wanted one */
     io_set_t *io;
     cluster_t cluster;
     link_t *link;
-    bool owns_loop;
+    bool owns_io;
 
     const worker_method_t *methods;
     size_t method_count;
@@ -19,8 +20,8 @@ struct worker {
     worker_journal_t journal;
     zhashx_t *requests; /* request_t by id: everything not answered yet; owns them */
 
-    int heartbeat; /* timer */
-    int signals;   /* signalfd, -1 when attached */
+    io_timer_t heartbeat, ending;
+    int signals; /* signalfd, -1 when attached */
     bool is_ready, stopping;
     int64_t stop_deadline; /* ms since the epoch */
 };

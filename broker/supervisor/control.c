@@ -28,6 +28,7 @@ struct control {
     worker_t *worker;
     int64_t began_us; /* monotonic */
     bool is_closed;
+    io_timer_t broker_restart;              /* once the answer to who asked is out */
     waiters_t waiters[CONTROL_MEMBERS_MAX]; /* cluster.restart, by member; the worker owns them */
 };
 
@@ -228,7 +229,7 @@ control_t *control_new(const member_world_t *world, member_t *const *members, si
                        reaper_t *reaper, status_t *st)
 {
     assert(count <= CONTROL_MEMBERS_MAX);
-    worker_t *worker = worker_attach(SERVICE_CLUSTER, world->loop, world->io, world->cluster, st);
+    worker_t *worker = worker_attach(SERVICE_CLUSTER, world->io, world->cluster, st);
     if (!worker)
         return NULL;
     control_t *self = zmalloc(sizeof *self);

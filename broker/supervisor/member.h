@@ -13,7 +13,6 @@
 
 /* What every member is made from; all of it outlives them. */
 typedef struct member_world {
-    zloop_t *loop;
     io_set_t *io;
     const cluster_t *cluster;
     const listeners_t *listeners;

@@ -34,7 +34,6 @@ static const row_t rows[] = {
 #define MEMBERS ARRAY_SIZE(rows)
 
 struct supervisor {
-    zloop_t *loop;
     io_set_t *io;
     member_world_t world;
     member_t *members[MEMBERS];
@@ -81,14 +80,6 @@ status_code_t supervisor_check_libexec(const char *libexec, status_t *st)
  * ------------------------------------------------------------------------------
  */
 
-static int end_loop(zloop_t *loop, int timer, void *arg)
-{
-    (void)loop;
-    (void)timer;
-    (void)arg;
-    return -1;
-}
-
 /* Stops the first member in order that still runs; its end calls this again. */
 static void stop_next(supervisor_t *self)
 {
@@ -99,7 +90,7 @@ static void stop_next(supervisor_t *self)
         if (member_state(self->members[i]) != CHILD_DOWN)
             return;
     }
-    zloop_timer(self->loop, 1, 1, end_loop, NULL);
+    io_set_stop(self->io);
 }
 
 static void tell_when_all_ready(supervisor_t *self)
@@ -207,10 +198,8 @@ supervisor_t *supervisor_new(const cluster_t *cluster, const settings_t *setting
 {
     supervisor_t *self = zmalloc(sizeof *self);
     self->signals = signals;
-    self->loop = zloop_new();
-    self->io = io_set_new(self->loop);
-    self->world = (member_world_t){.loop = self->loop,
-                                   .io = self->io,
+    self->io = io_set_new(NULL);
+    self->world = (member_world_t){.io = self->io,
                                    .cluster = cluster,
                                    .listeners = listeners,
                                    .policy = &settings->policy,
@@ -238,7 +227,6 @@ void supervisor_destroy(supervisor_t **self_p)
     reaper_destroy(&self->reaper);
     keeper_destroy(&self->world.keeper);
     io_set_destroy(&self->io);
-    zloop_destroy(&self->loop);
     free(self);
     *self_p = NULL;
 }
@@ -248,5 +236,5 @@ void supervisor_run(supervisor_t *self)
     /* Last in the table first: the broker has something to connect to when the others come. */
     for (size_t i = MEMBERS; i-- > 0;)
         member_handle(self->members[i], CHILD_START);
-    zloop_start(self->loop);
+    io_set_run(self->io);
 }

@@ -16,6 +16,7 @@ OK, INVALID_ARGUMENT, DEADLINE_EXCEEDED, ALREADY_EXISTS, PERMISSION_DENIED = 0, 
 RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 8, 12, 13, 14
 NOBODY = b"\0" * 16  # the id in the answer to a message whose id could not be read
 QUEUE_MAX, BODY_MAX, FRAME_MAX = 8192, 5 << 20, 16 << 20
+ASKERS_MAX = 8  # of one request
 MANY = 5000  # more than libzmq keeps for a peer by default
 
 
@@ -426,6 +427,20 @@ def test_same_id_is_one_request(cell):
     worker.reply(header, {"pid": 9})
     assert cell.client.answer(ident) == other.answer(ident) == (OK, "", {"pid": 9})
     assert cell.client.silent() and other.silent()
+
+
+def test_oldest_asker_makes_room(cell):
+    worker = Worker(cell)
+    askers = [cell.peer() for _ in range(ASKERS_MAX + 1)]
+    ident = askers[0].send("task.create", {"id": "t"})
+    header, _ = worker.request()
+    for asker in askers[1:]:
+        asker.send("task.create", {"id": "t"}, ident=ident)
+        assert asker.ask("broker.ping")[0] == OK  # so that they are known in this order
+    worker.reply(header, {"pid": 9})
+    for asker in askers[1:]:
+        assert asker.answer(ident) == (OK, "", {"pid": 9})
+    assert askers[0].silent()
 
 
 def test_client_vanishes(cell):

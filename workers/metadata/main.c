@@ -67,7 +67,7 @@ static status_code_t start(metadata_t *self, worker_t *worker, status_t *st)
     self->store = store_open(path, STORE_MAP_INITIAL, STORE_MAP_MAX, st);
     if (!self->store || read_last(self->store, &last, st))
         return st->code;
-    self->publisher = publisher_new(worker_loop(worker), endpoint, last, st);
+    self->publisher = publisher_new(worker_io(worker), endpoint, last, st);
     if (!self->publisher)
         return st->code;
     self->batch = batch_new(self->store, worker_io(worker), publisher_send, self->publisher);

@@ -2,24 +2,23 @@
 #include "workers/metadata/publisher.h"
 
 #include "common/frame.h"
+#include "common/io_timer.h"
 #include "common/log.h"
 #include "common/util.h"
 
 #include <errno.h>
 
-#define TICK_MS          250
-#define SILENCE_MS       750  /* after the last event, so that with a tick it is within a second */
+#define SILENCE_MS       900  /* after the last event */
 #define IDLE_SYNC_MS     1000 /* after the last .sync */
 #define RECONNECT_MS     10
 #define RECONNECT_MAX_MS 200
 
 struct publisher {
-    zloop_t *loop;
+    io_set_t *io;
     zsock_t *pub;
     void *socket; /* the raw one inside `pub` */
-    int timer;
+    io_timer_t sync;
     uint64_t last;
-    int64_t sync_due; /* monotonic us */
 };
 
 static void send_sync(publisher_t *self)
@@ -36,24 +35,18 @@ static void send_sync(publisher_t *self)
     msgpack_sbuffer_destroy(&buffer);
 }
 
-static int on_tick(zloop_t *loop, int timer, void *arg)
+static void on_silence(void *arg)
 {
     publisher_t *self = arg;
-    (void)loop;
-    (void)timer;
-    int64_t now = util_monotonic_us();
-    if (now < self->sync_due)
-        return 0;
     send_sync(self);
-    /* A tick's length less, because the next tick may come a little early. */
-    self->sync_due = now + (IDLE_SYNC_MS - TICK_MS / 2) * 1000;
-    return 0;
+    io_timer_in(self->io, &self->sync, IDLE_SYNC_MS);
 }
 
-publisher_t *publisher_new(zloop_t *loop, const char *endpoint, uint64_t last, status_t *st)
+publisher_t *publisher_new(io_set_t *io, const char *endpoint, uint64_t last, status_t *st)
 {
     publisher_t *self = zmalloc(sizeof *self);
-    *self = (publisher_t){.loop = loop, .last = last, .timer = -1};
+    *self = (publisher_t){.io = io, .last = last};
+    io_timer_init(&self->sync, on_silence, self);
     self->pub = zsock_new(ZMQ_PUB);
     if (!self->pub) {
         status_errno(st, errno, "make a socket");
@@ -70,7 +63,7 @@ publisher_t *publisher_new(zloop_t *loop, const char *endpoint, uint64_t last, s
         publisher_destroy(&self);
         return NULL;
     }
-    self->timer = zloop_timer(loop, TICK_MS, 0, on_tick, self);
+    io_timer_in(io, &self->sync, IDLE_SYNC_MS);
     return self;
 }
 
@@ -79,8 +72,7 @@ void publisher_destroy(publisher_t **self_p)
     publisher_t *self = *self_p;
     if (!self)
         return;
-    if (self->timer >= 0)
-        zloop_timer_end(self->loop, self->timer);
+    io_timer_stop(self->io, &self->sync);
     zsock_destroy(&self->pub);
     free(self);
     *self_p = NULL;
@@ -104,5 +96,5 @@ void publisher_send(void *arg, news_t *news)
         zmq_msg_close(&event);
         self->last++; /* every event of the journal passes here, and its numbers are contiguous */
     }
-    self->sync_due = util_monotonic_us() + SILENCE_MS * 1000;
+    io_timer_in(self->io, &self->sync, SILENCE_MS);
 }

@@ -4,7 +4,7 @@
 
 #include "workers/metadata/store.h"
 
-#include <czmq.h>
+#include "common/io_set.h"
 
 /* Messages that wait for a broker that is away or slow, per broker; more are dropped. A subscriber
  * sees the gap in `seq`, at the latest in the next `.sync`, and asks event.list for what is
@@ -18,7 +18,7 @@ typedef struct publisher publisher_t;
 
 /* Publishes to `endpoint`; connecting goes on in the background. `last` is the journal's newest
  * sequence number. NULL with a status when the socket cannot be made. */
-publisher_t *publisher_new(zloop_t *loop, const char *endpoint, uint64_t last, status_t *st);
+publisher_t *publisher_new(io_set_t *io, const char *endpoint, uint64_t last, status_t *st);
 void publisher_destroy(publisher_t **self);
 
 /* A batch_publish_t: sends [key][event] each, in order. Never waits. Every event of the journal
