@@ -121,9 +121,9 @@ static int run_words(words_t *self)
     if (options_flag(self->options, "help"))
         return print_help(self->command);
     if (!self->command)
-        return refuse(NULL, "no command given");
-    if (!self->command->run)
-        return refuse(self->command, "no command given");
+        return print_help(NULL);
+    if (!self->command->run) /* as ctr */
+        return print_help(self->command);
     return run_command(self);
 }
 

@@ -42,7 +42,7 @@ static void print_names(const command_t *command)
     size_t used = (size_t)snprintf(left, sizeof left, "  %s", command_own_name(command));
     for (size_t i = 0; command->aliases[i] && used < sizeof left; i++)
         used += (size_t)snprintf(left + used, sizeof left - used, ", %s", command->aliases[i]);
-    print_pair(left, command->brief);
+    print_pair(left, command_meant(command)->brief);
 }
 
 static void print_commands(const command_t *group)

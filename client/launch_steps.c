@@ -131,6 +131,7 @@ launch_outcome_t launch_create_task(launch_t *self)
         return create_exec(self);
     const msg_task_create_t ask = {.id = self->options->id,
                                    .terminal = self->options->terminal,
+                                   .checkpoint = self->options->checkpoint,
                                    .stdin = task_io_stdin(self->io),
                                    .stdout = task_io_stdout(self->io),
                                    .stderr = task_io_stderr(self->io)};
