@@ -41,11 +41,10 @@ static void on_answer(void *arg, const status_t *st, const uint8_t *payload, siz
 /* Where the shim of `id` listens, from the container's bundle. */
 static status_code_t find_shim(session_t *session, const char *id, endpoint_t *ret, status_t *st)
 {
-    const char *run_dir = session_cluster(session)->run_dir;
     if (!msg_is_identifier(id, strlen(id)))
         return status_set(st, STATUS_INVALID_ARGUMENT, "container id \"%s\" is not an identifier",
                           id);
-    AUTO_FREE char *bundle = util_format("%s/task/%s/%s", run_dir, session_ns(session), id);
+    AUTO_FREE char *bundle = session_bundle(session, id);
     if (record_read_endpoint(bundle, ret, st) == STATUS_NOT_FOUND)
         return status_set(st, STATUS_NOT_FOUND, "no shim is recorded in %s", bundle);
     return st->code;

@@ -134,6 +134,7 @@ static status_code_t start_again(session_t *session, const char *id, status_t *s
         session_call(session, MSG_task_delete, &(msg_task_delete_t){.id = id}, &exited, st))
         return st->code;
     task_io_remove(id, (const char *const[3]){task.stdin, task.stdout, task.stderr});
+    session_sweep_fifos(session, id);
     bool none = !task.terminal && (!task.stdout || !*task.stdout);
     const launch_options_t wanted = {.id = id,
                                      .detach = true,

@@ -146,6 +146,9 @@ static const option_row_t logs_options[] = {
     {"since", 0, OPTION_TEXT, "TIME", "nothing older: 2026-01-31T12:00:00Z, or 10m ago", WORD_ANY},
     {"until", 0, OPTION_TEXT, "TIME", "nothing newer", WORD_ANY},
     {"timestamps", 't', OPTION_FLAG, NULL, "begin lines with their time", WORD_ANY},
+    END,
+};
+
 static const option_row_t metrics_options[] = {
     {"format", 0, OPTION_TEXT, "table|json", "table otherwise", WORD_ANY},
     END,

@@ -2,6 +2,7 @@
 #include "client/criu.h"
 
 #include "common/util.h"
+#include "workers/shim/runtime.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,13 +12,6 @@
 #define LINE_MAX_SIZE 256 /* bytes of one line that is shown */
 #define NOT_FOUND     127 /* exit status of a shell that finds no such program */
 #define TIMED_OUT     124 /* exit status of timeout(1) */
-
-static bool is_runc(const char *runtime)
-{
-    const char *slash = strrchr(runtime, '/');
-    return !strncmp(runtime, "io.containerd.runc.", 19) ||
-           !strncmp(slash ? slash + 1 : runtime, "containerd-shim-runc-", 21);
-}
 
 /* CRIU's last line says why; those before it may be warnings. */
 static void last_line(FILE *from, char ret[LINE_MAX_SIZE])
@@ -34,7 +28,7 @@ static void last_line(FILE *from, char ret[LINE_MAX_SIZE])
 status_code_t criu_check(const char *runtime, status_t *st)
 {
     char said[LINE_MAX_SIZE];
-    if (!runtime || !is_runc(runtime))
+    if (!runtime || !runtime_is_runc(runtime))
         return STATUS_OK;
     FILE *pipe = popen("exec timeout 30 criu check 2>&1 </dev/null", "re");
     if (!pipe)

@@ -3,6 +3,7 @@
 
 #include "client/exit_status.h"
 #include "client/help.h"
+#include "client/output.h"
 #include "client/session.h"
 #include "common/util.h"
 
@@ -91,7 +92,7 @@ static int run_command(const words_t *self)
         return failed;
     session_t *session = session_new(self->command, self->options, &st);
     if (!session)
-        return refuse(self->command, st.text);
+        return session_fail(&st);
     int result = self->command->run(session);
     session_destroy(&session);
     if (fflush(stdout) && !result) {
@@ -115,7 +116,10 @@ static int run_words(words_t *self)
             return refuse(self->command, st.text);
     }
     if (options_flag(self->options, "version")) {
-        printf("shimctl %s\n", SHIMD_VERSION);
+        if (options_flag(self->options, "json"))
+            output_json(json_pack("{s:s}", "client", SHIMD_VERSION));
+        else
+            printf("shimctl %s\n", SHIMD_VERSION);
         return 0;
     }
     if (options_flag(self->options, "help"))

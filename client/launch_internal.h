@@ -32,6 +32,7 @@ typedef struct launch {
     int interrupts; /* ending signals before the start */
     sigset_t held;  /* signals that came before the start, for what will run */
     int unanswered; /* signals passed on since the cluster last answered one */
+    int lost;       /* errno of standard output or error, which takes no more; 0 while it does */
     bool undoing;
     bool over;           /* the loop is told to end */
     bool wrote_pid_file; /* by us, so it is ours to remove */
@@ -71,7 +72,7 @@ launch_outcome_t launch_follow(launch_t *self);
 launch_outcome_t launch_delete_task(launch_t *self);
 launch_outcome_t launch_delete_container(launch_t *self);
 void launch_on_stdin_end(void *arg);
-void launch_on_drained(void *arg);
+void launch_on_drained(void *arg); /* or lost */
 void launch_on_signal(void *arg, int number);
 void launch_send_size(launch_t *self);
 

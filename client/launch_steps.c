@@ -84,8 +84,10 @@ launch_outcome_t launch_open_io(launch_t *self)
     AUTO_FREE char *dir = options->fifo_dir
                               ? util_strdup(options->fifo_dir)
                               : util_format("%s/fifo", session_cluster(self->session)->run_dir);
+    AUTO_FREE char *owner = session_bundle(self->session, options->id);
     const task_io_options_t wanted = {.name = options->exec_id ? options->exec_id : options->id,
                                       .dir = dir,
+                                      .owner = options->exec_id ? owner : NULL,
                                       .terminal = options->terminal,
                                       .null_io = options->null_io,
                                       .log_uri = options->log_uri,
@@ -190,8 +192,10 @@ static void on_started(void *arg, const status_t *st, const void *answer)
             launch_send_size(self);
     }
     launch_on_reply(self, st, answer);
-    if (self->started)
+    if (self->started) {
         release_signals(self);
+        launch_on_drained(self); /* its output may have been refused already */
+    }
 }
 
 static status_code_t take_console(launch_t *self)

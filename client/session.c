@@ -3,6 +3,7 @@
 
 #include "client/exit_status.h"
 #include "client/output.h"
+#include "client/task_io.h"
 #include "common/util.h"
 
 #include <errno.h>
@@ -194,6 +195,18 @@ int session_each(session_t *self, size_t first, session_work_t *work)
         result = result ? result : failed;
     }
     return result;
+}
+
+char *session_bundle(const session_t *self, const char *id)
+{
+    return util_format("%s/task/%s/%s", self->cluster.run_dir, self->ns, id);
+}
+
+void session_sweep_fifos(const session_t *self, const char *id)
+{
+    AUTO_FREE char *dir = util_format("%s/fifo", self->cluster.run_dir);
+    AUTO_FREE char *bundle = session_bundle(self, id);
+    task_io_sweep(dir, bundle);
 }
 
 /* Whether the id stands in the text as a word of its own. */

@@ -127,12 +127,21 @@ def test_input_is_passed_on_to_its_end(cluster):
     assert {"method": "task.close-io", "ns": "default", "id": "a", "stdin": True} in cluster.seen()
 
 
-def test_a_reader_that_leaves_does_not_stop_the_container(cluster):
-    process = cluster.start(*cluster.sh("i=0; while [ $i -lt 30000 ]; do i=$((i+1)); echo $i; done; exit 5"),
+def test_a_reader_that_leaves_ends_the_container(cluster):
+    process = cluster.start(*cluster.sh("trap 'exit 5' TERM; while true; do echo x; done"),
                             stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-    assert process.stdout.readline() == "1\n"
+    assert process.stdout.readline() == "x\n"
     process.stdout.close()
     assert process.wait(WAIT_SECONDS) == 5
+    assert [r["signal"] for r in cluster.seen() if r["method"] == "task.kill"] == [15]
+
+
+def test_output_that_cannot_be_written_is_said(cluster):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        for script, code in (("echo x", 8), ("echo x; exit 3", 3)):
+            process = cluster.start(*cluster.sh(script, "--rm"), stdout=full, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+            sentence = process.communicate(timeout=WAIT_SECONDS)[1]
+            assert process.returncode == code and "output was lost" in sentence and "No space left" in sentence
 
 
 def test_options_reach_the_request(cluster):
@@ -198,6 +207,9 @@ def test_pid_file_is_there_before_the_start(cluster):
     (["logs", "--tail", "few", "a"], 6, "--tail few"),
     (["-n", "../x", "t", "ls"], 2, "namespace ../x: not an identifier"),
     (["--timeout", "soon", "t", "ls"], 2, "--timeout soon: not a time"),
+    (["-n", "../x", "t", "ls"], 6, "namespace ../x: not an identifier"),
+    (["--timeout", "soon", "t", "ls"], 6, "--timeout soon: not a time"),
+    (["events", "--since", "soon"], 6, "--since soon: not a whole number"),
     (["t", "kill", "-s", "FOO", "a"], 6, "invalid signal: FOO"),
     (["t", "kill"], 2, "tasks kill needs ID"),
     (["t", "ps", "a", "b"], 2, "b is one word too many"),

@@ -309,3 +309,70 @@ def test_short_names_of_task_commands(cluster):
     ok(cluster, "kill", "-s", "KILL", "c")
     assert ok(cluster, "wait", "c") == "137\n"
     remove(cluster, "c")
+
+
+# what a client leaves, and how it ends ---------------------------------------------------------------------------
+
+
+def fifo_dirs(cluster):
+    return sorted((cluster.run / "fifo").iterdir()) if (cluster.run / "fifo").exists() else []
+
+
+def test_fifos_of_a_detached_exec_go_with_it_or_with_its_task(cluster):
+    detached(cluster, "c", "sleep 1000")
+    detached(cluster, "d", "sleep 1000")
+    before = fifo_dirs(cluster)
+    for name in ("first", "second"):
+        ok(cluster, "exec", "-d", "--exec-id", name, "c", "/bin/sleep", "1000")
+    ok(cluster, "exec", "-d", "--exec-id", "third", "d", "/bin/sleep", "1000")
+    assert len(fifo_dirs(cluster)) == len(before) + 3
+    ok(cluster, "kill", "-s", "KILL", "--exec-id", "first", "c")
+    assert ok(cluster, "wait", "--exec-id", "first", "c") == "137\n"
+    assert cluster.shimctl("tasks", "delete", "--exec-id", "first", "c").returncode == 137
+    assert len(fifo_dirs(cluster)) == len(before) + 2
+    remove(cluster, "c")
+    until(lambda: nothing_of(cluster, "c"), "nothing is left")
+    left = [path for path in fifo_dirs(cluster) if (path / "owner").is_symlink()]
+    assert [stat.S_ISFIFO(os.stat(left[0] / f"third-{name}").st_mode) for name in ("stdin", "stdout")] == [True, True]
+    assert len(left) == 1, "those of another task stay"
+    remove(cluster, "d")
+    assert fifo_dirs(cluster) == []
+
+
+@pytest.mark.parametrize("command", [["/bin/yes"], ["/bin/sh", "-c", 'trap "exit 9" TERM; while true; do echo x; done']])
+def test_a_container_ends_when_nobody_reads(cluster, command):
+    run = " ".join(cluster.command("run", "--rm", "--rootfs", cluster.rootfs(), "c", *[f"'{w}'" for w in command]))
+    done = subprocess.run(f"{run} | head -n 1; echo ${{PIPESTATUS[0]}}", shell=True, executable="/bin/bash", text=True,
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True)
+    first, code = done.stdout.split()
+    assert (first, code) == (("y", "137") if len(command) == 1 else ("x", "9"))
+    until(lambda: nothing_of(cluster, "c"), "nothing is left")
+
+
+def test_who_watches_a_container_may_leave(cluster):
+    detached(cluster, "c", "while true; do echo x; sleep 0.01; done")
+    process = subprocess.Popen(cluster.command("tasks", "attach", "c"), stdout=subprocess.PIPE, text=True,
+                               stdin=subprocess.DEVNULL)
+    assert process.stdout.readline() == "x\n"
+    process.stdout.close()
+    assert process.wait(20) == 128 + signal.SIGPIPE
+    assert status_of(cluster, "c") == "RUNNING"
+    remove(cluster, "c")
+
+
+def test_output_to_a_full_disk_is_missed(cluster):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(cluster.command("run", "--rm", "--rootfs", cluster.rootfs(), "c", "/bin/echo", "x"),
+                              stdout=full, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    assert done.returncode == EXHAUSTED and "c: output was lost" in done.stderr
+    until(lambda: nothing_of(cluster, "c"), "nothing is left")
+
+
+def test_options_of_a_container_are_printed_as_ctr_does(cluster):
+    ok(cluster, "c", "create", "--rootfs", cluster.rootfs(), "plain", "/bin/true")
+    ok(cluster, "c", "create", "--runc-binary", "/usr/sbin/runc", "--rootfs", cluster.rootfs(), "own", "/bin/true")
+    def runtime(name):
+        return json.loads(ok(cluster, "c", "info", name))["Runtime"]
+    assert runtime("plain")["Options"] == {"type_url": "containerd.runc.v1.Options"}
+    assert runtime("own")["Options"] == {"type_url": "containerd.runc.v1.Options", "value": "Mg4vdXNyL3NiaW4vcnVuYw=="}
+    ok(cluster, "c", "delete", "plain", "own")
