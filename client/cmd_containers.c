@@ -80,13 +80,6 @@ int cmd_containers_delete(session_t *session)
 /* Showing ---------------------------------------------------------------------------------------
  */
 
-static json_t *spec_json(const msg_container_t *container)
-{
-    json_t *spec = json_loadb((const char *)container->spec.data, container->spec.size,
-                              JSON_REJECT_DUPLICATES, NULL);
-    return spec ? spec : json_null();
-}
-
 /* The record as it is on the wire, but with the spec readable. */
 static json_t *wire_json(const msg_container_t *container)
 {
@@ -94,7 +87,7 @@ static json_t *wire_json(const msg_container_t *container)
     bare.spec = (msg_bytes_t){0};
     json_t *object = message_json(MSG_container, &bare);
     if (container->spec.data)
-        json_object_set_new(object, "spec", spec_json(container));
+        json_object_set_new(object, "spec", message_json_text(&container->spec));
     return object;
 }
 
@@ -156,11 +149,12 @@ static json_t *ctr_json(const msg_container_t *container)
     for (size_t i = 0; i < container->labels.count; i++)
         json_object_set_new(labels, container->labels.items[i].key,
                             json_string(container->labels.items[i].value));
-    return json_pack(
-        "{s:s, s:o, s:s, s:{s:s, s:o}, s:s, s:s, s:s, s:s, s:n, s:o}", "ID", container->id,
-        "Labels", labels, "Image", container->image ? container->image : "", "Runtime", "Name",
-        container->runtime, "Options", options_json(container), "SnapshotKey", "", "Snapshotter",
-        "", "CreatedAt", created, "UpdatedAt", updated, "Extensions", "Spec", spec_json(container));
+    return json_pack("{s:s, s:o, s:s, s:{s:s, s:o}, s:s, s:s, s:s, s:s, s:n, s:o}", "ID",
+                     container->id, "Labels", labels, "Image",
+                     container->image ? container->image : "", "Runtime", "Name",
+                     container->runtime, "Options", options_json(container), "SnapshotKey", "",
+                     "Snapshotter", "", "CreatedAt", created, "UpdatedAt", updated, "Extensions",
+                     "Spec", message_json_text(&container->spec));
 }
 
 int cmd_containers_info(session_t *session)
@@ -173,7 +167,7 @@ int cmd_containers_info(session_t *session)
         return session_fail(&st);
     }
     bool only_spec = options_flag(session_options(session), "spec");
-    json_t *value = only_spec               ? spec_json(&answer)
+    json_t *value = only_spec               ? message_json_text(&answer.spec)
                     : session_json(session) ? wire_json(&answer)
                                             : ctr_json(&answer);
     if (session_json(session))

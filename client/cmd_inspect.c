@@ -3,13 +3,6 @@
 #include "client/message_json.h"
 #include "client/output.h"
 
-static json_t *spec_of(const msg_container_t *container)
-{
-    json_t *spec = json_loadb((const char *)container->spec.data, container->spec.size,
-                              JSON_REJECT_DUPLICATES, NULL);
-    return spec ? spec : json_null();
-}
-
 static status_code_t inspect_one(session_t *session, const char *id, status_t *st)
 {
     msg_container_t container;
@@ -22,7 +15,7 @@ static status_code_t inspect_one(session_t *session, const char *id, status_t *s
     if (st->code && st->code != STATUS_NOT_FOUND)
         return session_explain(st, "inspect", id);
     status_clear(st);
-    json_t *spec = spec_of(&container);
+    json_t *spec = message_json_text(&container.spec);
     container.spec = (msg_bytes_t){0};
     json_t *whole =
         json_pack("{s:o, s:o, s:o}", "container", message_json(MSG_container, &container), "task",

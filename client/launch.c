@@ -176,9 +176,11 @@ int launch(session_t *session, const launch_options_t *options)
     self.link = session_link(session, &self.st);
     if (!self.link)
         return session_fail(&self.st);
+    self.progress = progress_begin(command_own_name(session_command(session)));
     self.signals = signals_new(session_loop(session), launch_on_signal, &self);
     launch_advance(&self, STEP_DONE);
     zloop_start(session_loop(session));
+    progress_end(&self.progress);
     console_restore();
     if (msg_uuid_is_set(&self.wait_id))
         link_forget(self.link, &self.wait_id);

@@ -3,6 +3,7 @@
 #define SHIMD_LAUNCH_INTERNAL_H
 
 #include "client/launch.h"
+#include "client/progress.h"
 #include "client/signals.h"
 #include "client/task_io.h"
 
@@ -28,11 +29,12 @@ typedef struct launch {
     int64_t created_at; /* of the container record, once it is there; ns since the epoch */
     int64_t exited_at;  /* ns since the epoch */
     uint32_t pid;
-    int code;       /* the process's exit code */
-    int interrupts; /* ending signals before the start */
-    sigset_t held;  /* signals that came before the start, for what will run */
-    int unanswered; /* signals passed on since the cluster last answered one */
-    int lost;       /* errno of standard output or error, which takes no more; 0 while it does */
+    int code;             /* the process's exit code */
+    int interrupts;       /* ending signals before the start */
+    sigset_t held;        /* signals that came before the start, for what will run */
+    int unanswered;       /* signals passed on since the cluster last answered one */
+    progress_t *progress; /* until the process is started */
+    int lost; /* errno of standard output or error, which takes no more; 0 while it does */
     bool undoing;
     bool over;           /* the loop is told to end */
     bool wrote_pid_file; /* by us, so it is ours to remove */

@@ -183,6 +183,7 @@ static void release_signals(launch_t *self)
 static void on_started(void *arg, const status_t *st, const void *answer)
 {
     launch_t *self = arg;
+    progress_end(&self->progress);
     if (!st->code) {
         self->started = true;
         self->pid = ((const msg_started_t *)answer)->pid;
@@ -216,6 +217,7 @@ launch_outcome_t launch_start(launch_t *self)
         task_io_start(self->io, launch_on_stdin_end, launch_on_drained, self);
     if (!options->attach)
         return launch_ask(self, MSG_task_start, &ask, on_started);
+    progress_end(&self->progress);
     self->started = true;
     return STEP_DONE;
 }

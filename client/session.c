@@ -3,6 +3,7 @@
 
 #include "client/exit_status.h"
 #include "client/output.h"
+#include "client/progress.h"
 #include "client/task_io.h"
 #include "common/util.h"
 
@@ -174,7 +175,10 @@ static status_code_t call(session_t *self, msg_id_t method, const void *ask, int
 status_code_t session_call(session_t *self, msg_id_t method, const void *ask, void *answer,
                            status_t *st)
 {
-    return call(self, method, ask, self->timeout_ms, answer, st);
+    progress_t *progress = progress_begin(msg_type(method)->name);
+    call(self, method, ask, self->timeout_ms, answer, st);
+    progress_end(&progress);
+    return st->code;
 }
 
 status_code_t session_wait(session_t *self, msg_id_t method, const void *ask, void *answer,
