@@ -1,7 +1,9 @@
 /* shimctl tasks start, attach and exec: commands that follow a process. */
+#include "client/arguments.h"
 #include "client/commands.h"
 #include "client/console.h"
 #include "client/container_options.h"
+#include "client/criu.h"
 #include "client/launch.h"
 #include "client/launch_words.h"
 #include "client/oci/oci_process.h"
@@ -28,6 +30,13 @@ int cmd_tasks_start(session_t *session)
     wanted.created_at = container.created_at;
     if (launch_words_find_logs(session, &wanted, &st))
         return session_fail(&st);
+    const char *checkpoint = options_text(options, "checkpoint");
+    if (checkpoint && criu_check(container.runtime, &st)) {
+        session_explain(&st, "restore", wanted.id);
+        return session_fail(&st);
+    }
+    AUTO_FREE char *absolute = checkpoint ? arguments_absolute(checkpoint) : NULL;
+    wanted.checkpoint = absolute;
     return launch(session, &wanted);
 }
 

@@ -6,9 +6,13 @@
 #include "client/output.h"
 #include "client/task_io.h"
 #include "common/util.h"
+#include "workers/shim/runtime.h"
 
-#define PADDING    4
-#define PAGE_LIMIT 1000 /* records asked for at a time */
+#include "common/proto/runc_options.pb-c.h"
+
+#define RUNC_OPTIONS "containerd.runc.v1.Options" /* the type's name */
+#define PADDING      4
+#define PAGE_LIMIT   1000 /* records asked for at a time */
 
 int cmd_containers_create(session_t *session)
 {
@@ -51,8 +55,10 @@ static status_code_t delete_task(session_t *session, const char *id, status_t *s
     session_call(session, MSG_task_delete, &ask, NULL, st);
     if (st->code == STATUS_NOT_FOUND)
         status_clear(st);
-    if (!st->code)
+    if (!st->code) {
         task_io_remove(id, (const char *const[3]){task.stdin, task.stdout, task.stderr});
+        session_sweep_fifos(session, id);
+    }
     return st->code;
 }
 
@@ -74,13 +80,6 @@ int cmd_containers_delete(session_t *session)
 /* Showing ---------------------------------------------------------------------------------------
  */
 
-static json_t *spec_json(const msg_container_t *container)
-{
-    json_t *spec = json_loadb((const char *)container->spec.data, container->spec.size,
-                              JSON_REJECT_DUPLICATES, NULL);
-    return spec ? spec : json_null();
-}
-
 /* The record as it is on the wire, but with the spec readable. */
 static json_t *wire_json(const msg_container_t *container)
 {
@@ -88,8 +87,54 @@ static json_t *wire_json(const msg_container_t *container)
     bare.spec = (msg_bytes_t){0};
     json_t *object = message_json(MSG_container, &bare);
     if (container->spec.data)
-        json_object_set_new(object, "spec", spec_json(container));
+        json_object_set_new(object, "spec", message_json_text(&container->spec));
     return object;
+}
+
+/* As ctr prints a protobuf Any: without a value where that is empty. */
+static json_t *any_json(const char *type, const uint8_t *data, size_t size)
+{
+    json_t *any = json_pack("{s:s}", "type_url", type);
+    if (size)
+        json_object_set_new(any, "value", message_json_base64(data, size));
+    return any;
+}
+
+static json_t *runc_json(const msg_runc_options_t *from)
+{
+    Containerd__Runc__V1__Options options = CONTAINERD__RUNC__V1__OPTIONS__INIT;
+    const struct {
+        char **to;
+        const char *from;
+    } texts[] = {
+        {&options.shim_cgroup, from->shim_cgroup},
+        {&options.binary_name, from->binary_name},
+        {&options.root, from->root},
+        {&options.criu_image_path, from->criu_image_path},
+        {&options.criu_work_path, from->criu_work_path},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        *texts[i].to = (char *)(texts[i].from ? texts[i].from : "");
+    options.no_pivot_root = from->no_pivot_root;
+    options.no_new_keyring = from->no_new_keyring;
+    options.io_uid = from->io_uid;
+    options.io_gid = from->io_gid;
+    options.systemd_cgroup = from->systemd_cgroup;
+    size_t size = containerd__runc__v1__options__get_packed_size(&options);
+    AUTO_FREE uint8_t *packed = zmalloc(size + 1);
+    containerd__runc__v1__options__pack(&options, packed);
+    return any_json(RUNC_OPTIONS, packed, size);
+}
+
+/* ctr records options, empty ones too, for every runc shim; null for others without any. */
+static json_t *options_json(const msg_container_t *container)
+{
+    static const msg_runc_options_t none;
+    if (container->options_type)
+        return any_json(container->options_type, container->options.data, container->options.size);
+    if (container->runc)
+        return runc_json(container->runc);
+    return runtime_is_runc(container->runtime) ? runc_json(&none) : json_null();
 }
 
 /* The names and the order of ctr, for scripts that read them; null where it has null. */
@@ -104,17 +149,12 @@ static json_t *ctr_json(const msg_container_t *container)
     for (size_t i = 0; i < container->labels.count; i++)
         json_object_set_new(labels, container->labels.items[i].key,
                             json_string(container->labels.items[i].value));
-    json_t *options = json_null();
-    if (container->options_type)
-        options = json_pack("{s:s, s:o}", "type_url", container->options_type, "value",
-                            message_json_base64(container->options.data, container->options.size));
-    else if (container->runc)
-        options = message_json(MSG_runc_options, container->runc);
-    return json_pack(
-        "{s:s, s:o, s:s, s:{s:s, s:o}, s:s, s:s, s:s, s:s, s:n, s:o}", "ID", container->id,
-        "Labels", labels, "Image", container->image ? container->image : "", "Runtime", "Name",
-        container->runtime, "Options", options, "SnapshotKey", "", "Snapshotter", "", "CreatedAt",
-        created, "UpdatedAt", updated, "Extensions", "Spec", spec_json(container));
+    return json_pack("{s:s, s:o, s:s, s:{s:s, s:o}, s:s, s:s, s:s, s:s, s:n, s:o}", "ID",
+                     container->id, "Labels", labels, "Image",
+                     container->image ? container->image : "", "Runtime", "Name",
+                     container->runtime, "Options", options_json(container), "SnapshotKey", "",
+                     "Snapshotter", "", "CreatedAt", created, "UpdatedAt", updated, "Extensions",
+                     "Spec", message_json_text(&container->spec));
 }
 
 int cmd_containers_info(session_t *session)
@@ -127,7 +167,7 @@ int cmd_containers_info(session_t *session)
         return session_fail(&st);
     }
     bool only_spec = options_flag(session_options(session), "spec");
-    json_t *value = only_spec               ? spec_json(&answer)
+    json_t *value = only_spec               ? message_json_text(&answer.spec)
                     : session_json(session) ? wire_json(&answer)
                                             : ctr_json(&answer);
     if (session_json(session))

@@ -189,6 +189,8 @@ static status_code_t delete_one(session_t *session, const char *id, msg_exited_t
     if (session_call(session, MSG_task_delete, &ask, exited, st))
         return session_explain(st, "delete task", id);
     task_io_remove(ask.exec_id ? ask.exec_id : id, paths);
+    if (!ask.exec_id)
+        session_sweep_fifos(session, id);
     if (session_json(session))
         print_exit(session, id, exited);
     return STATUS_OK;

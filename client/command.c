@@ -31,12 +31,20 @@ static bool is_called(const command_t *self, const char *word)
     return false;
 }
 
+const command_t *command_meant(const command_t *self)
+{
+    for (const command_t *row = command_table; self->same_as && row->path; row++)
+        if (!strcmp(row->path, self->same_as))
+            return row;
+    return self;
+}
+
 static const command_t *find_in(const command_t *group, const char *word)
 {
     for (const command_t *row = command_table; row->path; row++) {
         bool here = group ? command_is_member(row, group) : !command_group_size(row);
         if (here && is_called(row, word))
-            return row;
+            return command_meant(row);
     }
     return NULL;
 }

@@ -24,6 +24,7 @@ typedef struct command {
     word_kind_t operand;                       /* what operands are, for completion */
     command_run_t *run;                        /* NULL for a group */
     bool hidden;
+    const char *same_as; /* path of the row this one is another name of; all else is that one's */
 } command_t;
 
 #define COMMAND_OPERANDS_ANY UINT32_MAX
@@ -34,7 +35,8 @@ extern const command_t command_table[];
 /* Options of every command: they are taken before it and after it. */
 extern const option_row_t command_global_options[];
 
-/* The row named by these words, a command's own name or an alias at each place. `used` is how many
+/* The row named by these words, a command's own name or an alias at each place; for another name of
+ * a command, that command's own row. `used` is how many
  * words it took. NULL when the first word is none; a group when the second is none. */
 const command_t *command_find(char *const *words, size_t count, size_t *used);
 
@@ -42,6 +44,9 @@ const command_t *command_find(char *const *words, size_t count, size_t *used);
 size_t command_group_size(const command_t *self); /* 0 when it is in no group */
 const char *command_own_name(const command_t *self);
 bool command_is_member(const command_t *self, const command_t *group);
+
+/* The row that `self` is another name of, or itself. */
+const command_t *command_meant(const command_t *self);
 
 /* How many operands come before the container's own command, for options_parse. */
 size_t command_stop_after(const command_t *self);

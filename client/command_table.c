@@ -149,6 +149,49 @@ static const option_row_t logs_options[] = {
     END,
 };
 
+static const option_row_t metrics_options[] = {
+    {"format", 0, OPTION_TEXT, "table|json", "table otherwise", WORD_ANY},
+    END,
+};
+
+static const option_row_t stats_options[] = {
+    {"no-stream", 0, OPTION_FLAG, NULL, "print once, after looking for a second", WORD_ANY},
+    END,
+};
+
+static const option_row_t update_options[] = {
+    {"memory", 'm', OPTION_TEXT, "BYTES", "memory it may use; 64m, 1g", WORD_ANY},
+    {"cpus", 0, OPTION_TEXT, "NUMBER", "processors it may use, 1.5 or so", WORD_ANY},
+    {"cpu-shares", 0, OPTION_TEXT, "NUMBER", "weight, 2 to 262144", WORD_ANY},
+    {"pids-limit", 0, OPTION_TEXT, "NUMBER", "processes it may have; -1 for no limit", WORD_ANY},
+    {"resources", 'r', OPTION_TEXT, "FILE", "OCI linux resources, JSON; - for standard input",
+     WORD_FILE},
+    END,
+};
+
+static const option_row_t checkpoint_options[] = {
+    {"exit", 0, OPTION_FLAG, NULL, "end the container afterwards", WORD_ANY},
+    {"image-path", 0, OPTION_TEXT, "DIR", "where the images are written", WORD_DIRECTORY},
+    {"work-path", 0, OPTION_TEXT, "DIR", "where CRIU works and writes its log", WORD_DIRECTORY},
+    END,
+};
+
+static const option_row_t restore_options[] = {
+    {"checkpoint", 0, OPTION_TEXT, "DIR", "restore it from these images", WORD_DIRECTORY},
+    END,
+};
+
+static const option_row_t stop_options[] = {
+    {"time", 't', OPTION_TEXT, "SECONDS", "patience before KILL; 10 otherwise", WORD_ANY},
+    {"signal", 's', OPTION_TEXT, "SIGNAL", "SIGTERM otherwise; name or number", WORD_SIGNAL},
+    END,
+};
+
+static const option_row_t shim_options[] = {
+    {"id", 0, OPTION_TEXT, "ID", "container whose shim is meant", WORD_CONTAINER},
+    END,
+};
+
 static const option_row_t event_options[] = {
     {"since", 0, OPTION_TEXT, "SEQ", "begin with this number of the journal; 0 for the oldest",
      WORD_ANY},
@@ -186,6 +229,57 @@ const command_t command_table[] = {
      .stop_after = 2,
      .operand = WORD_DIRECTORY,
      .run = cmd_run},
+
+    {.path = "stop",
+     .synopsis = "ID [ID...]",
+     .brief = "end containers, by force if they do not",
+     .help = "Sends TERM, or the signal given, waits, and sends KILL to all processes of those\n"
+             "that have not ended then. A task that has ended stays until it is deleted.\n\n"
+             "  shimctl stop a b\n"
+             "  shimctl stop -t 30 -s INT a\n",
+     .options = {stop_options},
+     .operands_min = 1,
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .operand = WORD_TASK,
+     .run = cmd_stop},
+    {.path = "restart",
+     .synopsis = "ID [ID...]",
+     .brief = "stop containers and start them again, detached",
+     .help = "Output goes where it went before. A limit that was changed with `tasks update` is\n"
+             "again what the container's record says.\n\n"
+             "  shimctl restart -t 2 a\n",
+     .options = {stop_options},
+     .operands_min = 1,
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .operand = WORD_TASK,
+     .run = cmd_restart},
+    {.path = "stats",
+     .synopsis = "[ID...]",
+     .brief = "print what containers use, live",
+     .help = "Without an ID, all that run. Every second; on a terminal in place. Memory is what\n"
+             "the container needs, without page cache that the kernel takes back first; CPU is in\n"
+             "percent of one processor.\n\n"
+             "  shimctl stats\n"
+             "  shimctl stats --no-stream --json a b\n",
+     .options = {stats_options},
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .operand = WORD_TASK,
+     .run = cmd_stats},
+    {.path = "inspect",
+     .synopsis = "ID [ID...]",
+     .brief = "print record, task and spec as JSON",
+     .help = "One object for each, with \"container\", \"task\" (null when it has none) and\n"
+             "\"spec\".\n\n"
+             "  shimctl inspect a\n",
+     .operands_min = 1,
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .operand = WORD_CONTAINER,
+     .run = cmd_inspect},
+    {.path = "exec", .same_as = "tasks exec"},
+    {.path = "kill", .same_as = "tasks kill"},
+    {.path = "ps", .same_as = "tasks ps"},
+    {.path = "update", .same_as = "tasks update"},
+    {.path = "wait", .same_as = "tasks wait"},
 
     {.path = "containers", .aliases = {"c", "container"}, .brief = "container records"},
     {.path = "containers create",
@@ -240,8 +334,11 @@ const command_t command_table[] = {
     {.path = "tasks start",
      .synopsis = "ID",
      .brief = "run a container that is recorded",
-     .help = "As run does it: follows the process and ends with its exit status.\n",
-     .options = {io_options, pid_file_options},
+     .help = "As run does it: follows the process and ends with its exit status. With\n"
+             "--checkpoint it goes on where `tasks checkpoint` left it; that needs a working "
+             "CRIU.\n\n"
+             "  shimctl tasks start --checkpoint /srv/images a\n",
+     .options = {restore_options, io_options, pid_file_options},
      .operands_min = 1,
      .operands_max = 1,
      .operand = WORD_CONTAINER,
@@ -345,6 +442,61 @@ const command_t command_table[] = {
      .operands_max = 1,
      .operand = WORD_CONTAINER,
      .run = cmd_logs},
+    {.path = "tasks metrics",
+     .aliases = {"metric"},
+     .synopsis = "ID",
+     .brief = "print what a container uses",
+     .help = "  shimctl tasks metrics --format json a\n",
+     .options = {metrics_options},
+     .operands_min = 1,
+     .operands_max = 1,
+     .operand = WORD_TASK,
+     .run = cmd_tasks_metrics},
+    {.path = "tasks update",
+     .synopsis = "ID",
+     .brief = "change the limits of a container that runs",
+     .help = "Until the task ends; the container's record stays as it is.\n\n"
+             "  shimctl tasks update --memory 128m --cpus 1.5 a\n"
+             "  shimctl tasks update --resources limits.json a\n",
+     .options = {update_options},
+     .operands_min = 1,
+     .operands_max = 1,
+     .operand = WORD_TASK,
+     .run = cmd_tasks_update},
+    {.path = "tasks checkpoint",
+     .synopsis = "--image-path DIR ID",
+     .brief = "write the state of a container to files",
+     .help = "Needs a working CRIU (`criu check`). `shimctl tasks start --checkpoint DIR` goes on\n"
+             "from there. Directories are made where they are not there yet.\n\n"
+             "  shimctl tasks checkpoint --exit --image-path /srv/images a\n",
+     .options = {checkpoint_options},
+     .operands_min = 1,
+     .operands_max = 1,
+     .operand = WORD_TASK,
+     .run = cmd_tasks_checkpoint},
+
+    {.path = "shim", .brief = "one shim, asked directly; for operators"},
+    {.path = "shim state",
+     .synopsis = "--id ID",
+     .brief = "print what the shim says of its container",
+     .help = "Speaks to the shim over the socket that is recorded in the container's bundle, also\n"
+             "when the cluster is down. Needs the right to read the bundle.\n\n"
+             "  shimctl shim state --id a\n",
+     .options = {shim_options},
+     .run = cmd_shim_state},
+    {.path = "shim delete",
+     .synopsis = "--id ID",
+     .brief = "let the shim delete a container that has ended",
+     .help = "Goes past the cluster, which has `tasks delete` for this: for repairs while it is\n"
+             "down. The shim stays until it is shut down.\n",
+     .options = {shim_options},
+     .run = cmd_shim_delete},
+    {.path = "shim shutdown",
+     .synopsis = "--id ID",
+     .brief = "end the shim",
+     .help = "A shim that still has containers stays: it is asked, not forced.\n",
+     .options = {shim_options},
+     .run = cmd_shim_shutdown},
 
     {.path = "namespaces", .aliases = {"ns", "namespace"}, .brief = "namespaces"},
     {.path = "namespaces create",
@@ -440,9 +592,10 @@ const command_t command_table[] = {
      .run = cmd_version},
     {.path = "help",
      .aliases = {"h"},
-     .synopsis = "[COMMAND]",
+     .synopsis = "[COMMAND | TOPIC]",
      .brief = "print help",
      .operands_max = 2,
+     .operand = WORD_HELP,
      .run = cmd_help},
     {.path = "__complete",
      .synopsis = "-- WORD...",

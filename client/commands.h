@@ -5,6 +5,10 @@
 #include "client/session.h"
 
 int cmd_run(session_t *session);
+int cmd_stop(session_t *session);
+int cmd_restart(session_t *session);
+int cmd_stats(session_t *session);
+int cmd_inspect(session_t *session);
 
 int cmd_containers_create(session_t *session);
 int cmd_containers_delete(session_t *session);
@@ -22,6 +26,13 @@ int cmd_tasks_ps(session_t *session);
 int cmd_tasks_resume(session_t *session);
 int cmd_tasks_start(session_t *session);
 int cmd_tasks_wait(session_t *session);
+int cmd_tasks_checkpoint(session_t *session);
+int cmd_tasks_metrics(session_t *session);
+int cmd_tasks_update(session_t *session);
+
+int cmd_shim_delete(session_t *session);
+int cmd_shim_shutdown(session_t *session);
+int cmd_shim_state(session_t *session);
 
 int cmd_namespaces_create(session_t *session);
 int cmd_namespaces_label(session_t *session);

@@ -2,6 +2,7 @@
 #include "client/complete.h"
 
 #include "client/arguments.h"
+#include "client/help_topics.h"
 #include "common/util.h"
 
 #include <signal.h>
@@ -156,6 +157,13 @@ static void print_methods(const char *prefix)
     }
 }
 
+static void print_helps(const char *prefix)
+{
+    print_commands(NULL, prefix);
+    for (const help_topic_t *topic = help_topics; topic->name; topic++)
+        print_if(prefix, topic->name);
+}
+
 static void print_words(session_t *session, word_kind_t kind, const char *prefix)
 {
     switch (kind) {
@@ -182,6 +190,9 @@ static void print_words(session_t *session, word_kind_t kind, const char *prefix
         break;
     case WORD_METHOD:
         print_methods(prefix);
+        break;
+    case WORD_HELP:
+        print_helps(prefix);
         break;
     case WORD_ANY:
         break;

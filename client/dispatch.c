@@ -3,7 +3,9 @@
 
 #include "client/exit_status.h"
 #include "client/help.h"
+#include "client/output.h"
 #include "client/session.h"
+#include "client/suggest.h"
 #include "common/util.h"
 
 #include <errno.h>
@@ -46,10 +48,10 @@ static status_code_t find_command(words_t *self, status_t *st)
             return STATUS_OK;
         char *names[2] = {self->command ? (char *)self->command->path : rest[0], rest[0]};
         const command_t *found = command_find(names, (size_t)level + 1, &used);
-        if (used <= (size_t)level)
-            return status_set(st, STATUS_INVALID_ARGUMENT, "unknown command %s%s%s",
-                              self->command ? self->command->path : "", self->command ? " " : "",
-                              rest[0]);
+        if (used <= (size_t)level) {
+            AUTO_FREE char *text = suggest_command(self->command, rest[0]);
+            return status_set(st, STATUS_INVALID_ARGUMENT, "%s", text);
+        }
         self->command = found;
         shift_to(self, rest[0]);
         if (found->run)
@@ -58,10 +60,12 @@ static status_code_t find_command(words_t *self, status_t *st)
     return STATUS_OK;
 }
 
-static int print_help(const command_t *command)
+static int print_help(const words_t *self)
 {
-    if (command)
-        help_print_command(command);
+    if (options_flag(self->options, "json"))
+        output_json(self->command ? help_command_json(self->command) : help_all_json());
+    else if (self->command)
+        help_print_command(self->command);
     else
         help_print_all();
     return 0;
@@ -91,7 +95,7 @@ static int run_command(const words_t *self)
         return failed;
     session_t *session = session_new(self->command, self->options, &st);
     if (!session)
-        return refuse(self->command, st.text);
+        return session_fail(&st);
     int result = self->command->run(session);
     session_destroy(&session);
     if (fflush(stdout) && !result) {
@@ -115,15 +119,18 @@ static int run_words(words_t *self)
             return refuse(self->command, st.text);
     }
     if (options_flag(self->options, "version")) {
-        printf("shimctl %s\n", SHIMD_VERSION);
+        if (options_flag(self->options, "json"))
+            output_json(json_pack("{s:s}", "client", SHIMD_VERSION));
+        else
+            printf("shimctl %s\n", SHIMD_VERSION);
         return 0;
     }
     if (options_flag(self->options, "help"))
-        return print_help(self->command);
+        return print_help(self);
     if (!self->command)
-        return refuse(NULL, "no command given");
-    if (!self->command->run)
-        return refuse(self->command, "no command given");
+        return print_help(self);
+    if (!self->command->run) /* as ctr */
+        return print_help(self);
     return run_command(self);
 }
 

@@ -2,6 +2,7 @@
 #include "client/help.h"
 
 #include "client/exit_status.h"
+#include "client/help_topics.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,7 +43,7 @@ static void print_names(const command_t *command)
     size_t used = (size_t)snprintf(left, sizeof left, "  %s", command_own_name(command));
     for (size_t i = 0; command->aliases[i] && used < sizeof left; i++)
         used += (size_t)snprintf(left + used, sizeof left - used, ", %s", command->aliases[i]);
-    print_pair(left, command->brief);
+    print_pair(left, command_meant(command)->brief);
 }
 
 static void print_commands(const command_t *group)
@@ -61,8 +62,15 @@ void help_print_all(void)
            "Talks to a shimd cluster, which runs containers.\n");
     print_commands(NULL);
     print_options("options of every command, before it or after it", command_global_options);
+    printf("\ntopics:\n");
+    for (const help_topic_t *topic = help_topics; topic->name; topic++) {
+        char left[64];
+        snprintf(left, sizeof left, "  %s", topic->name);
+        print_pair(left, topic->brief);
+    }
     printf("\nexit status:\n%s", exit_status_text());
-    printf("\nshimctl COMMAND --help tells more about a command.\n");
+    printf("\nshimctl COMMAND --help tells more about a command, shimctl help TOPIC about a topic."
+           "\n");
 }
 
 void help_print_command(const command_t *command)
@@ -80,4 +88,51 @@ void help_print_command(const command_t *command)
     for (size_t i = 0; i < OPTIONS_SETS; i++)
         print_options(i ? "more options" : "options", command->options[i]);
     print_options("options of every command", command_global_options);
+}
+
+/* JSON ------------------------------------------------------------------------------------------
+ */
+
+static json_t *options_json(const option_row_t *rows)
+{
+    json_t *list = json_array();
+    for (; rows && rows->name; rows++) {
+        char letter[2] = {rows->letter, '\0'};
+        json_array_append_new(list, json_pack("{s:s, s:s*, s:s*, s:s}", "name", rows->name,
+                                              "letter", rows->letter ? letter : NULL, "value",
+                                              rows->value, "help", rows->help));
+    }
+    return list;
+}
+
+json_t *help_command_json(const command_t *command)
+{
+    const command_t *meant = command_meant(command);
+    json_t *aliases = json_array(), *options = json_array(), *members = json_array();
+    for (size_t i = 0; command->aliases[i]; i++)
+        json_array_append_new(aliases, json_string(command->aliases[i]));
+    for (size_t i = 0; i < OPTIONS_SETS; i++) {
+        json_t *set = options_json(meant->options[i]);
+        json_array_extend(options, set);
+        json_decref(set);
+    }
+    for (const command_t *row = command_table; row->path; row++)
+        if (command_is_member(row, command))
+            json_array_append_new(members, json_string(command_own_name(row)));
+    return json_pack("{s:s, s:o, s:s*, s:s, s:s*, s:s*, s:o, s:o}", "command", command->path,
+                     "aliases", aliases, "synopsis", meant->synopsis, "brief", meant->brief, "help",
+                     meant->help, "same_as", command->same_as, "options", options, "commands",
+                     members);
+}
+
+json_t *help_all_json(void)
+{
+    json_t *commands = json_array(), *topics = json_array();
+    for (const command_t *row = command_table; row->path; row++)
+        if (!row->hidden)
+            json_array_append_new(commands, help_command_json(row));
+    for (const help_topic_t *topic = help_topics; topic->name; topic++)
+        json_array_append_new(topics, json_string(topic->name));
+    return json_pack("{s:o, s:o, s:o}", "commands", commands, "topics", topics, "options",
+                     options_json(command_global_options));
 }

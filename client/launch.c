@@ -5,6 +5,8 @@
 #include "client/output.h"
 #include "common/util.h"
 
+#include <errno.h>
+
 typedef struct step {
     const char *what; /* stands before the sentence of its failure */
     launch_outcome_t (*run)(launch_t *self);
@@ -118,12 +120,24 @@ static void print_json(const launch_t *self)
     output_json(object);
 }
 
+/* Output that nobody wanted is not missed; what could not be written is. */
+static int report_lost(const launch_t *self)
+{
+    status_t st;
+    if (!self->lost || self->lost == EPIPE)
+        return 0;
+    status_errno(&st, self->lost, "%s: output was lost: write to standard output or error",
+                 self->options->id);
+    return session_fail(&st);
+}
+
 /* The process's exit code wins over a failure to clean up after it, unless it is 0. */
 static int result_of(const launch_t *self)
 {
     if (session_json(self->session) && self->started)
         print_json(self);
-    int failed = self->st.code ? session_fail(&self->st) : 0;
+    int lost = report_lost(self);
+    int failed = self->st.code ? session_fail(&self->st) : lost;
     if (self->verdict.code)
         failed = session_fail(&self->verdict);
     else if (self->code)
@@ -146,6 +160,8 @@ static void close_io(launch_t *self)
     if (self->io && self->started && self->options->detach)
         task_io_keep(self->io);
     task_io_destroy(&self->io);
+    if (self->deleted && !self->options->exec_id)
+        session_sweep_fifos(self->session, self->options->id);
     if (attach && self->deleted)
         task_io_remove(self->options->id,
                        (const char *const[3]){attach->stdin, attach->stdout, attach->stderr});
@@ -160,9 +176,11 @@ int launch(session_t *session, const launch_options_t *options)
     self.link = session_link(session, &self.st);
     if (!self.link)
         return session_fail(&self.st);
+    self.progress = progress_begin(command_own_name(session_command(session)));
     self.signals = signals_new(session_loop(session), launch_on_signal, &self);
     launch_advance(&self, STEP_DONE);
     zloop_start(session_loop(session));
+    progress_end(&self.progress);
     console_restore();
     if (msg_uuid_is_set(&self.wait_id))
         link_forget(self.link, &self.wait_id);

@@ -19,6 +19,7 @@ typedef struct launch_options {
                                               * keeps logs; NULL for none */
     log_uri_limits_t log_limits;             /* of that log */
     int64_t created_at;                      /* when a `container` that is there was made */
+    const char *checkpoint;                  /* directory of images to restore; NULL for none */
     bool null_io;
     bool terminal;
     bool detach; /* leave once it is started */

@@ -3,6 +3,7 @@
 #include "client/launch_internal.h"
 #include "common/util.h"
 
+#include <errno.h>
 #include <signal.h>
 
 /* Silence that ends the wait for output. After the exit another process may still hold the pipe;
@@ -10,6 +11,8 @@
 #define DRAIN_EXIT_MS   2000
 #define DRAIN_DELETE_MS 200
 #define DRAIN_TICK_MS   50
+
+#define LOST_PATIENCE_MS 3000 /* from TERM to KILL when nobody reads the output any more */
 
 #define SIGNALS_UNANSWERED_MAX 2 /* the next ending signal is then for this program */
 
@@ -43,9 +46,57 @@ static int on_tick(zloop_t *loop, int timer, void *arg)
     return 0;
 }
 
+static void on_told_to_end(void *arg, const status_t *st, const void *answer)
+{
+    (void)arg;
+    (void)st; /* it may have ended meanwhile; the wait tells */
+    (void)answer;
+}
+
+static void tell_to_end(launch_t *self, int number)
+{
+    const msg_task_kill_t ask = {
+        .id = self->options->id, .exec_id = self->options->exec_id, .signal = (uint32_t)number};
+    launch_ask(self, MSG_task_kill, &ask, on_told_to_end);
+}
+
+static int on_patience_over(zloop_t *loop, int timer, void *arg)
+{
+    launch_t *self = arg;
+    (void)loop;
+    (void)timer;
+    if (!self->exited && !self->over)
+        tell_to_end(self, SIGKILL);
+    return 0;
+}
+
+/* Nobody reads what the process writes. Had it our standard output it would get SIGPIPE, which the
+ * first process of a container is free to ignore by default; so it gets SIGTERM, and SIGKILL when
+ * that does not end it. A process that ran before we came goes on without us. */
+static void lose_reader(launch_t *self)
+{
+    if (self->exited)
+        return;
+    if (self->options->attach) {
+        task_io_keep(self->io);
+        self->code = SIGNAL_BASE + SIGPIPE;
+        launch_end(self);
+        return;
+    }
+    tell_to_end(self, SIGTERM);
+    zloop_timer(session_loop(self->session), LOST_PATIENCE_MS, 1, on_patience_over, self);
+}
+
 void launch_on_drained(void *arg)
 {
-    look_again(arg);
+    launch_t *self = arg;
+    int error = task_io_error(self->io);
+    if (error && !self->lost && self->started) {
+        self->lost = error;
+        if (error == EPIPE)
+            lose_reader(self);
+    }
+    look_again(self);
 }
 
 launch_outcome_t launch_follow(launch_t *self)

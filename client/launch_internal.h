@@ -3,6 +3,7 @@
 #define SHIMD_LAUNCH_INTERNAL_H
 
 #include "client/launch.h"
+#include "client/progress.h"
 #include "client/signals.h"
 #include "client/task_io.h"
 
@@ -28,10 +29,12 @@ typedef struct launch {
     int64_t created_at; /* of the container record, once it is there; ns since the epoch */
     int64_t exited_at;  /* ns since the epoch */
     uint32_t pid;
-    int code;       /* the process's exit code */
-    int interrupts; /* ending signals before the start */
-    sigset_t held;  /* signals that came before the start, for what will run */
-    int unanswered; /* signals passed on since the cluster last answered one */
+    int code;             /* the process's exit code */
+    int interrupts;       /* ending signals before the start */
+    sigset_t held;        /* signals that came before the start, for what will run */
+    int unanswered;       /* signals passed on since the cluster last answered one */
+    progress_t *progress; /* until the process is started */
+    int lost; /* errno of standard output or error, which takes no more; 0 while it does */
     bool undoing;
     bool over;           /* the loop is told to end */
     bool wrote_pid_file; /* by us, so it is ours to remove */
@@ -71,7 +74,7 @@ launch_outcome_t launch_follow(launch_t *self);
 launch_outcome_t launch_delete_task(launch_t *self);
 launch_outcome_t launch_delete_container(launch_t *self);
 void launch_on_stdin_end(void *arg);
-void launch_on_drained(void *arg);
+void launch_on_drained(void *arg); /* or lost */
 void launch_on_signal(void *arg, int number);
 void launch_send_size(launch_t *self);
 

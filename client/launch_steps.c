@@ -84,8 +84,10 @@ launch_outcome_t launch_open_io(launch_t *self)
     AUTO_FREE char *dir = options->fifo_dir
                               ? util_strdup(options->fifo_dir)
                               : util_format("%s/fifo", session_cluster(self->session)->run_dir);
+    AUTO_FREE char *owner = session_bundle(self->session, options->id);
     const task_io_options_t wanted = {.name = options->exec_id ? options->exec_id : options->id,
                                       .dir = dir,
+                                      .owner = options->exec_id ? owner : NULL,
                                       .terminal = options->terminal,
                                       .null_io = options->null_io,
                                       .log_uri = options->log_uri,
@@ -131,6 +133,7 @@ launch_outcome_t launch_create_task(launch_t *self)
         return create_exec(self);
     const msg_task_create_t ask = {.id = self->options->id,
                                    .terminal = self->options->terminal,
+                                   .checkpoint = self->options->checkpoint,
                                    .stdin = task_io_stdin(self->io),
                                    .stdout = task_io_stdout(self->io),
                                    .stderr = task_io_stderr(self->io)};
@@ -180,6 +183,7 @@ static void release_signals(launch_t *self)
 static void on_started(void *arg, const status_t *st, const void *answer)
 {
     launch_t *self = arg;
+    progress_end(&self->progress);
     if (!st->code) {
         self->started = true;
         self->pid = ((const msg_started_t *)answer)->pid;
@@ -189,8 +193,10 @@ static void on_started(void *arg, const status_t *st, const void *answer)
             launch_send_size(self);
     }
     launch_on_reply(self, st, answer);
-    if (self->started)
+    if (self->started) {
         release_signals(self);
+        launch_on_drained(self); /* its output may have been refused already */
+    }
 }
 
 static status_code_t take_console(launch_t *self)
@@ -211,6 +217,7 @@ launch_outcome_t launch_start(launch_t *self)
         task_io_start(self->io, launch_on_stdin_end, launch_on_drained, self);
     if (!options->attach)
         return launch_ask(self, MSG_task_start, &ask, on_started);
+    progress_end(&self->progress);
     self->started = true;
     return STEP_DONE;
 }

@@ -217,3 +217,9 @@ json_t *message_json(msg_id_t id, const void *value)
     }
     return object;
 }
+
+json_t *message_json_text(const msg_bytes_t *text)
+{
+    json_t *value = json_loadb((const char *)text->data, text->size, JSON_REJECT_DUPLICATES, NULL);
+    return value ? value : json_null();
+}

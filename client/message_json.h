@@ -19,4 +19,7 @@ json_t *message_json_object(const msgpack_object *object);
 /* Base64 text as a JSON string. */
 json_t *message_json_base64(const void *data, size_t size);
 
+/* JSON text in a field of bytes, read; null when it is no JSON. */
+json_t *message_json_text(const msg_bytes_t *text);
+
 #endif

@@ -16,7 +16,8 @@ struct pump {
     zloop_t *loop;
     int from, to;
     int watched;       /* the descriptor the loop polls for us, -1 for none */
-    bool ended, deaf;  /* source ended; target takes no more */
+    bool ended;        /* the source has */
+    int error;         /* errno of the target, which takes no more; 0 while it does */
     size_t start, end; /* bytes read and not written: buffer[start..end) */
     int64_t moved_at;
     pump_end_t *on_end;
@@ -63,7 +64,7 @@ static bool read_some(pump_t *self)
     }
     self->moved_at = util_monotonic_us();
     self->start = 0;
-    self->end = self->deaf ? 0 : (size_t)got;
+    self->end = self->error ? 0 : (size_t)got;
     return self->end > 0;
 }
 
@@ -84,8 +85,10 @@ static void write_some(pump_t *self)
         if (put < 0 && (errno == EINTR || errno == EAGAIN))
             return;
         if (put < 0) {
-            self->deaf = true;
+            self->error = errno;
             self->start = self->end;
+            if (self->on_end)
+                self->on_end(self->arg);
             return;
         }
         self->start += (size_t)put;
@@ -140,6 +143,11 @@ bool pump_has_ended(const pump_t *self)
 bool pump_is_holding(const pump_t *self)
 {
     return self->start < self->end;
+}
+
+int pump_error(const pump_t *self)
+{
+    return self->error;
 }
 
 int64_t pump_moved_at(const pump_t *self)

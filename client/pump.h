@@ -7,8 +7,8 @@
 
 typedef struct pump pump_t;
 
-/* Called once from the loop, when the source has ended and everything is written. May destroy the
- * pump. */
+/* Called from the loop: once when the source has ended and everything is written, and once before
+ * that when the target takes no more. May destroy the pump in the first case. */
 typedef void pump_end_t(void *arg);
 
 /* Copies from `from` to `to`, which stay the caller's and must stay open until the end or until the
@@ -21,6 +21,9 @@ bool pump_has_ended(const pump_t *self);
 
 /* True while bytes were read that are not written yet. */
 bool pump_is_holding(const pump_t *self);
+
+/* Why `to` takes no more (EPIPE, ENOSPC, ...); 0 while it does. */
+int pump_error(const pump_t *self);
 
 /* util_monotonic_us() of the last byte that moved, or of the start. */
 int64_t pump_moved_at(const pump_t *self);

@@ -3,6 +3,8 @@
 
 #include "client/exit_status.h"
 #include "client/output.h"
+#include "client/progress.h"
+#include "client/task_io.h"
 #include "common/util.h"
 
 #include <errno.h>
@@ -176,7 +178,10 @@ static status_code_t call(session_t *self, msg_id_t method, const void *ask, int
 status_code_t session_call(session_t *self, msg_id_t method, const void *ask, void *answer,
                            status_t *st)
 {
-    return call(self, method, ask, self->timeout_ms, answer, st);
+    progress_t *progress = progress_begin(msg_type(method)->name);
+    call(self, method, ask, self->timeout_ms, answer, st);
+    progress_end(&progress);
+    return st->code;
 }
 
 status_code_t session_wait(session_t *self, msg_id_t method, const void *ask, void *answer,
@@ -197,6 +202,18 @@ int session_each(session_t *self, size_t first, session_work_t *work)
         result = result ? result : failed;
     }
     return result;
+}
+
+char *session_bundle(const session_t *self, const char *id)
+{
+    return util_format("%s/task/%s/%s", self->cluster.run_dir, self->ns, id);
+}
+
+void session_sweep_fifos(const session_t *self, const char *id)
+{
+    AUTO_FREE char *dir = util_format("%s/fifo", self->cluster.run_dir);
+    AUTO_FREE char *bundle = session_bundle(self, id);
+    task_io_sweep(dir, bundle);
 }
 
 /* Whether the id stands in the text as a word of its own. */

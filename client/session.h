@@ -51,6 +51,12 @@ status_code_t session_wait(session_t *self, msg_id_t method, const void *ask, vo
 typedef status_code_t session_work_t(session_t *self, const char *operand, status_t *st);
 int session_each(session_t *self, size_t first, session_work_t *work);
 
+/* Takes away the fifos of execs of a task that was deleted, and of others whose task is gone. */
+void session_sweep_fifos(const session_t *self, const char *id);
+
+/* Where the bundle of a container is. The caller frees. */
+char *session_bundle(const session_t *self, const char *id);
+
 /* Puts "WHAT ID: " before the sentence, unless it names the id already. Returns the code. */
 status_code_t session_explain(status_t *st, const char *what, const char *id);
 

@@ -4,6 +4,7 @@
 #include "client/pump.h"
 #include "common/util.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,7 +13,8 @@
 
 #define DIR_MODE 0700
 #define DIR_HEX  16 /* characters of a fifo directory's name */
-#define STREAMS  3  /* 0 input, 1 output, 2 errors */
+#define OWNER    "owner"
+#define STREAMS  3 /* 0 input, 1 output, 2 errors */
 #define URI_MAX  4095
 
 struct task_io {
@@ -71,9 +73,25 @@ static status_code_t make_dir(task_io_t *self, const char *parent, status_t *st)
     return STATUS_OK;
 }
 
+/* What the fifos belong to, for task_io_sweep. */
+static status_code_t note_owner(const task_io_t *self, const char *owner, status_t *st)
+{
+    AUTO_FREE char *link = util_format("%s/" OWNER, self->dir);
+    if (owner && symlink(owner, link))
+        return status_errno(st, errno, "make fifos: symlink %s", link);
+    return STATUS_OK;
+}
+
+static void remove_dir(const char *dir)
+{
+    AUTO_FREE char *link = util_format("%s/" OWNER, dir);
+    (void)unlink(link);
+    (void)rmdir(dir); /* fails until the last fifo in it is gone */
+}
+
 static status_code_t make_fifos(task_io_t *self, const task_io_options_t *options, status_t *st)
 {
-    if (make_dir(self, options->dir, st))
+    if (make_dir(self, options->dir, st) || note_owner(self, options->owner, st))
         return st->code;
     for (int i = 0; i < (options->terminal ? 2 : STREAMS); i++) {
         self->paths[i] = util_format("%s/%s-%s", self->dir, options->name, suffixes[i]);
@@ -170,7 +188,7 @@ void task_io_destroy(task_io_t **self_p)
         free(self->paths[i]);
     }
     if (self->dir && !self->keep)
-        (void)rmdir(self->dir);
+        remove_dir(self->dir);
     util_close(&self->input);
     free(self->dir);
     free(self);
@@ -203,6 +221,8 @@ void task_io_keep(task_io_t *self)
 static void on_stdin_end(void *arg)
 {
     task_io_t *self = arg;
+    if (!pump_has_ended(self->pumps[0])) /* the process has closed its input: read on to the end */
+        return;
     pump_destroy(&self->pumps[0]);
     util_close(&self->fds[0]);
     util_close(&self->input);
@@ -212,7 +232,7 @@ static void on_stdin_end(void *arg)
 static void on_output_end(void *arg)
 {
     task_io_t *self = arg;
-    if (task_io_is_drained(self))
+    if (task_io_is_drained(self) || task_io_error(self))
         self->on_drained(self->arg);
 }
 
@@ -239,6 +259,14 @@ bool task_io_is_drained(const task_io_t *self)
         if (self->pumps[i] && !pump_has_ended(self->pumps[i]))
             return false;
     return true;
+}
+
+int task_io_error(const task_io_t *self)
+{
+    int error = 0;
+    for (int i = 1; i < STREAMS && !error; i++)
+        error = self->pumps[i] ? pump_error(self->pumps[i]) : 0;
+    return error;
 }
 
 int64_t task_io_idle_ms(const task_io_t *self)
@@ -285,6 +313,47 @@ void task_io_remove(const char *name, const char *const paths[3])
         AUTO_FREE char *dir = strndup(paths[i], dir_size);
         (void)unlink(paths[i]);
         if (dir)
-            (void)rmdir(dir); /* fails until the last fifo in it is gone */
+            remove_dir(dir);
     }
+}
+
+static void remove_fifos(const char *dir)
+{
+    DIR *entries = opendir(dir);
+    const struct dirent *entry;
+    while (entries && (entry = readdir(entries))) {
+        AUTO_FREE char *path = util_format("%s/%s", dir, entry->d_name);
+        if (is_fifo(path))
+            (void)unlink(path);
+    }
+    if (entries)
+        closedir(entries);
+    remove_dir(dir);
+}
+
+static bool is_of_nobody(const char *link, const char *gone)
+{
+    char owner[PATH_MAX];
+    struct stat info;
+    ssize_t size = readlink(link, owner, sizeof owner - 1);
+    if (size < 0)
+        return false;
+    owner[size] = '\0';
+    return !strcmp(owner, gone) || (stat(owner, &info) && errno == ENOENT);
+}
+
+void task_io_sweep(const char *dir, const char *gone)
+{
+    DIR *entries = opendir(dir);
+    const struct dirent *entry;
+    while (entries && (entry = readdir(entries))) {
+        if (strspn(entry->d_name, "0123456789abcdef") != DIR_HEX || entry->d_name[DIR_HEX])
+            continue;
+        AUTO_FREE char *path = util_format("%s/%s", dir, entry->d_name);
+        AUTO_FREE char *link = util_format("%s/" OWNER, path);
+        if (is_of_nobody(link, gone))
+            remove_fifos(path);
+    }
+    if (entries)
+        closedir(entries);
 }

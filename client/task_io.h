@@ -18,6 +18,7 @@ typedef struct task_io_options {
     const char *log_uri;    /* output goes there; NULL for fifos */
     const char *log_writer; /* URI of our own log writer, which takes a terminal's output too;
                              * NULL for none */
+    const char *owner;      /* a path with which they lose their use; noted beside them. NULL: none */
 } task_io_options_t;
 
 /* Makes the fifos, mode 0600, in a fresh directory of mode 0700 below `dir`, and opens those that
@@ -47,11 +48,19 @@ void task_io_start(task_io_t *self, task_io_event_t *on_stdin, task_io_event_t *
 /* Whether all output has been written out to its end. */
 bool task_io_is_drained(const task_io_t *self);
 
+/* Why standard output (or else standard error) takes no more, as an errno; 0 while both do. What
+ * comes for it is thrown away. `on_drained` is called when this changes too. */
+int task_io_error(const task_io_t *self);
+
 /* Milliseconds since output moved last; 0 while some is read and not written yet. */
 int64_t task_io_idle_ms(const task_io_t *self);
 
 /* The fifos outlive this program: the task goes on with them. */
 void task_io_keep(task_io_t *self);
+
+/* Removes directories of fifos below `dir` whose owner is `gone`, or is not there any more: those
+ * of execs whose task was deleted. Blocks for as long as reading a directory takes. */
+void task_io_sweep(const char *dir, const char *gone);
 
 /* Removes fifos that a detached client left, and their directory: only paths that are fifos, whose
  * names fit `name`, in a directory named as task_io_new names it. Other paths are ignored. */

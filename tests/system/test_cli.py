@@ -127,12 +127,21 @@ def test_input_is_passed_on_to_its_end(cluster):
     assert {"method": "task.close-io", "ns": "default", "id": "a", "stdin": True} in cluster.seen()
 
 
-def test_a_reader_that_leaves_does_not_stop_the_container(cluster):
-    process = cluster.start(*cluster.sh("i=0; while [ $i -lt 30000 ]; do i=$((i+1)); echo $i; done; exit 5"),
+def test_a_reader_that_leaves_ends_the_container(cluster):
+    process = cluster.start(*cluster.sh("trap 'exit 5' TERM; while true; do echo x; done"),
                             stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-    assert process.stdout.readline() == "1\n"
+    assert process.stdout.readline() == "x\n"
     process.stdout.close()
     assert process.wait(WAIT_SECONDS) == 5
+    assert [r["signal"] for r in cluster.seen() if r["method"] == "task.kill"] == [15]
+
+
+def test_output_that_cannot_be_written_is_said(cluster):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        for script, code in (("echo x", 8), ("echo x; exit 3", 3)):
+            process = cluster.start(*cluster.sh(script, "--rm"), stdout=full, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+            sentence = process.communicate(timeout=WAIT_SECONDS)[1]
+            assert process.returncode == code and "output was lost" in sentence and "No space left" in sentence
 
 
 def test_options_reach_the_request(cluster):
@@ -196,8 +205,9 @@ def test_pid_file_is_there_before_the_start(cluster):
     (["run", "-d", "--log-opt", "compress=1", "--rootfs", "D", "a", "x"], 6, "neither max-size=BYTES nor max-file=COUNT"),
     (["logs", "--since", "soon", "a"], 6, "--since soon: neither a time"),
     (["logs", "--tail", "few", "a"], 6, "--tail few"),
-    (["-n", "../x", "t", "ls"], 2, "namespace ../x: not an identifier"),
-    (["--timeout", "soon", "t", "ls"], 2, "--timeout soon: not a time"),
+    (["-n", "../x", "t", "ls"], 6, "namespace ../x: not an identifier"),
+    (["--timeout", "soon", "t", "ls"], 6, "--timeout soon: not a time"),
+    (["events", "--since", "soon"], 6, "--since soon: not a whole number"),
     (["t", "kill", "-s", "FOO", "a"], 6, "invalid signal: FOO"),
     (["t", "kill"], 2, "tasks kill needs ID"),
     (["t", "ps", "a", "b"], 2, "b is one word too many"),
@@ -323,6 +333,7 @@ class Terminal:
 
     def read_until(self, wanted):
         while wanted not in self.text:
+            assert select.select([self.master], [], [], WAIT_SECONDS)[0], (wanted, self.text)
             self.text += os.read(self.master, 4096)
 
     def end(self):
@@ -526,6 +537,79 @@ def test_help_and_version_need_no_cluster():
     methods = [json.loads(line) for line in subprocess.run([SHIMCTL, "messages", "--json"], text=True, check=True,
                                                            capture_output=True).stdout.splitlines()]
     assert {"method", "service", "fields"} <= set(next(m for m in methods if m.get("method") == "task.create"))
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (["taks"], "unknown command taks: did you mean tasks?"),
+    (["tasks", "lst"], "unknown command tasks lst: did you mean tasks list?"),
+    (["pause", "a"], "unknown command pause: did you mean tasks pause?"),
+    (["wiat", "a"], "did you mean wait?"),
+    (["images", "ls"], "images are not managed here: unpack one into a directory and give --rootfs DIR"),
+    (["help", "fitlers"], "unknown topic fitlers: did you mean filters?"),
+    (["xyzzy"], "unknown command xyzzy (see"),
+    (["x" * 5000], "unknown command"),
+])
+def test_a_mistyped_command_is_guessed(words, sentence):
+    done = subprocess.run([SHIMCTL, *words], text=True, capture_output=True, check=False)
+    assert done.returncode == 2 and sentence in done.stderr and done.stdout == ""
+
+
+def test_topics_of_help():
+    def text(*words):
+        return subprocess.run([SHIMCTL, *words], text=True, capture_output=True, check=True).stdout
+
+    whole = text("help")
+    for topic in ("filters", "exit-status", "namespaces", "events", "logs"):
+        assert f"  {topic} " in whole.split("topics:")[1] and len(text("help", topic).splitlines()) > 5
+        assert json.loads(text("--json", "help", topic))["topic"] == topic
+    assert "--since" in text("help", "events") and "journal" in text("help", "events")
+
+
+def test_help_and_version_as_json():
+    def value(*words):
+        return json.loads(subprocess.run([SHIMCTL, *words], text=True, capture_output=True, check=True).stdout)
+
+    assert set(value("--json", "--version")) == {"client"}
+    whole = value("--json", "help")
+    names = [row["command"] for row in whole["commands"]]
+    assert {"run", "tasks", "tasks kill", "stop"} <= set(names) and "__complete" not in names
+    assert value("help", "t", "kill", "--json") == value("tasks", "kill", "--json", "--help")
+    assert {"name": "signal", "letter": "s"}.items() <= value("--json", "help", "kill")["options"][0].items()
+
+
+def test_bare_words_print_help():
+    for words in ([], ["tasks"], ["c"], ["shim"]):
+        done = subprocess.run([SHIMCTL, *words], text=True, capture_output=True, check=False)
+        assert done.returncode == 0 and done.stdout.startswith("usage: shimctl") and not done.stderr
+
+
+def test_a_long_operation_is_seen_on_a_terminal(cluster):
+    cluster.plan("task.list slow 2")
+    terminal = Terminal(cluster, "tasks", "list")
+    terminal.read_until(b"\r\x1b[Kshimctl: task.list: 1 s")
+    terminal.read_until(b"\r\x1b[KTASK")
+    assert terminal.end() == 0
+    assert cluster.ctl("tasks", "list").stderr == "", "no line where standard error is no terminal"
+    cluster.plan("task.create slow 2")
+    terminal = Terminal(cluster, *cluster.sh("echo up"))
+    terminal.read_until(b"\r\x1b[Kshimctl: run: 1 s")
+    terminal.read_until(b"up\r\n")
+    assert terminal.end() == 0
+
+
+def test_completion_of_new_commands(cluster):
+    def complete(*words):
+        return cluster.ctl("__complete", "--", "shimctl", *words).stdout.split()
+
+    cluster.ctl("run", "-d", "--null-io", "--rootfs", str(cluster.rootfs), "box", "/bin/sleep", "1000")
+    for words in (["stop"], ["restart"], ["stats"], ["inspect"], ["exec"], ["wait"], ["t", "metrics"], ["update"],
+                  ["t", "checkpoint"], ["shim", "state", "--id"]):
+        assert complete(*words, "b") == ["box"], words
+    assert complete("sto") == ["stop"] and complete("t", "che") == ["checkpoint"]
+    assert complete("stop", "--si") == ["--signal"] and complete("stop", "-s", "US") == ["USR1", "USR2"]
+    assert complete("update", "--resources", "") == [":file"]
+    assert "filters" in complete("help", "f")
+    assert cluster.ctl("kill", "-s", "KILL", "box").returncode == 0
 
 
 def test_completion(cluster):
