@@ -18,7 +18,7 @@ typedef struct task_io_options {
     const char *log_uri;    /* output goes there; NULL for fifos */
     const char *log_writer; /* URI of our own log writer, which takes a terminal's output too;
                              * NULL for none */
-    const char *owner;      /* a path with which they lose their use; noted beside them. NULL: none */
+    const char *owner; /* a path with which they lose their use; noted beside them. NULL: none */
 } task_io_options_t;
 
 /* Makes the fifos, mode 0600, in a fresh directory of mode 0700 below `dir`, and opens those that
