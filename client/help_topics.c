@@ -67,15 +67,18 @@
     "  shimctl events --json 'topic==\"/tasks/exit\",event.exit_status!=0'\n"
 
 #define LOGS                                                                                       \
-    "run, tasks start and exec pass output on while they follow the process. --log-uri\n"          \
-    "file:///PATH lets the shim append it to a file instead, and --log-uri binary:///PATH "        \
-    "starts\n"                                                                                     \
-    "a program that takes it; both go on when shimctl and the cluster are gone. --null-io "        \
-    "throws\n"                                                                                     \
-    "it away. The file grows until somebody takes it away.\n\n"                                    \
-    "The cluster's own log is what shimd writes to standard error: one line for each thing that\n" \
-    "people may want to know, with the process it comes from.\n\n"                                 \
-    "  shimctl run -d --log-uri file:///var/log/a.log --rootfs /srv/alpine a /bin/server\n"
+    "run, tasks start and exec pass output on while they follow the process. With --detach a "     \
+    "log\n"                                                                                        \
+    "writer keeps it, which goes on when shimctl and the cluster are gone; `shimctl logs ID` "     \
+    "prints\n"                                                                                     \
+    "it. --log-uri file:///PATH lets the shim append it to a file instead, binary:///PATH starts " \
+    "a\n"                                                                                          \
+    "program that takes it, --fifo-dir DIR makes fifos for `tasks attach`, and --null-io throws "  \
+    "it\n"                                                                                         \
+    "away.\n\n"                                                                                    \
+    "  shimctl run -d --rootfs /srv/alpine a /bin/server\n"                                        \
+    "  shimctl logs -f --tail 10 a\n"                                                              \
+    "  shimctl run -d --log-uri file:///var/log/b.log --rootfs /srv/alpine b /bin/server\n"
 
 const help_topic_t help_topics[] = {
     {"filters", "choosing what lists and events print", FILTERS},

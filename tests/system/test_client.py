@@ -288,6 +288,14 @@ def test_restart_makes_a_new_task_that_writes_to_the_same_place(cluster):
     remove(cluster, "c")
 
 
+def test_restart_goes_on_with_the_log(cluster):
+    detached(cluster, "c", "echo up; exec sleep 1000")
+    until(lambda: ok(cluster, "logs", "c") == "up\n", "it has written")
+    ok(cluster, "restart", "-t", "0", "c")
+    until(lambda: ok(cluster, "logs", "c") == "up\nup\n", "it writes there again")
+    remove(cluster, "c")
+
+
 def test_inspect_is_one_object(cluster):
     detached(cluster, "c", "sleep 1000", "--label", "tier=web")
     whole = json.loads(ok(cluster, "inspect", "c"))
@@ -323,8 +331,8 @@ def test_fifos_of_a_detached_exec_go_with_it_or_with_its_task(cluster):
     detached(cluster, "d", "sleep 1000")
     before = fifo_dirs(cluster)
     for name in ("first", "second"):
-        ok(cluster, "exec", "-d", "--exec-id", name, "c", "/bin/sleep", "1000")
-    ok(cluster, "exec", "-d", "--exec-id", "third", "d", "/bin/sleep", "1000")
+        ok(cluster, "exec", "-d", "--fifo-dir", cluster.run / "fifo", "--exec-id", name, "c", "/bin/sleep", "1000")
+    ok(cluster, "exec", "-d", "--fifo-dir", cluster.run / "fifo", "--exec-id", "third", "d", "/bin/sleep", "1000")
     assert len(fifo_dirs(cluster)) == len(before) + 3
     ok(cluster, "kill", "-s", "KILL", "--exec-id", "first", "c")
     assert ok(cluster, "wait", "--exec-id", "first", "c") == "137\n"
@@ -350,7 +358,7 @@ def test_a_container_ends_when_nobody_reads(cluster, command):
 
 
 def test_who_watches_a_container_may_leave(cluster):
-    detached(cluster, "c", "while true; do echo x; sleep 0.01; done")
+    detached(cluster, "c", "while true; do echo x; sleep 0.01; done", "--fifo-dir", cluster.run / "fifo")
     process = subprocess.Popen(cluster.command("tasks", "attach", "c"), stdout=subprocess.PIPE, text=True,
                                stdin=subprocess.DEVNULL)
     assert process.stdout.readline() == "x\n"
