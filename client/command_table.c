@@ -39,6 +39,8 @@ static const option_row_t exec_id_options[] = {
 /* What a container is: run and containers create. */
 static const option_row_t container_options[] = {
     {"rootfs", 0, OPTION_FLAG, NULL, "the first operand is a directory, not an image", WORD_ANY},
+    {"overlay", 0, OPTION_FLAG, NULL,
+     "leave DIR as it is: what a task writes goes when it is deleted", WORD_ANY},
     {"config", 'c', OPTION_TEXT, "FILE", "OCI spec to take as it is, instead of --rootfs",
      WORD_FILE},
     {"env", 0, OPTION_LIST, "NAME=VALUE", "set an environment variable; NAME alone removes it",

@@ -142,6 +142,7 @@ status_code_t containers_create(txn_t *txn, const call_t *call, status_t *st)
                                 .options_type = ask->options_type,
                                 .options = ask->options,
                                 .on_shim_loss = ask->on_shim_loss,
+                                .rootfs = {ask->rootfs.items, ask->rootfs.count},
                                 .created_at = call->now,
                                 .updated_at = call->now};
     if (labels_merge(&none, &ask->labels, call->zone, &record->labels, st))
