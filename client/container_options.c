@@ -206,6 +206,7 @@ static status_code_t read_record(session_t *session, const char *id, msg_contain
     ask->runtime = runtime ? runtime : RUNTIME_DEFAULT;
     ask->runc = runc_options(session);
     ask->on_shim_loss = options_text(options, "on-shim-loss");
+    ask->restart = options_text(options, "restart");
     return arguments_labels(labels, count, "true", session_zone(session), &ask->labels, st);
 }
 

@@ -5,6 +5,7 @@
 #include "common/proto_value.h"
 #include "workers/shim/debt.h"
 #include "workers/shim/outcome.h"
+#include "workers/shim/restart.h"
 #include "workers/shim/runtime.h"
 
 #include "common/proto/task.pb-c.h"
@@ -46,7 +47,11 @@ static void ask_begin(op_t *op)
     create_t *create = create_of(op);
     msg_incarnation_begin_t ask = {.id = create->task->id,
                                    .incarnation = create->task->incarnation,
-                                   .request = *request_id(create->request)};
+                                   .request = *request_id(create->request),
+                                   .restart_of = create->ask->restart_of,
+                                   .terminal = create->ask->terminal,
+                                   .stdout = create->ask->stdout,
+                                   .stderr = create->ask->stderr};
     link_ask(create->manager->link, MSG_incarnation_begin, &ask, create->task->ns, 0, NULL,
              on_begun, create);
 }
@@ -401,6 +406,8 @@ static void on_finished(op_t *op, const status_t *st)
             request_fail(create->request, &failure);
     } else {
         task->phase = TASK_LIVE;
+        if (!ask->restart_of)
+            restart_superseded(self, task);
         task->init.request = *request_id(create->request);
         task->init.state = PROCESS_CREATED;
         process_started(&task->init, create->pid);
