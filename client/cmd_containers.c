@@ -149,12 +149,15 @@ static json_t *ctr_json(const msg_container_t *container)
     for (size_t i = 0; i < container->labels.count; i++)
         json_object_set_new(labels, container->labels.items[i].key,
                             json_string(container->labels.items[i].value));
-    return json_pack("{s:s, s:o, s:s, s:{s:s, s:o}, s:s, s:s, s:s, s:s, s:n, s:o}", "ID",
-                     container->id, "Labels", labels, "Image",
-                     container->image ? container->image : "", "Runtime", "Name",
-                     container->runtime, "Options", options_json(container), "SnapshotKey", "",
-                     "Snapshotter", "", "CreatedAt", created, "UpdatedAt", updated, "Extensions",
-                     "Spec", message_json_text(&container->spec));
+    json_t *object = json_pack(
+        "{s:s, s:o, s:s, s:{s:s, s:o}, s:s, s:s, s:s, s:s, s:n, s:o}", "ID", container->id,
+        "Labels", labels, "Image", container->image ? container->image : "", "Runtime", "Name",
+        container->runtime, "Options", options_json(container), "SnapshotKey", "", "Snapshotter",
+        "", "CreatedAt", created, "UpdatedAt", updated, "Extensions", "Spec",
+        message_json_text(&container->spec));
+    if (container->restart)
+        json_object_set_new(object, "Restart", message_json(MSG_restart, container->restart));
+    return object;
 }
 
 int cmd_containers_info(session_t *session)
@@ -209,6 +212,31 @@ int cmd_containers_list(session_t *session)
     if (!options_flag(session_options(session), "quiet") && !session_json(session))
         table_print(table, stdout);
     return 0;
+}
+
+/* Updating --------------------------------------------------------------------------------------
+ */
+
+static status_code_t update_one(session_t *session, const char *id, status_t *st)
+{
+    msg_container_t answer;
+    const msg_container_update_t ask = {
+        .id = id, .restart = options_text(session_options(session), "restart")};
+    if (session_call(session, MSG_container_update, &ask, &answer, st))
+        return session_explain(st, "update container", id);
+    answer.spec = (msg_bytes_t){0};
+    if (session_json(session))
+        output_json(message_json(MSG_container, &answer));
+    else
+        puts(id);
+    return STATUS_OK;
+}
+
+int cmd_update(session_t *session)
+{
+    if (!options_given(session_options(session), "restart"))
+        return session_usage(session, "nothing to change: give --restart");
+    return session_each(session, 0, update_one);
 }
 
 /* Labels ----------------------------------------------------------------------------------------

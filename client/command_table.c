@@ -39,6 +39,8 @@ static const option_row_t exec_id_options[] = {
 /* What a container is: run and containers create. */
 static const option_row_t container_options[] = {
     {"rootfs", 0, OPTION_FLAG, NULL, "the first operand is a directory, not an image", WORD_ANY},
+    {"overlay", 0, OPTION_FLAG, NULL,
+     "leave DIR as it is: what a task writes goes when it is deleted", WORD_ANY},
     {"config", 'c', OPTION_TEXT, "FILE", "OCI spec to take as it is, instead of --rootfs",
      WORD_FILE},
     {"env", 0, OPTION_LIST, "NAME=VALUE", "set an environment variable; NAME alone removes it",
@@ -87,6 +89,7 @@ static const option_row_t runtime_options[] = {
     {"runc-root", 0, OPTION_TEXT, "DIR", "directory of its state", WORD_DIRECTORY},
     {"runc-systemd-cgroup", 0, OPTION_FLAG, NULL, "let systemd make the cgroup", WORD_ANY},
     {"no-pivot", 0, OPTION_FLAG, NULL, "do not use pivot_root", WORD_ANY},
+    {"restart", 0, OPTION_TEXT, "POLICY", "no, always, on-failure[:N] or unless-stopped", WORD_ANY},
     {"on-shim-loss", 0, OPTION_TEXT, "keep|kill", "what becomes of it when its shim dies",
      WORD_ANY},
     END,
@@ -127,6 +130,11 @@ static const option_row_t exec_options[] = {
 static const option_row_t kill_options[] = {
     {"signal", 's', OPTION_TEXT, "SIGNAL", "SIGTERM otherwise; name or number", WORD_SIGNAL},
     {"all", 'a', OPTION_FLAG, NULL, "to all processes of the container", WORD_ANY},
+    END,
+};
+
+static const option_row_t update_options[] = {
+    {"restart", 0, OPTION_TEXT, "POLICY", "no, always, on-failure[:N] or unless-stopped", WORD_ANY},
     END,
 };
 
@@ -329,6 +337,22 @@ const command_t command_table[] = {
      .options = {quiet_options},
      .operands_max = COMMAND_OPERANDS_ANY,
      .run = cmd_containers_list},
+
+    {.path = "update",
+     .synopsis = "--restart POLICY ID [ID...]",
+     .brief = "change the restart policy",
+     .help =
+         "With always and unless-stopped a container is run again whenever it has ended, with\n"
+         "on-failure when it failed, at most N times with on-failure:N: at once, then after\n"
+         "100ms, 200ms and so on up to a minute, until it has run for 10 seconds. A stop (tasks\n"
+         "kill with TERM or KILL, tasks delete) ends that until it is started again; with\n"
+         "always, until the cluster is.\n\n"
+         "  shimctl update --restart on-failure:5 a\n",
+     .options = {update_options},
+     .operands_min = 1,
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .operand = WORD_CONTAINER,
+     .run = cmd_update},
 
     {.path = "tasks", .aliases = {"t", "task"}, .brief = "running containers"},
     {.path = "tasks start",

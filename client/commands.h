@@ -16,6 +16,8 @@ int cmd_containers_info(session_t *session);
 int cmd_containers_label(session_t *session);
 int cmd_containers_list(session_t *session);
 
+int cmd_update(session_t *session);
+
 int cmd_tasks_attach(session_t *session);
 int cmd_tasks_delete(session_t *session);
 int cmd_tasks_exec(session_t *session);

@@ -28,6 +28,7 @@ static const char *const spec_options[] = {
     "memory-limit",
     "mount",
     "net-host",
+    "overlay",
     "privileged",
     "read-only",
     "rlimit-nofile",
@@ -140,6 +141,24 @@ static json_t *load_spec(const options_t *options, const char *path, status_t *s
     return spec;
 }
 
+/* The directory is shared and stays as it is; what a task writes goes to its own work directory. */
+static void use_overlay(session_t *session, json_t *spec, msg_container_create_t *ask)
+{
+    json_t *root = json_object_get(spec, "root");
+    AUTO_FREE char *dir =
+        util_backslash(json_string_value(json_object_get(root, "path")), UTIL_OVERLAY_SPECIAL);
+    AUTO_FREE char *lower = util_format("lowerdir=%s", dir);
+    const char *options[] = {keep_text(session, lower), "upperdir=${work}/upper",
+                             "workdir=${work}/work"};
+    const msg_mount_t mount = {
+        .type = "overlay",
+        .source = "overlay",
+        .options = {.items = keep(session, options, sizeof options), .count = ARRAY_SIZE(options)}};
+    ask->rootfs.items = keep(session, &mount, sizeof mount);
+    ask->rootfs.count = 1;
+    json_object_set_new(root, "path", json_string("rootfs"));
+}
+
 static bool has_terminal(const json_t *spec)
 {
     return json_is_true(json_object_get(json_object_get(spec, "process"), "terminal"));
@@ -187,6 +206,7 @@ static status_code_t read_record(session_t *session, const char *id, msg_contain
     ask->runtime = runtime ? runtime : RUNTIME_DEFAULT;
     ask->runc = runc_options(session);
     ask->on_shim_loss = options_text(options, "on-shim-loss");
+    ask->restart = options_text(options, "restart");
     return arguments_labels(labels, count, "true", session_zone(session), &ask->labels, st);
 }
 
@@ -232,6 +252,8 @@ status_code_t container_options_read(session_t *session, container_options_for_t
         config ? load_spec(options, config, st) : make_spec(session, purpose, id, operands, st);
     if (!spec)
         return st->code;
+    if (options_flag(options, "overlay"))
+        use_overlay(session, spec, &ret->ask);
     AUTO_FREE char *text = json_dumps(spec, JSON_COMPACT);
     ret->terminal = has_terminal(spec);
     json_decref(spec);

@@ -35,6 +35,20 @@ static int64_t clock_ns(clockid_t clock)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+char *util_backslash(const char *text, const char *special)
+{
+    char *copy = malloc(2 * strlen(text) + 1), *to = copy;
+    if (!copy)
+        abort();
+    for (; *text; text++) {
+        if (strchr(special, *text))
+            *to++ = '\\';
+        *to++ = *text;
+    }
+    *to = '\0';
+    return copy;
+}
+
 int64_t util_now_ns(void)
 {
     return clock_ns(CLOCK_REALTIME);

@@ -42,6 +42,12 @@ char *util_strdup(const char *text);
 /* printf into fresh memory; aborts when memory is short. The caller frees. */
 char *util_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* A copy with a backslash before each character that is in `special`. The caller frees. */
+char *util_backslash(const char *text, const char *special);
+
+/* What overlayfs reads as something else in the paths of its options. */
+#define UTIL_OVERLAY_SPECIAL "\\,:"
+
 /* Wall clock in nanoseconds and milliseconds since the epoch; monotonic clock in microseconds. */
 int64_t util_now_ns(void);
 int64_t util_now_ms(void);

@@ -2,10 +2,12 @@
  * match them. */
 #include "workers/metadata/containers.h"
 
+#include "common/log.h"
 #include "workers/metadata/incarnations.h"
 #include "workers/metadata/labels.h"
 #include "workers/metadata/namespaces.h"
 #include "workers/metadata/own_events.h"
+#include "workers/metadata/restarts.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -57,12 +59,16 @@ status_code_t containers_check_create(const void *ask, status_t *st)
     if (loss && strcmp(loss, "keep") && strcmp(loss, "kill"))
         return status_set(st, STATUS_INVALID_ARGUMENT,
                           "container.create: on_shim_loss is %s, neither keep nor kill", loss);
+    if (restarts_check_policy("container.create", create->restart, st))
+        return st->code;
     return check_spec("container.create", &create->spec, st);
 }
 
 status_code_t containers_check_update(const void *ask, status_t *st)
 {
     const msg_container_update_t *update = ask;
+    if (restarts_check_policy("container.update", update->restart, st))
+        return st->code;
     return update->spec.data ? check_spec("container.update", &update->spec, st) : STATUS_OK;
 }
 
@@ -122,6 +128,26 @@ status_code_t containers_find(txn_t *txn, const char *ns, const char *id, msgpac
     return STATUS_OK;
 }
 
+bool containers_look(txn_t *txn, const char *ns, const char *id, msgpack_zone *zone,
+                     msg_container_t *ret)
+{
+    store_key_t key = STORE_KEY(ns, id);
+    return get_record(txn, &key, zone, ret);
+}
+
+void containers_keep(txn_t *txn, const msg_container_t *record)
+{
+    msg_container_t bare = *record;
+    store_key_t key = STORE_KEY(record->ns, record->id);
+    msgpack_sbuffer encoded;
+    status_t st;
+    bare.spec = (msg_bytes_t){0};
+    if (encode(&bare, &encoded, &st))
+        log_error("%s", st.text);
+    else
+        put_record(txn, &key, &encoded, &bare.spec);
+}
+
 /* Methods ---------------------------------------------------------------------------------------
  */
 
@@ -142,10 +168,12 @@ status_code_t containers_create(txn_t *txn, const call_t *call, status_t *st)
                                 .options_type = ask->options_type,
                                 .options = ask->options,
                                 .on_shim_loss = ask->on_shim_loss,
+                                .rootfs = {ask->rootfs.items, ask->rootfs.count},
                                 .created_at = call->now,
                                 .updated_at = call->now};
     if (labels_merge(&none, &ask->labels, call->zone, &record->labels, st))
         return st->code;
+    restarts_set_policy(record, ask->restart, call->zone);
     msgpack_sbuffer encoded;
     if (encode(record, &encoded, st))
         return st->code;
@@ -176,6 +204,7 @@ status_code_t containers_update(txn_t *txn, const call_t *call, status_t *st)
         return st->code;
     if (ask->image)
         record->image = ask->image;
+    restarts_set_policy(record, ask->restart, call->zone);
     record->updated_at = call->now;
     msgpack_sbuffer encoded;
     if (encode(record, &encoded, st))

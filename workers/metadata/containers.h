@@ -27,4 +27,12 @@ call_run_t containers_delete;
 status_code_t containers_find(txn_t *txn, const char *ns, const char *id, msgpack_zone *zone,
                               msg_container_t *ret, status_t *st);
 
+/* The record without its spec; false when there is none. */
+bool containers_look(txn_t *txn, const char *ns, const char *id, msgpack_zone *zone,
+                     msg_container_t *ret);
+
+/* Writes back a record that containers_look gave, with the spec that it has. One that has become
+ * too long stays as it was, which is logged. */
+void containers_keep(txn_t *txn, const msg_container_t *record);
+
 #endif

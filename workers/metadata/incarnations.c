@@ -5,6 +5,7 @@
 #include "workers/metadata/expiry.h"
 #include "workers/metadata/process_record.h"
 #include "workers/metadata/requests.h"
+#include "workers/metadata/restarts.h"
 #include "workers/metadata/run.h"
 
 #include <string.h>
@@ -77,6 +78,8 @@ status_code_t incarnations_begin(txn_t *txn, const call_t *call, status_t *st)
     if (process_record_get(txn, &key, &process))
         return status_set(st, STATUS_FAILED_PRECONDITION, "task %s: incarnation %s has ended",
                           ask->id, ask->incarnation);
+    if (restarts_begin(txn, call, call->answer, st))
+        return st->code;
     memcpy(head.previous, head.incarnation, sizeof head.previous);
     snprintf(head.incarnation, sizeof head.incarnation, "%s", ask->incarnation);
     head.live = true;
@@ -139,10 +142,16 @@ status_code_t incarnations_exit(txn_t *txn, const call_t *call, status_t *st)
     if (!run_open(&run, txn, &key, call->now))
         return status_set(st, STATUS_NOT_FOUND, "incarnation %s of task %s: not found",
                           ask->incarnation, ask->id);
+    msg_exited_t earlier;
+    bool is_decided = get_exit(txn, &process, call->zone, &earlier);
     keep_exit(txn, &process, ask, call->zone);
     if (!run.init.ended)
         learn_exit(&run, ask, exec_id);
     run_close(&run);
+    if (!exec_id[0] && !is_decided)
+        restarts_on_exit(txn, call, ask);
+    else if (!exec_id[0])
+        restarts_tell(txn, call, ask->id);
     return STATUS_OK;
 }
 
@@ -271,10 +280,14 @@ status_code_t incarnations_end(txn_t *txn, const call_t *call, status_t *st)
     const msg_incarnation_end_t *ask = call->ask;
     store_key_t key = STORE_KEY(call->ns, ask->id, ask->incarnation);
     store_key_t init = STORE_KEY(call->ns, ask->id, ask->incarnation, "");
+    msg_exited_t exited;
     run_t run;
     (void)st;
-    if (!run_open(&run, txn, &key, call->now) || run.init.ended)
+    if (!run_open(&run, txn, &key, call->now) || run.init.ended) {
+        restarts_tell(txn, call, ask->id);
         return STATUS_OK;
+    }
+    bool was_decided = get_exit(txn, &init, call->zone, &exited); /* with the exit */
     /* A run that is found without a bundle, and of which nothing was ever heard. */
     bool undone = ask->undone || (ask->shim_lost && !ask->pid && is_unheard_of(&run.init));
     write_end(&run, call, undone);
@@ -283,5 +296,7 @@ status_code_t incarnations_end(txn_t *txn, const call_t *call, status_t *st)
     run_close(&run);
     let_go(txn, call, undone);
     expiry_add(txn, EXPIRY_RUN, init.bytes, init.size, run.init.keep_until, call->now);
+    bool has_ended = !undone && get_exit(txn, &init, call->zone, &exited);
+    restarts_on_end(txn, call, has_ended && !was_decided ? &exited : NULL);
     return STATUS_OK;
 }

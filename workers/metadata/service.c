@@ -9,6 +9,7 @@
 #include "workers/metadata/journal.h"
 #include "workers/metadata/namespaces.h"
 #include "workers/metadata/requests.h"
+#include "workers/metadata/restarts.h"
 
 #include <assert.h>
 
@@ -50,6 +51,8 @@ static const method_t methods[] = {
     {MSG_incarnation_end, WRITES, NS_NEEDED, incarnations_end, incarnations_check_end},
     {MSG_incarnation_get, READS, NS_NEEDED, incarnations_get, incarnations_check_get},
     {MSG_incarnation_list, WRITES, NS_NONE, incarnations_list, NULL}, /* to see earlier writes */
+    {MSG_restart_note, WRITES, NS_NEEDED, restarts_note, NULL},
+    {MSG_restart_list, WRITES, NS_NONE, restarts_list, NULL},
     {MSG_exit_get, READS, NS_NEEDED, incarnations_exit_get, NULL},
 };
 

@@ -6,6 +6,7 @@
 #include "workers/shim/manager.h"
 #include "workers/shim/op.h"
 #include "workers/shim/orphan.h"
+#include "workers/shim/restart.h"
 
 #define REAPED_WAIT_MS 2000
 #define NO_BUNDLE      "its bundle is gone: the machine was restarted, or somebody removed it"
@@ -103,6 +104,13 @@ static const char *why_unknown(const task_t *task)
                                                : task->init.exit_why;
 }
 
+static void on_journalled(void *arg, const status_t *st, const void *answer)
+{
+    if (!st->code)
+        restart_due(burial_of(arg)->manager, answer);
+    on_asked(arg, st, NULL);
+}
+
 static void ask_journal(op_t *op)
 {
     burial_t *burial = burial_of(op);
@@ -115,10 +123,11 @@ static void ask_journal(op_t *op)
                                  .exited_at = init->exited_at,
                                  .unknown = why_unknown(burial->task) != NULL,
                                  .why = why_unknown(burial->task),
-                                 .shim_lost = true};
+                                 .shim_lost = true,
+                                 .stopped = restart_stopped_in(burial->task)};
     deleter_sign(&burial->task->deleter, &ask);
-    link_ask(burial->manager->link, MSG_incarnation_end, &ask, burial->task->ns, 0, NULL, on_asked,
-             op);
+    link_ask(burial->manager->link, MSG_incarnation_end, &ask, burial->task->ns, 0, NULL,
+             on_journalled, op);
 }
 
 static void on_bundle_deleted(void *arg, const status_t *st, const void *answer)

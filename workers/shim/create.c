@@ -5,6 +5,7 @@
 #include "common/proto_value.h"
 #include "workers/shim/debt.h"
 #include "workers/shim/outcome.h"
+#include "workers/shim/restart.h"
 #include "workers/shim/runtime.h"
 
 #include "common/proto/task.pb-c.h"
@@ -46,7 +47,11 @@ static void ask_begin(op_t *op)
     create_t *create = create_of(op);
     msg_incarnation_begin_t ask = {.id = create->task->id,
                                    .incarnation = create->task->incarnation,
-                                   .request = *request_id(create->request)};
+                                   .request = *request_id(create->request),
+                                   .restart_of = create->ask->restart_of,
+                                   .terminal = create->ask->terminal,
+                                   .stdout = create->ask->stdout,
+                                   .stderr = create->ask->stderr};
     link_ask(create->manager->link, MSG_incarnation_begin, &ask, create->task->ns, 0, NULL,
              on_begun, create);
 }
@@ -149,8 +154,11 @@ static void on_bundle(void *arg, const status_t *st, const void *answer)
         remove_stale(create);
         return;
     }
-    if (!st->code)
+    if (!st->code) {
         create->task->bundle = util_strdup(bundle->path);
+        free(create->work);
+        create->work = bundle->work ? util_strdup(bundle->work) : NULL;
+    }
     op_done(&create->op, st);
 }
 
@@ -175,6 +183,15 @@ static void undo_bundle(op_t *op)
     msg_bundle_delete_t ask = {.id = create->task->id, .incarnation = create->task->incarnation};
     link_ask(create->manager->link, MSG_bundle_delete, &ask, create->task->ns, 0, NULL,
              on_bundle_undone, op);
+}
+
+static void ask_rootfs(op_t *op)
+{
+    create_t *create = create_of(op);
+    status_t st;
+    rootfs_prepare(&create->container, create->ask, create->work, request_zone(create->request),
+                   &create->rootfs, &st);
+    op_done(op, &st);
 }
 
 /* record intent -----------------------------------------------------------------------------------
@@ -331,6 +348,7 @@ static void on_created(void *arg, const status_t *st, const uint8_t *payload, si
     } else {
         /* Whatever the shim's word for it, something of the container may be there. */
         outcome.code = status_is_uncertain(outcome.code) ? outcome.code : STATUS_UNKNOWN;
+        rootfs_explain(&create->rootfs, &outcome);
     }
     op_done(&create->op, &outcome);
 }
@@ -361,10 +379,15 @@ static void undo_create(op_t *op)
  */
 
 static const op_step_t create_plan[] = {
-    {"begin incarnation", ask_begin, undo_begin}, {"check", ask_check, NULL},
-    {"make bundle", ask_bundle, undo_bundle},     {"record intent", ask_intent, NULL},
-    {"start shim", ask_start, undo_start},        {"connect", ask_connect, NULL},
-    {"create task", ask_create, undo_create},     {NULL, NULL, NULL},
+    {"begin incarnation", ask_begin, undo_begin},
+    {"check", ask_check, NULL},
+    {"make bundle", ask_bundle, undo_bundle},
+    {"prepare rootfs", ask_rootfs, NULL},
+    {"record intent", ask_intent, NULL},
+    {"start shim", ask_start, undo_start},
+    {"connect", ask_connect, NULL},
+    {"create task", ask_create, undo_create},
+    {NULL, NULL, NULL},
 };
 
 static void on_finished(op_t *op, const status_t *st)
@@ -383,6 +406,8 @@ static void on_finished(op_t *op, const status_t *st)
             request_fail(create->request, &failure);
     } else {
         task->phase = TASK_LIVE;
+        if (!ask->restart_of)
+            restart_superseded(self, task);
         task->init.request = *request_id(create->request);
         task->init.state = PROCESS_CREATED;
         process_started(&task->init, create->pid);
@@ -395,6 +420,7 @@ static void on_finished(op_t *op, const status_t *st)
     }
     free(create->options_type);
     free(create->options);
+    free(create->work);
     free(create);
     self->creates--;
     create_next(self);

@@ -4,6 +4,7 @@
 
 #include "workers/shim/manager.h"
 #include "workers/shim/op.h"
+#include "workers/shim/rootfs.h"
 
 #define CREATE_RUNC_OPTIONS    "containerd.runc.v1.Options"
 #define CREATE_GENERIC_OPTIONS "runtimeoptions.v1.Options"
@@ -18,6 +19,8 @@ typedef struct create {
     char *options_type;        /* owned; NULL without options */
     uint8_t *options;          /* owned */
     size_t options_size;
+    rootfs_t rootfs;     /* in the request's zone */
+    char *work;          /* the bundle's work directory; owned */
     endpoint_t endpoint; /* what `start` printed */
     char group[80];
     uint32_t pid;

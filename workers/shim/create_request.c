@@ -85,27 +85,6 @@ void create_pack_options(create_t *create)
     containerd__runc__v1__options__pack(&options, create->options);
 }
 
-static Containerd__Task__V2__Mount *mounts_of(const msg_task_create_t *ask, msgpack_zone *zone,
-                                              Containerd__Task__V2__Mount ***list)
-{
-    size_t count = ask->rootfs.count;
-    Containerd__Task__V2__Mount *mounts = msgpack_zone_malloc(zone, (count + 1) * sizeof *mounts);
-    *list = msgpack_zone_malloc(zone, (count + 1) * sizeof **list);
-    if (!mounts || !*list)
-        abort();
-    for (size_t i = 0; i < count; i++) {
-        const msg_mount_t *from = &ask->rootfs.items[i];
-        containerd__task__v2__mount__init(&mounts[i]);
-        mounts[i].type = text_or_empty(from->type);
-        mounts[i].source = text_or_empty(from->source);
-        mounts[i].target = text_or_empty(from->target);
-        mounts[i].options = (char **)from->options.items;
-        mounts[i].n_options = from->options.count;
-        (*list)[i] = &mounts[i];
-    }
-    return mounts;
-}
-
 void create_call(create_t *create, ttrpc_reply_t *reply)
 {
     const msg_task_create_t *ask = create->ask;
@@ -114,8 +93,8 @@ void create_call(create_t *create, ttrpc_reply_t *reply)
         CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
     request.id = create->task->id;
     request.bundle = create->task->bundle;
-    mounts_of(ask, request_zone(create->request), &request.rootfs);
-    request.n_rootfs = ask->rootfs.count;
+    request.rootfs = create->rootfs.mounts;
+    request.n_rootfs = create->rootfs.count;
     request.terminal = ask->terminal;
     request.stdin = text_or_empty(ask->stdin);
     request.stdout = text_or_empty(ask->stdout);

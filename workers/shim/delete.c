@@ -7,6 +7,7 @@
 #include "workers/shim/op.h"
 #include "workers/shim/orphan.h"
 #include "workers/shim/outcome.h"
+#include "workers/shim/restart.h"
 
 #include "common/proto/task.pb-c.h"
 
@@ -165,7 +166,8 @@ static void ask_delete(op_t *op)
 static void on_journalled(void *arg, const status_t *st, const void *answer)
 {
     deletion_t *deletion = arg;
-    (void)answer;
+    if (!st->code)
+        restart_due(deletion->manager, answer);
     if (!st->code || st->code == STATUS_NOT_FOUND) {
         deletion->task->phase = TASK_CLEANING;
         request_answer_recorded(TAKE(deletion->request), &deletion->exited);
@@ -185,7 +187,8 @@ static void ask_journal(op_t *op)
                                  .exit_status = deletion->exited.exit_status,
                                  .exited_at = deletion->exited.exited_at,
                                  .unknown = deletion->exited.unknown,
-                                 .why = deletion->exited.why};
+                                 .why = deletion->exited.why,
+                                 .stopped = restart_stopped_in(deletion->task)};
     deleter_sign(&deletion->task->deleter, &ask);
     link_ask(deletion->manager->link, MSG_incarnation_end, &ask, deletion->task->ns, 0, NULL,
              on_journalled, op);
@@ -306,6 +309,8 @@ HANDLER(task_delete)
     const char *ns = request_require_ns(request);
     if (!ns)
         return;
+    if (!delete->exec_id && restart_stop(manager, request, delete->id))
+        return;
     task_t *task = task_table_find(manager->tasks, ns, delete->id);
     bool is_settled = task && task->phase != TASK_LOADING && task->phase != TASK_CREATING;
     if (!task || task->phase == TASK_CLEANING) {
@@ -321,6 +326,9 @@ HANDLER(task_delete)
     process_t *process = manager_find(manager, request, ask, delete->id, delete->exec_id);
     if (!process)
         return;
+    bool ends = !process->exec_id[0] && (delete->force || process->state == PROCESS_STOPPED);
+    if (ends && !restart_is_own_delete(process->task, request))
+        restart_mark_stopped(process->task);
     if (process->task->phase == TASK_ORPHANED && !process->exec_id[0])
         orphan_delete(manager, request, process->task, delete->force);
     else if (process->exec_id[0])

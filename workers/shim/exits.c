@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/orphan.h"
+#include "workers/shim/restart.h"
 #include "workers/shim/state.h"
 
 #include "common/proto/task.pb-c.h"
@@ -54,7 +55,8 @@ static void on_recorded(void *arg, const status_t *st, const void *answer)
     AUTO_FREE process_ref_t *watch = arg;
     process_t *process = process_ref_find(watch);
     bool is_refused = st->code == STATUS_NOT_FOUND || st->code == STATUS_INVALID_ARGUMENT;
-    (void)answer;
+    if (!st->code)
+        restart_due(watch->manager, answer);
     if (st->code)
         log_error("%s/%s: exit record: %s", watch->ns, watch->id, st->text);
     if (!process)
@@ -79,7 +81,9 @@ static void send_record(manager_t *self, process_t *process)
                                   .exited_at = process->exited_at,
                                   .unknown = process->exit_why != NULL,
                                   .why = process->exit_why,
-                                  .source = process->exit_source};
+                                  .source = process->exit_source,
+                                  .stopped = restart_stopped_in(process->task),
+                                  .unstarted = process->is_unstarted};
     link_ask(self->link, MSG_incarnation_exit, &ask, process->task->ns, -1, NULL, on_recorded,
              ref_new(process));
 }
@@ -89,6 +93,8 @@ void exits_record(manager_t *self, process_t *process, const exit_news_t *news)
     if (process->has_exited)
         return;
     process->has_exited = true;
+    process->is_unstarted =
+        process->state == PROCESS_CREATED && !process->was_started && !process->is_adopted;
     process->state = PROCESS_STOPPED;
     process->exit_status = news->status;
     process->exited_at = news->at;

@@ -2,10 +2,12 @@
  * nothing is refused here, from what is known of the process. */
 #include "workers/shim/call.h"
 #include "workers/shim/orphan.h"
+#include "workers/shim/restart.h"
 
 #include "common/proto/task.pb-c.h"
 
 #define SIGNAL_KILL 9
+#define SIGNAL_TERM 15
 
 /* kill -------------------------------------------------------------------------------------------
  */
@@ -13,6 +15,9 @@
 HANDLER(task_kill)
 {
     const msg_task_kill_t *kill = ask;
+    bool stops = !kill->exec_id && (kill->signal == SIGNAL_KILL || kill->signal == SIGNAL_TERM);
+    if (stops && restart_stop(self, request, kill->id))
+        return;
     process_t *process = manager_find(self, request, ask, kill->id, kill->exec_id);
     if (!process)
         return;
@@ -22,6 +27,8 @@ HANDLER(task_kill)
                      kill->signal);
         return;
     }
+    if (stops)
+        restart_mark_stopped(process->task);
     if (process->has_exited) {
         manager_fail(request, STATUS_NOT_FOUND, "process already finished: not found");
         return;

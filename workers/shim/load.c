@@ -8,6 +8,7 @@
 #include "workers/shim/init_record.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/orphan.h"
+#include "workers/shim/restart.h"
 #include "workers/shim/state.h"
 
 #define LOADS_AT_ONCE 32   /* mute ones do not count */
@@ -317,6 +318,7 @@ static void inspect(load_t *load)
     task->init.request = task->intent->request;
     begun_load(&task->begun, task->bundle);
     deleter_load(&task->deleter, task->bundle);
+    restart_load_mark(task);
     task->init.is_adopted = true;
     task->runtime = util_strdup(task->intent->runtime);
     task->log = log_pipe_open(load->loader->manager->io, task->bundle, task->key, &st);

@@ -3,6 +3,7 @@
 #include "workers/shim/debt.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/outcome.h"
+#include "workers/shim/restart.h"
 
 static const worker_method_t methods[] = {
     {MSG_task_create, on_task_create},
@@ -154,6 +155,7 @@ static manager_t *manager_new(worker_t *worker, const settings_t *settings)
     self->timeouts = settings->timeouts;
     self->on_shim_loss = settings->on_shim_loss;
     self->tasks = task_table_new(self);
+    restarts_init(self);
     zhashx_set_key_duplicator(self->shims, NULL);
     zhashx_set_key_destructor(self->shims, NULL);
     return self;
@@ -162,6 +164,7 @@ static manager_t *manager_new(worker_t *worker, const settings_t *settings)
 static void manager_destroy(manager_t *self)
 {
     debts_destroy(self);
+    restarts_destroy(self);
     task_table_destroy(&self->tasks);
     for (shim_t *shim = zhashx_first(self->shims); shim; shim = zhashx_next(self->shims)) {
         shim_t *ended = shim;
@@ -179,6 +182,7 @@ static void manager_destroy(manager_t *self)
 static void on_loaded(manager_t *self)
 {
     worker_ready(self->worker);
+    restarts_begin(self);
 }
 
 int main(int argc, char **argv)

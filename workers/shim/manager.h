@@ -24,6 +24,8 @@ typedef struct manager {
     char *ttrpc_address; /* where shims send their events */
     char *runc_root;
     bool is_loading;        /* not all bundles of the predecessor were looked at */
+    zhashx_t *restarts;     /* see restart.h */
+    char life[64];          /* of the cluster: the same as long as its supervisor runs */
     unsigned creates;       /* under way */
     zlistx_t *create_queue; /* request_t of task.create that wait for their turn; not owned */
 } manager_t;

@@ -53,6 +53,7 @@ typedef struct process {
     bool wait_pending;  /* a Wait is with the shim: never more than one for each process */
     bool is_starting;   /* a Start is */
     bool was_started;   /* a Start was sent, whatever came of it */
+    bool is_unstarted;  /* it has ended, and certainly had no Start */
     bool start_failed;  /* an exec can then only be deleted */
     bool is_adopted;    /* from a predecessor, which may have asked to start it */
     bool is_refreshing; /* a State is, for nobody in particular */
@@ -89,6 +90,7 @@ struct task {
     zlistx_t *deleters; /* request_t of task.delete, answered when it is gone; not owned */
     int64_t heard_ms;   /* when the shim last told its state */
     bool unresponsive;
+    char stopped_in[64]; /* life of the cluster in which a client wanted it to end; see restart.h */
 };
 
 typedef struct task_table task_table_t;

@@ -1,0 +1,267 @@
+"""Restart policies of real containers: when one is run again, when not, and that no death loses or doubles a restart."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from cluster import PROCESSES, until
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="containers need root"),
+    pytest.mark.skipif(not shutil.which("containerd-shim-runc-v2"), reason="no containerd-shim-runc-v2"),
+    pytest.mark.skipif(not shutil.which("runc"), reason="no runc"),
+]
+
+
+def run(cluster, policy, script, name="c", *options):
+    done = cluster.shimctl(
+        "run", "-d", "--null-io", "--restart", policy, *options, "--rootfs", cluster.rootfs(), name, "/bin/sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+
+
+def record(cluster, name="c"):
+    return cluster.client().call("container.get", {"id": name}, "default", timeout=20)["restart"]
+
+
+def task(cluster, name="c"):
+    rows = {row["id"]: row for row in cluster.client().call("task.list", {}, "default", timeout=20)["tasks"]}
+    return rows.get(name)
+
+
+def starts(cluster, name="c"):
+    """Pids and times of the starts in the journal."""
+    page = cluster.client().call("event.list", {"all": True, "limit": 10000}, timeout=20)
+    return [(e["event"]["pid"], e["time"]) for e in page["events"] if e["topic"] == "/tasks/start" and e["event"]["container_id"] == name]
+
+
+def exits(cluster, name="c"):
+    page = cluster.client().call("event.list", {"all": True, "limit": 10000}, timeout=20)
+    return [(e["event"]["pid"], e["time"]) for e in page["events"] if e["topic"] == "/tasks/exit" and e["event"]["container_id"] == name]
+
+
+def running(cluster, count=None, name="c"):
+    """The task, once it runs and has been restarted that often."""
+    def ready():
+        row = task(cluster, name)
+        good = row and row["status"] == "RUNNING" and (count is None or record(cluster, name).get("count", 0) == count)
+        return row if good else None
+
+    return until(ready, f"{name} runs after {count} restarts", 30)
+
+
+def crash(cluster, name="c"):
+    """The container's process dies, and nobody asked for that; its pid."""
+    pid = task(cluster, name)["pid"]
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def settled(cluster, name="c"):
+    """Nothing is due, and nothing will be."""
+    until(lambda: "pending" not in record(cluster, name), "no restart is due")
+    before = len(starts(cluster, name))
+    time.sleep(0.5)  # that nothing happens cannot be awaited
+    assert len(starts(cluster, name)) == before
+
+
+def test_no_policy_no_restart(cluster):
+    run(cluster, "no", "exit 3")
+    assert cluster.shimctl("tasks", "wait", "c").stdout == "3\n"
+    settled(cluster)
+    assert len(starts(cluster)) == 1
+
+
+@pytest.mark.parametrize("policy, code, again", [
+    ("always", 0, True), ("unless-stopped", 0, True), ("on-failure", 1, True), ("on-failure", 0, False)])
+def test_what_is_run_again(cluster, policy, code, again):
+    """The second run stays; a file on the shared root tells it from the first."""
+    run(cluster, policy, f"test -e /second && sleep 1000; echo > /second; exit {code}")
+    if again:
+        running(cluster, 1)
+        assert len(starts(cluster)) == 2
+    else:
+        assert cluster.shimctl("tasks", "wait", "c").stdout == f"{code}\n"
+        settled(cluster)
+        assert len(starts(cluster)) == 1 and task(cluster)["status"] == "STOPPED"
+
+
+def test_on_failure_ends_after_n(cluster):
+    run(cluster, "on-failure:3", "exit 7")
+    until(lambda: record(cluster).get("count") == 3, "three restarts")
+    until(lambda: task(cluster) and task(cluster)["status"] == "STOPPED", "the last has ended")
+    settled(cluster)
+    assert len(starts(cluster)) == 4 and record(cluster)["count"] == 3
+    assert cluster.shimctl("tasks", "wait", "c").stdout == "7\n"
+
+
+def test_it_is_fast_and_backs_off(cluster):
+    run(cluster, "always", "exit 0")
+    until(lambda: len(starts(cluster)) >= 6, "five restarts", 30)
+    began, ended = [t for _, t in starts(cluster)], [t for _, t in exits(cluster)]
+    gaps = [(b - e) / 1e6 for b, e in zip(began[1:], ended)]
+    print("ms from exit to start:", [round(g) for g in gaps])
+    for gap, delay in zip(gaps[:5], (0, 100, 200, 400, 800)):
+        assert gap >= delay, gaps
+    assert cluster.shimctl("tasks", "delete", "-f", "c").returncode == 0
+    settled(cluster)
+
+
+def test_a_stop_wins(cluster):
+    for policy in "always", "unless-stopped":
+        run(cluster, policy, "sleep 1000", policy)
+        assert cluster.shimctl("tasks", "kill", "-s", "KILL", policy).returncode == 0
+        assert cluster.shimctl("tasks", "wait", policy).stdout == "137\n"
+        settled(cluster, policy)
+        assert task(cluster, policy)["status"] == "STOPPED" and record(cluster, policy)["stopped"]
+
+
+@pytest.mark.parametrize("words", [("tasks", "kill", "-s", "KILL"), ("tasks", "delete", "-f")])
+def test_a_stop_wins_against_a_restart_under_way(cluster, words):
+    """At every moment of a container that ends all the time."""
+    for i in range(12):
+        name = f"c{i}"
+        run(cluster, "always", "exit 0", name)
+        until(lambda: len(exits(cluster, name)) >= 1 + i % 3, "it has ended")
+        time.sleep(0.02 * i)
+        done = cluster.shimctl(*words, name)
+        assert done.returncode == 0 or "not found" in done.stderr, done.stderr
+    time.sleep(1)
+    before = {f"c{i}": len(starts(cluster, f"c{i}")) for i in range(12)}
+    time.sleep(1)
+    for i in range(12):
+        name = f"c{i}"
+        assert "pending" not in record(cluster, name) and record(cluster, name)["stopped"], record(cluster, name)
+        assert len(starts(cluster, name)) == before[name]
+        assert not task(cluster, name) or task(cluster, name)["status"] != "RUNNING"
+
+
+def test_a_stopped_one_that_is_started_is_restarted_again(cluster):
+    run(cluster, "unless-stopped", "sleep 1000")
+    assert cluster.shimctl("tasks", "delete", "-f", "c").returncode == 0
+    assert cluster.shimctl("tasks", "start", "-d", "--null-io", "c").returncode == 0
+    crash(cluster)
+    running(cluster, 1)
+
+
+def test_update(cluster):
+    run(cluster, "no", "sleep 1000")
+    refused = cluster.shimctl("update", "--restart", "sometimes", "c")
+    assert refused.returncode != 0 and "restart is sometimes, not no, always" in refused.stderr
+    assert cluster.shimctl("update", "--restart", "always", "c").stdout == "c\n"
+    assert json.loads(cluster.shimctl("containers", "info", "c").stdout)["Restart"]["policy"] == "always"
+    crash(cluster)
+    running(cluster, 1)
+    assert cluster.shimctl("update", "--restart", "no", "c").returncode == 0
+    crash(cluster)
+    until(lambda: task(cluster)["status"] == "STOPPED", "it stays")
+    settled(cluster)
+
+
+@pytest.mark.parametrize("policy", ["on-failure:0", "on-failure:", "on-failure:x", "on-failure:-1", "on-failure:99999999999", "ever", ""])
+def test_a_policy_that_there_is_not(cluster, policy):
+    done = cluster.shimctl("containers", "create", "--restart", policy, "--rootfs", cluster.rootfs(), "c", "/bin/true")
+    assert done.returncode != 0 and "not no, always, on-failure" in done.stderr
+
+
+def test_the_log_goes_on(cluster):
+    log = cluster.dir / "out"
+    done = cluster.shimctl("run", "-d", "--log-uri", f"file://{log}", "--restart", "on-failure:2", "--rootfs", cluster.rootfs(), "c", "/bin/sh", "-c", "echo run; exit 1")
+    assert done.returncode == 0, done.stderr
+    until(lambda: log.exists() and log.read_text() == "run\n" * 3, "all three runs have written")
+
+
+def test_a_restart_that_fails_is_tried_again(cluster):
+    run(cluster, "always", "sleep 1000")
+    rootfs = cluster.rootfs()
+    rootfs.rename(rootfs.with_name("away"))
+    crash(cluster)
+    until(lambda: record(cluster).get("attempt", 0) >= 2, "it was tried")
+    assert record(cluster)["why"]
+    rootfs.with_name("away").rename(rootfs)
+    running(cluster, 1)
+    assert len(starts(cluster)) == 2
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_a_death_at_the_moment_of_restart(cluster, process):
+    run(cluster, "always", "sleep 1000")
+    running(cluster, 0)
+    for i in range(6):
+        first = crash(cluster)
+        time.sleep(0.015 * i)
+        cluster.await_successor(process, cluster.kill(process))
+        row = running(cluster, i + 1)
+        assert row["pid"] != first
+        settled(cluster)
+        assert len(starts(cluster)) == i + 2 and len({pid for pid, _ in starts(cluster)}) == i + 2
+
+
+def kill_all(cluster):
+    for row in cluster.status().values():
+        os.kill(row["pid"], signal.SIGKILL)
+    cluster.supervisor.wait()
+
+
+def test_the_whole_cluster_dies_at_the_moment_of_restart(cluster):
+    run(cluster, "always", "sleep 1000")
+    for i in range(4):
+        running(cluster, i)
+        crash(cluster)
+        time.sleep(0.04 * i)
+        kill_all(cluster)
+        cluster.start()
+        running(cluster, i + 1)
+        assert len(starts(cluster)) == i + 2
+
+
+def test_what_comes_back_with_the_cluster(cluster):
+    for policy in "always", "unless-stopped", "on-failure":
+        run(cluster, policy, "sleep 1000", policy)
+        assert cluster.shimctl("tasks", "kill", "-s", "KILL", policy).returncode == 0
+        assert cluster.shimctl("tasks", "wait", policy).stdout == "137\n"
+    cluster.await_successor("shim", cluster.kill("shim"))
+    for policy in "always", "unless-stopped", "on-failure":
+        settled(cluster, policy)
+    cluster.stop()
+    cluster.start()
+    running(cluster, name="always")
+    for policy in "unless-stopped", "on-failure":
+        settled(cluster, policy)
+        assert len(starts(cluster, policy)) == 1
+
+
+def test_after_a_reboot(cluster):
+    """The bundles and all processes are gone, the journal is not."""
+    for policy in "always", "unless-stopped", "no":
+        run(cluster, policy, "sleep 1000", policy)
+    rows = [task(cluster, name) for name in ("always", "unless-stopped", "no")]
+    kill_all(cluster)
+    for row in rows:
+        os.kill(row["shim_pid"], signal.SIGKILL)
+        os.kill(row["pid"], signal.SIGKILL)
+    for name in "always", "unless-stopped", "no":
+        subprocess.run(["runc", "--root", cluster.run / "runc/default", "delete", "-f", name], check=True)
+    shutil.rmtree(cluster.run)
+    for path in cluster.dead_sockets():
+        path.unlink()
+    cluster.start()
+    for name in "always", "unless-stopped":
+        assert running(cluster, 1, name)["pid"] not in [row["pid"] for row in rows]
+    assert not task(cluster, "no")
+
+
+def test_the_shim_is_killed_with_its_container(cluster):
+    run(cluster, "always", "sleep 1000", "c", "--on-shim-loss", "kill")
+    first = task(cluster)
+    os.kill(first["shim_pid"], signal.SIGKILL)
+    row = running(cluster, 1)
+    assert row["pid"] != first["pid"] and row["shim_pid"] != first["shim_pid"]
+
+
+def test_run_in_the_foreground_has_no_restart(cluster):
+    done = cluster.shimctl("run", "--restart", "always", "--rootfs", cluster.rootfs(), "c", "/bin/true")
+    assert done.returncode != 0 and "--restart goes with --detach only" in done.stderr
