@@ -234,8 +234,18 @@ static status_code_t update_one(session_t *session, const char *id, status_t *st
 
 int cmd_update(session_t *session)
 {
-    if (!options_given(session_options(session), "restart"))
-        return session_usage(session, "nothing to change: give --restart");
+    static const char *const limits[] = {"memory", "cpus", "cpu-shares", "pids-limit", "resources"};
+    const options_t *options = session_options(session);
+    size_t count;
+    session_operands(session, &count);
+    bool has_limit = false;
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+        has_limit = has_limit || options_given(options, limits[i]);
+    if (has_limit && options_given(options, "restart"))
+        return session_usage(session, "--restart goes with no limit");
+    if (!options_given(options, "restart"))
+        return count > 1 ? session_usage(session, "limits are for one container at a time")
+                         : cmd_tasks_update(session);
     return session_each(session, 0, update_one);
 }
 

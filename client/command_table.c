@@ -133,7 +133,7 @@ static const option_row_t kill_options[] = {
     END,
 };
 
-static const option_row_t update_options[] = {
+static const option_row_t policy_options[] = {
     {"restart", 0, OPTION_TEXT, "POLICY", "no, always, on-failure[:N] or unless-stopped", WORD_ANY},
     END,
 };
@@ -286,7 +286,6 @@ const command_t command_table[] = {
     {.path = "exec", .same_as = "tasks exec"},
     {.path = "kill", .same_as = "tasks kill"},
     {.path = "ps", .same_as = "tasks ps"},
-    {.path = "update", .same_as = "tasks update"},
     {.path = "wait", .same_as = "tasks wait"},
 
     {.path = "containers", .aliases = {"c", "container"}, .brief = "container records"},
@@ -339,16 +338,17 @@ const command_t command_table[] = {
      .run = cmd_containers_list},
 
     {.path = "update",
-     .synopsis = "--restart POLICY ID [ID...]",
-     .brief = "change the restart policy",
+     .synopsis = "--restart POLICY ID [ID...] | LIMITS ID",
+     .brief = "change the restart policy, or the limits of a container that runs",
      .help =
          "With always and unless-stopped a container is run again whenever it has ended, with\n"
          "on-failure when it failed, at most N times with on-failure:N: at once, then after\n"
          "100ms, 200ms and so on up to a minute, until it has run for 10 seconds. A stop (tasks\n"
          "kill with TERM or KILL, tasks delete) ends that until it is started again; with\n"
          "always, until the cluster is.\n\n"
-         "  shimctl update --restart on-failure:5 a\n",
-     .options = {update_options},
+         "  shimctl update --restart on-failure:5 a\n"
+         "  shimctl update --memory 128m a                # as `tasks update`\n",
+     .options = {policy_options, update_options},
      .operands_min = 1,
      .operands_max = COMMAND_OPERANDS_ANY,
      .operand = WORD_CONTAINER,
