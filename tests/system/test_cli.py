@@ -71,7 +71,9 @@ class Cluster:
         (self.run / "plan").write_text(text, encoding="utf-8")
 
     def seen(self):
-        lines = (self.run / "seen").read_text(encoding="utf-8").splitlines()
+        """The requests so far; the file is made with the first."""
+        seen = self.run / "seen"
+        lines = seen.read_text(encoding="utf-8").splitlines() if seen.exists() else []
         return [json.loads(line) for line in lines]
 
     def methods(self):
