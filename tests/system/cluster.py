@@ -233,3 +233,10 @@ class Cluster:
             shutil.rmtree(self.dir, ignore_errors=True)
         assert not left, f"left behind: {left}"
         assert "Sanitizer" not in log and "runtime error:" not in log, log
+
+
+def detached(cluster, name, script, *options):
+    """A container that a client has started and left; its name."""
+    done = cluster.shimctl("run", "-d", *options, "--rootfs", cluster.rootfs(name), name, "/bin/sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    return name

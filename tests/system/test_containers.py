@@ -11,19 +11,13 @@ import threading
 import time
 
 import pytest
-from cluster import PROCESSES, SHIM_SOCKETS, Client, until
+from cluster import PROCESSES, SHIM_SOCKETS, Client, detached, until
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="containers need root"),
     pytest.mark.skipif(not shutil.which("containerd-shim-runc-v2"), reason="no containerd-shim-runc-v2"),
     pytest.mark.skipif(not shutil.which("runc"), reason="no runc"),
 ]
-
-
-def detached(cluster, name, script, *options):
-    done = cluster.shimctl("run", "-d", *options, "--rootfs", cluster.rootfs(name), name, "/bin/sh", "-c", script)
-    assert done.returncode == 0, done.stderr
-    return name
 
 
 def remove(cluster, *names):
