@@ -187,6 +187,8 @@ def test_a_stopped_shim_delays_nobody_and_is_left_alone(cluster):
     shim = tasks(cluster)["slow"]["shim_pid"]
     os.kill(shim, signal.SIGSTOP)
     try:
+        status = pathlib.Path(f"/proc/{shim}/status")
+        until(lambda: "T (stopped)" in status.read_text(), "it has stopped")
         client = cluster.client()
         picture = client.call("task.get", {"id": "slow"}, "default", timeout=20)
         assert (picture["status"], picture["unresponsive"]) == ("RUNNING", True) and picture["stale_ms"] >= 2000
