@@ -127,6 +127,7 @@ void router_take_request(router_t *self, arrival_t *arrival)
     }
     job = job_from(arrival, method, &peer);
     job->serial = ++self->serial;
+    job->arrived = util_now_ns();
     if (service_enqueue(method->service, job, false, &st)) {
         job_fail(job, &st);
         job_destroy(&job);

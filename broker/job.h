@@ -34,6 +34,7 @@ typedef struct job {
     bool takes_slot; /* counts against the worker's window */
     job_state_t state;
     uint64_t serial;  /* in order of arrival */
+    int64_t arrived;  /* ns since the epoch */
     int64_t deadline; /* the earliest of its routes; ms since the epoch, 0 for none */
     char ns[80];
     msg_peer_t peer;

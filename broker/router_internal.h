@@ -66,6 +66,9 @@ void router_check_hangs(void *self); /* the hangs timer's handler; sets it again
 /* the broker's own methods */
 bool router_answer_itself(router_t *self, arrival_t *arrival, const method_t *method);
 
+void router_reply(arrival_t *arrival, msg_id_t id, const void *value);
+void router_answer_pending(router_t *self, arrival_t *arrival, const msg_broker_requests_t *ask);
+
 /* The peer of a frame that came over a unix socket; zeros and -1 where it cannot be known. */
 msg_peer_t peer_of_frame(zmq_msg_t *frame);
 

@@ -3,7 +3,7 @@
 
 #include "common/util.h"
 
-static void answer(arrival_t *arrival, msg_id_t id, const void *value)
+void router_reply(arrival_t *arrival, msg_id_t id, const void *value)
 {
     msg_reply_t header = {.v = 1, .id = arrival->header.id};
     zmq_msg_t head, body;
@@ -16,7 +16,7 @@ static void answer(arrival_t *arrival, msg_id_t id, const void *value)
 
 static void on_ping(arrival_t *arrival, const msg_broker_ping_t *ping)
 {
-    answer(arrival, MSG_broker_pong, &(msg_broker_pong_t){.payload = ping->payload});
+    router_reply(arrival, MSG_broker_pong, &(msg_broker_pong_t){.payload = ping->payload});
 }
 
 static void on_status(router_t *self, arrival_t *arrival)
@@ -40,7 +40,7 @@ static void on_status(router_t *self, arrival_t *arrival)
                                 .events = self->events ? *self->events : 0,
                                 .malformed = self->malformed,
                                 .pid = (uint32_t)getpid()};
-    answer(arrival, MSG_broker_state, &state);
+    router_reply(arrival, MSG_broker_state, &state);
     free(rows);
 }
 
@@ -55,11 +55,14 @@ bool router_answer_itself(router_t *self, arrival_t *arrival, const method_t *me
     union {
         msg_broker_ping_t ping;
         msg_broker_status_t status;
+        msg_broker_requests_t requests;
     } ask;
     if (msg_decode(id, zmq_msg_data(arrival->body), zmq_msg_size(arrival->body), &zone, &ask, &st))
         router_refuse(self, arrival, &st);
     else if (id == MSG_broker_ping)
         on_ping(arrival, &ask.ping);
+    else if (id == MSG_broker_requests)
+        router_answer_pending(self, arrival, &ask.requests);
     else
         on_status(self, arrival);
     msgpack_zone_destroy(&zone);

@@ -98,6 +98,22 @@ static bool holds(const char *pid, const char *link)
     return found;
 }
 
+bool proc_comm(pid_t pid, char ret[PROC_COMM_SIZE])
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+    FILE *file = fopen(path, "re");
+    bool known = file && fgets(ret, PROC_COMM_SIZE, file);
+    if (file)
+        fclose(file);
+    if (known)
+        ret[strcspn(ret, "\n")] = '\0';
+    for (char *at = ret; known && *at; at++)
+        if (*at < ' ' || *at > '~')
+            *at = '?';
+    return known;
+}
+
 pid_t proc_find_listener(const char *address)
 {
     char link[64];

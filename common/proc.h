@@ -3,12 +3,18 @@
 #ifndef SHIMD_PROC_H
 #define SHIMD_PROC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 /* When the process was started, in clock ticks since boot (proc(5), stat, field 22). 0 when there
  * is no such process. */
 uint64_t proc_start_time(pid_t pid);
+
+/* The name of its command (proc(5), comm), in which what is no printable ASCII stands as ?. False
+ * when there is no such process. */
+#define PROC_COMM_SIZE 64
+bool proc_comm(pid_t pid, char ret[PROC_COMM_SIZE]);
 
 /* Its parent; 0 when there is no such process. */
 pid_t proc_parent(pid_t pid);

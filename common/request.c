@@ -4,6 +4,8 @@
 
 #include "common/failpoint.h"
 #include "common/frame.h"
+#include "common/proc.h"
+#include "common/request_asked.h"
 #include "common/util.h"
 #include "common/uuid_table.h"
 
@@ -18,6 +20,7 @@ struct request {
     status_t outcome;
     bool is_settled; /* the handler has answered */
     int64_t begun_us;
+    int64_t asked_at; /* ns since the epoch */
 };
 
 static void request_destroy(request_t **self)
@@ -95,6 +98,14 @@ static void send_answer(request_t *self)
     zhashx_delete(self->worker->requests, &self->header.id);
 }
 
+/* Whoever asks waits for the answer: as a rule it is there still. */
+static const char *comm_of(request_t *self)
+{
+    char comm[PROC_COMM_SIZE];
+    bool known = self->peer.pid > 0 && proc_comm((pid_t)self->peer.pid, comm);
+    return known ? zone_text(self->zone, comm) : NULL;
+}
+
 static request_t *request_new(worker_t *worker, const worker_method_t *method,
                               const msg_header_t *header)
 {
@@ -108,9 +119,11 @@ static request_t *request_new(worker_t *worker, const worker_method_t *method,
     self->header.method = msg_type(method->id)->name;
     if (header->peer) {
         self->peer = *header->peer;
+        self->peer.comm = is_recorded(self) ? comm_of(self) : NULL;
         self->header.peer = &self->peer;
     }
     self->begun_us = util_monotonic_us();
+    self->asked_at = util_now_ns();
     frame_encode(&self->answer, MSG_empty, &(msg_empty_t){0}); /* a body is a map always */
     return self;
 }
@@ -192,6 +205,21 @@ void worker_recorded(request_t *self, const status_t *st)
     send_answer(self);
 }
 
+msg_request_record_t request_outcome(request_t *self, const status_t *st, const msg_bytes_t *answer)
+{
+    return (msg_request_record_t){.id = self->header.id,
+                                  .method = self->header.method,
+                                  .ns = self->header.ns,
+                                  .status = (uint32_t)st->code,
+                                  .message = st->code ? st->text : NULL,
+                                  .answer = *answer,
+                                  .peer = self->header.peer,
+                                  .target = msg_text(self->method, self->ask, "id"),
+                                  .exec_id = msg_text(self->method, self->ask, "exec_id"),
+                                  .asked_at = self->asked_at,
+                                  .asked = request_asked(self->method, self->ask, self->zone)};
+}
+
 static void settle(request_t *self)
 {
     assert(!self->is_settled);
@@ -202,16 +230,9 @@ static void settle(request_t *self)
     }
     status_t ignored;
     FAILPOINT(&ignored, "%s before record", self->header.method);
-    msg_request_record_t record = {
-        .id = self->header.id,
-        .method = self->header.method,
-        .ns = self->header.ns,
-        .status = (uint32_t)self->outcome.code,
-        .message = self->outcome.code ? self->outcome.text : NULL,
-        .answer = {.data = zmq_msg_data(&self->answer), .size = zmq_msg_size(&self->answer)},
-        .peer = self->header.peer,
-        .target = msg_text(self->method, self->ask, "id"),
-        .exec_id = msg_text(self->method, self->ask, "exec_id")};
+    const msg_bytes_t answer = {.data = zmq_msg_data(&self->answer),
+                                .size = zmq_msg_size(&self->answer)};
+    msg_request_record_t record = request_outcome(self, &self->outcome, &answer);
     self->worker->journal.record(self->worker->journal.arg, self, &record);
 }
 
@@ -346,6 +367,11 @@ const msg_uuid_t *request_id(const request_t *self)
 const msg_peer_t *request_peer(const request_t *self)
 {
     return self->header.peer;
+}
+
+int64_t request_asked_at(const request_t *self)
+{
+    return self->asked_at;
 }
 
 int64_t request_deadline(const request_t *self)

@@ -76,6 +76,7 @@ const char *request_ns(const request_t *self); /* NULL when none was given */
 const msg_uuid_t *request_id(const request_t *self);
 const msg_peer_t *request_peer(const request_t *self); /* NULL when the broker did not know */
 int64_t request_deadline(const request_t *self);       /* ms since the epoch; 0 for none */
+int64_t request_asked_at(const request_t *self);       /* ns since the epoch: when it came here */
 bool request_is_redelivered(const request_t *self);
 msg_id_t request_method(const request_t *self);
 const void *request_ask(const request_t *self); /* the decoded struct of the method */
@@ -87,6 +88,12 @@ const char *request_require_ns(request_t *self);
 /* Answers with the method's answer struct (NULL for an empty answer). */
 void request_answer(request_t *self, const void *answer);
 void request_fail(request_t *self, const status_t *st);
+
+/* What is recorded of the request with that outcome; `answer` is encoded. It borrows from all
+ * three.
+ */
+msg_request_record_t request_outcome(request_t *self, const status_t *st,
+                                     const msg_bytes_t *answer);
 
 /* The same for a WRITE whose outcome was recorded together with its effect. */
 void request_answer_recorded(request_t *self, const void *answer);

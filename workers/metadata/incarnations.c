@@ -2,6 +2,7 @@
 #include "workers/metadata/incarnations.h"
 
 #include "workers/metadata/containers.h"
+#include "workers/metadata/exit_records.h"
 #include "workers/metadata/expiry.h"
 #include "workers/metadata/process_record.h"
 #include "workers/metadata/requests.h"
@@ -118,7 +119,7 @@ static void keep_exit(txn_t *txn, const store_key_t *key, const msg_incarnation_
     if (get_exit(txn, key, zone, &earlier) && earlier.pid == exit->pid &&
         (!earlier.unknown || exit->unknown))
         return;
-    txn_put_message(txn, TABLE_EXITS, key, MSG_incarnation_exit, exit);
+    exit_records_put(txn, key, exit);
 }
 
 /* What its shim has not told is written when it does not come. */
@@ -208,7 +209,7 @@ static void keep_end(run_t *run, const call_t *call, msg_exited_t *ret)
     if (!ask->exited_at && !ask->unknown && !is_recorded)
         return; /* it never ran */
     if (!is_recorded || (earlier.unknown && !ask->unknown && ask->exited_at))
-        txn_put_message(run->txn, TABLE_EXITS, &key, MSG_incarnation_exit, &record);
+        exit_records_put(run->txn, &key, &record);
     else
         record = earlier;
     *ret = (msg_exited_t){.pid = record.pid,
@@ -225,6 +226,7 @@ static void keep_outcome(txn_t *txn, const call_t *call, const msg_exited_t *exi
     const msg_incarnation_end_t *ask = call->ask;
     if (!msg_uuid_is_set(&ask->request))
         return;
+    msg_label_t force = {.key = "force", .value = "true"};
     msgpack_sbuffer answer;
     msgpack_sbuffer_init(&answer);
     msg_encode(MSG_exited, exited, &answer);
@@ -235,7 +237,9 @@ static void keep_outcome(txn_t *txn, const call_t *call, const msg_exited_t *exi
                                 .ns = call->ns,
                                 .answer = {.data = (uint8_t *)answer.data, .size = answer.size},
                                 .peer = ask->peer,
-                                .target = ask->id},
+                                .target = ask->id,
+                                .asked_at = ask->asked_at,
+                                .asked = {.items = &force, .count = ask->force}},
         call->now);
     msgpack_sbuffer_destroy(&answer);
 }

@@ -1,6 +1,7 @@
 /* Runs of containers: events of shims find theirs, and what is kept of them expires. */
 #include "workers/metadata/incarnations.h"
 
+#include "workers/metadata/exit_records.h"
 #include "workers/metadata/expiry.h"
 #include "workers/metadata/process_record.h"
 
@@ -57,7 +58,7 @@ void incarnations_forget_exec(txn_t *txn, const store_key_t *exec, int64_t now)
         (!process.keep_until || process.keep_until > now))
         return; /* used again: a later entry, or the end of the task, will come for it */
     txn_delete(txn, TABLE_PROCESSES, exec->bytes, exec->size);
-    txn_delete(txn, TABLE_EXITS, exec->bytes, exec->size);
+    exit_records_delete(txn, exec);
 }
 
 /* Removes records of that prefix. What of the budget is left; 0 or less when there may be more. */
@@ -75,7 +76,10 @@ static int remove_prefix(txn_t *txn, table_t table, const store_key_t *prefix, i
         scan_close(&scan);
         if (!found)
             break;
-        txn_delete(txn, table, key.bytes, key.size);
+        if (table == TABLE_EXITS)
+            exit_records_delete(txn, &key);
+        else
+            txn_delete(txn, table, key.bytes, key.size);
         budget--;
     }
     return budget;

@@ -160,6 +160,7 @@ static void run(void *arg, txn_t *txn)
     int64_t now = util_now_ns();
     self->is_end = false;
     self->event.incarnation = "";
+    self->event.subject = self->task.id[0] ? self->task.id : NULL;
     switch (incarnations_find(txn, &self->task, &key)) {
     case INCARNATIONS_FOUND:
         take(self, txn, &key, now);

@@ -2,6 +2,7 @@
 #include "workers/metadata/journal.h"
 
 #include "common/util.h"
+#include "workers/metadata/trail.h"
 
 #include <string.h>
 
@@ -56,13 +57,17 @@ void journal_pack(msgpack_sbuffer *out, const journal_event_t *event, uint64_t s
 {
     msgpack_packer packer;
     msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
-    msgpack_pack_map(&packer, (size_t)8 + (ns_seq != 0) + (event->evidence != NULL) +
-                                  (event->reason != NULL));
+    msgpack_pack_map(&packer, (size_t)8 + (ns_seq != 0) + (event->prev != 0) +
+                                  (event->evidence != NULL) + (event->reason != NULL));
     pack_text(&packer, "seq");
     msgpack_pack_uint64(&packer, seq);
     if (ns_seq) {
         pack_text(&packer, "ns_seq");
         msgpack_pack_uint64(&packer, ns_seq);
+    }
+    if (event->prev) {
+        pack_text(&packer, "prev");
+        msgpack_pack_uint64(&packer, event->prev);
     }
     pack_text(&packer, "time");
     msgpack_pack_int64(&packer, event->time);
@@ -90,9 +95,12 @@ void journal_pack(msgpack_sbuffer *out, const journal_event_t *event, uint64_t s
 uint64_t journal_append(txn_t *txn, const journal_event_t *event)
 {
     uint64_t seq = journal_last(txn, TABLE_JOURNAL) + 1;
+    journal_event_t linked = *event;
+    if (event->subject)
+        linked.prev = trail_add(txn, event->ns, event->subject, seq);
     msgpack_sbuffer buffer;
     msgpack_sbuffer_init(&buffer);
-    journal_pack(&buffer, event, seq, next_in_ns(txn, event->ns));
+    journal_pack(&buffer, &linked, seq, next_in_ns(txn, event->ns));
     txn_append(txn, TABLE_JOURNAL, &seq, sizeof seq, buffer.data, buffer.size);
     AUTO_FREE char *key = util_format("%s%s", event->ns, event->topic);
     size_t size = buffer.size;

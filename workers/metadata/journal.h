@@ -20,6 +20,8 @@
 typedef struct journal_event {
     const char *ns, *topic, *type, *origin;
     const char *incarnation; /* "" when it belongs to none */
+    const char *subject;     /* id of the container it is about; NULL for none */
+    uint64_t prev;           /* its event before; journal_append looks for it */
     int64_t time;            /* ns since the epoch: when the event was first put into words, by the
                                 shim's envelope or by us; what it tells of may carry its own time */
     msg_bytes_t event;       /* encoded map of its fields, or NULL data: */
@@ -39,6 +41,12 @@ void journal_pack(msgpack_sbuffer *out, const journal_event_t *event, uint64_t s
  * empty. */
 uint64_t journal_first(txn_t *txn, table_t table);
 uint64_t journal_last(txn_t *txn, table_t table);
+
+/* The value under that key; NULL when the object is no map or has none. */
+const msgpack_object *journal_field(const msgpack_object *map, const char *name);
+
+/* `count` encoded maps, one behind the other, as one msgpack array in the zone. */
+msg_bytes_t journal_array(const msgpack_sbuffer *maps, size_t count, msgpack_zone *zone);
 
 /* True for containerd's topic grammar: /a/b, each component an identifier. */
 bool journal_is_topic(const char *topic);

@@ -23,7 +23,7 @@ typedef struct page {
     uint64_t next;
 } page_t;
 
-static const msgpack_object *field(const msgpack_object *map, const char *name)
+const msgpack_object *journal_field(const msgpack_object *map, const char *name)
 {
     size_t size = strlen(name);
     for (uint32_t i = 0; map->type == MSGPACK_OBJECT_MAP && i < map->via.map.size; i++) {
@@ -37,7 +37,7 @@ static const msgpack_object *field(const msgpack_object *map, const char *name)
 
 static int64_t time_of(const msgpack_object *event)
 {
-    const msgpack_object *time = field(event, "time");
+    const msgpack_object *time = journal_field(event, "time");
     if (time && (time->type == MSGPACK_OBJECT_POSITIVE_INTEGER ||
                  time->type == MSGPACK_OBJECT_NEGATIVE_INTEGER))
         return time->via.i64;
@@ -46,7 +46,7 @@ static int64_t time_of(const msgpack_object *event)
 
 static bool is_in_ns(const msgpack_object *event, const char *ns)
 {
-    const msgpack_object *found = field(event, "ns");
+    const msgpack_object *found = journal_field(event, "ns");
     return found && found->type == MSGPACK_OBJECT_STR && found->via.str.size == strlen(ns) &&
            !memcmp(found->via.str.ptr, ns, found->via.str.size);
 }
@@ -128,16 +128,15 @@ static void collect(txn_t *txn, const wanted_t *wanted, page_t *page)
     scan_close(&scan);
 }
 
-/* The events as one msgpack array in the zone. */
-static msg_bytes_t array_of(const page_t *page, msgpack_zone *zone)
+msg_bytes_t journal_array(const msgpack_sbuffer *maps, size_t count, msgpack_zone *zone)
 {
     msgpack_sbuffer array;
     msgpack_sbuffer_init(&array);
     msgpack_packer packer;
     msgpack_packer_init(&packer, &array, msgpack_sbuffer_write);
-    msgpack_pack_array(&packer, page->count);
-    if (page->count)
-        msgpack_sbuffer_write(&array, page->events.data, page->events.size);
+    msgpack_pack_array(&packer, count);
+    if (count)
+        msgpack_sbuffer_write(&array, maps->data, maps->size);
     uint8_t *data = msgpack_zone_malloc(zone, array.size);
     if (!data)
         abort();
@@ -175,7 +174,7 @@ status_code_t journal_list(txn_t *txn, const call_t *call, status_t *st)
     page_t page = {.count = 0};
     msgpack_sbuffer_init(&page.events);
     collect(txn, &wanted, &page);
-    answer->events = array_of(&page, call->zone);
+    answer->events = journal_array(&page.events, page.count, call->zone);
     answer->next = page.next ? page.next : 1;
     msgpack_sbuffer_destroy(&page.events);
     return filter_status(filter, st);

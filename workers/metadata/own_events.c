@@ -70,14 +70,16 @@ static void labels_field(fields_t *self, const msg_labels_t *labels)
     }
 }
 
-static void append(txn_t *txn, own_event_t what, const char *ns, const char *incarnation,
-                   int64_t now, fields_t *fields)
+/* `id` NULL for an event about no container. */
+static void append(txn_t *txn, own_event_t what, const char *ns, const char *id, int64_t now,
+                   fields_t *fields)
 {
     journal_append(txn, &(journal_event_t){.ns = ns,
                                            .topic = names[what].topic,
                                            .type = names[what].type,
                                            .origin = JOURNAL_ORIGIN_SHIMD,
-                                           .incarnation = incarnation,
+                                           .incarnation = "",
+                                           .subject = id,
                                            .time = now,
                                            .event = {.data = (uint8_t *)fields->buffer.data,
                                                      .size = fields->buffer.size}});
@@ -92,7 +94,7 @@ void own_events_namespace(txn_t *txn, own_event_t what, const msg_namespace_t *r
     text_field(&fields, "name", record->name);
     if (has_labels)
         labels_field(&fields, &record->labels);
-    append(txn, what, record->name, "", now, &fields);
+    append(txn, what, record->name, NULL, now, &fields);
 }
 
 void own_events_container(txn_t *txn, own_event_t what, const msg_container_t *record, int64_t now)
@@ -113,7 +115,7 @@ void own_events_container(txn_t *txn, own_event_t what, const msg_container_t *r
         labels_field(&fields, &record->labels);
         text_field(&fields, "snapshot_key", NULL);
     }
-    append(txn, what, record->ns, "", now, &fields);
+    append(txn, what, record->ns, record->id, now, &fields);
 }
 
 static void exit_fields(fields_t *self, const msg_exited_t *exited)
@@ -169,6 +171,7 @@ void own_events_task(txn_t *txn, const own_task_event_t *event, int64_t now)
                                            .type = task_names[event->kind].type,
                                            .origin = JOURNAL_ORIGIN_SHIMD,
                                            .incarnation = event->incarnation,
+                                           .subject = event->id,
                                            .time = now,
                                            .evidence = event->evidence,
                                            .event = {.data = (uint8_t *)fields.buffer.data,

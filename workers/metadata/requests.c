@@ -71,7 +71,9 @@ void requests_keep(txn_t *txn, const msg_request_record_t *record, int64_t now)
                              .peer = record->peer,
                              .target = record->target,
                              .exec_id = record->exec_id,
-                             .time = now};
+                             .time = now,
+                             .asked_at = record->asked_at,
+                             .asked = record->asked};
     txn_put_message(txn, TABLE_REQUESTS, &key, MSG_outcome, &outcome);
     keep_until(txn, record, &key, now);
     evidence_of_request(txn, record, now);

@@ -16,8 +16,9 @@ void requests_keep(txn_t *txn, const msg_request_record_t *record, int64_t now);
 /* For expiry.c: removes the request that an entry of TABLE_TARGETS tells of, and the entry. */
 void requests_forget(txn_t *txn, const store_key_t *target);
 
-/* request.get, request.record */
+/* request.get, request.list, request.record */
 call_run_t requests_get;
+call_run_t requests_list; /* requests_list.c */
 call_run_t requests_record;
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "common/util.h"
 #include "workers/metadata/aside.h"
+#include "workers/metadata/exit_records.h"
 #include "workers/metadata/expiry.h"
 #include "workers/metadata/held.h"
 #include "workers/metadata/incarnations.h"
@@ -169,6 +170,7 @@ static journal_event_t event_of(const run_t *self, const order_item_t *item)
     event.ns = self->ns;
     event.origin = JOURNAL_ORIGIN_SHIM;
     event.incarnation = self->incarnation;
+    event.subject = self->id;
     return event;
 }
 
@@ -275,7 +277,7 @@ void run_learn_from_delete(run_t *self, const msg_incarnation_exit_t *exit)
     record.incarnation = self->incarnation;
     if (!run_exit(self, "", &(msg_incarnation_exit_t){.pid = 0})) {
         store_key_t key = exec_key(self, "");
-        txn_put_message(self->txn, TABLE_EXITS, &key, MSG_incarnation_exit, &record);
+        exit_records_put(self->txn, &key, &record);
     }
     if (!automaton_knows(&self->order.init, TASK_EVENT_EXIT))
         run_learn_exit(self, &record, "", self->order.now);

@@ -5,11 +5,13 @@
 #include "common/util.h"
 #include "workers/metadata/containers.h"
 #include "workers/metadata/ends.h"
+#include "workers/metadata/exit_records.h"
 #include "workers/metadata/incarnations.h"
 #include "workers/metadata/journal.h"
 #include "workers/metadata/namespaces.h"
 #include "workers/metadata/requests.h"
 #include "workers/metadata/restarts.h"
+#include "workers/metadata/trail.h"
 
 #include <assert.h>
 
@@ -44,7 +46,9 @@ static const method_t methods[] = {
     {MSG_container_delete, WRITES, NS_NEEDED, containers_delete, NULL},
     {MSG_event_publish, WRITES, NS_NEEDED, journal_publish, journal_check_publish},
     {MSG_event_list, READS, NS_OPTIONAL, journal_list, NULL},
+    {MSG_event_about, READS, NS_NEEDED, trail_about, NULL},
     {MSG_request_get, READS, NS_NONE, requests_get, NULL},
+    {MSG_request_list, READS, NS_NEEDED, requests_list, NULL},
     {MSG_request_record, WRITES, NS_NONE, requests_record, NULL},
     {MSG_incarnation_begin, WRITES, NS_NEEDED, incarnations_begin, incarnations_check_begin},
     {MSG_incarnation_exit, WRITES, NS_NEEDED, incarnations_exit, incarnations_check_exit},
@@ -54,6 +58,7 @@ static const method_t methods[] = {
     {MSG_restart_note, WRITES, NS_NEEDED, restarts_note, NULL},
     {MSG_restart_list, WRITES, NS_NONE, restarts_list, NULL},
     {MSG_exit_get, READS, NS_NEEDED, incarnations_exit_get, NULL},
+    {MSG_exit_list, READS, NS_OPTIONAL, exit_records_list, NULL},
 };
 
 struct service {
@@ -140,16 +145,9 @@ static void keep_outcome(write_t *self, txn_t *txn)
     msgpack_sbuffer_init(&answer);
     if (!self->outcome.code)
         msg_encode(type->answer, self->call.answer, &answer);
-    msg_request_record_t record = {.id = *request_id(self->request),
-                                   .method = type->name,
-                                   .ns = self->call.ns,
-                                   .status = (uint32_t)self->outcome.code,
-                                   .message = self->outcome.code ? self->outcome.text : NULL,
-                                   .answer = {.data = (uint8_t *)answer.data, .size = answer.size},
-                                   .peer = request_peer(self->request),
-                                   .target = msg_text(self->method->id, self->call.ask, "id"),
-                                   .exec_id =
-                                       msg_text(self->method->id, self->call.ask, "exec_id")};
+    const msg_bytes_t body = {.data = (uint8_t *)answer.data, .size = answer.size};
+    msg_request_record_t record = request_outcome(self->request, &self->outcome, &body);
+    record.ns = self->call.ns;
     requests_keep(txn, &record, self->call.now);
     msgpack_sbuffer_destroy(&answer);
 }

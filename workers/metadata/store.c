@@ -30,6 +30,8 @@ static const struct {
     [TABLE_DUE] = {"due", 0},
     [TABLE_ASIDE] = {"aside", MDB_INTEGERKEY},
     [TABLE_TARGETS] = {"targets", 0},
+    [TABLE_TRAILS] = {"trails", 0},
+    [TABLE_ENDS] = {"ends", 0},
 };
 
 store_key_t store_key_join(const char *const *texts, size_t count)

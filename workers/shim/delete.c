@@ -298,7 +298,7 @@ static void delete_task(manager_t *self, request_t *request, task_t *task, bool 
     deletion->op.finished = on_finished;
     snprintf(deletion->op.label, sizeof deletion->op.label, "delete %s", task->key);
     task->phase = TASK_DELETING;
-    deleter_set(&task->deleter, task->bundle, request_id(request), request_peer(request));
+    deleter_set(&task->deleter, task->bundle, request, force);
     op_start(&deletion->op);
 }
 

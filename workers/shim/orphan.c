@@ -283,7 +283,7 @@ void orphan_delete(manager_t *self, request_t *request, task_t *task, bool force
         return;
     }
     if (zlistx_size(task->deleters) == 0)
-        deleter_set(&task->deleter, task->bundle, request_id(request), request_peer(request));
+        deleter_set(&task->deleter, task->bundle, request, force);
     zlistx_add_end(task->deleters, request);
     if (init->exit_recorded)
         bury_task(self, task);

@@ -1,0 +1,400 @@
+/* What the journal keeps about one container: its events' trail, its requests, its exits. */
+#include "tests/unit/metadata_fixture.h"
+
+#include "common/util.h"
+#include "workers/metadata/containers.h"
+#include "workers/metadata/exit_records.h"
+#include "workers/metadata/incarnations.h"
+#include "workers/metadata/journal.h"
+#include "workers/metadata/requests.h"
+#include "workers/metadata/trail.h"
+
+#include <string.h>
+
+#define NS    "default"
+#define RUN_1 "11111111-2222-4333-8444-555555555551"
+#define RUN_2 "11111111-2222-4333-8444-555555555552"
+#define DAY   ((int64_t)24 * 3600 * 1000000000)
+
+static msg_event_trail_t about(fixture_t *f, const char *id, uint64_t from, uint32_t limit)
+{
+    status_t st;
+    msg_event_trail_t answer;
+    const msg_event_about_t ask = {.id = id, .from = from, .limit = limit};
+    assert_int_equal(fixture_read(f, trail_about, NS, &ask, &answer, sizeof answer, &st), 0);
+    return answer;
+}
+
+static msgpack_object unpack(fixture_t *f, const msg_bytes_t *bytes)
+{
+    msgpack_object object;
+    size_t at = 0;
+    assert_int_equal(msgpack_unpack((const char *)bytes->data, bytes->size, &at, f->zone, &object),
+                     MSGPACK_UNPACK_SUCCESS);
+    return object;
+}
+
+static void assert_topics(fixture_t *f, const msg_event_trail_t *trail, const char *const *topics,
+                          size_t count)
+{
+    msgpack_object events = unpack(f, &trail->events);
+    assert_int_equal(events.via.array.size, count);
+    for (size_t i = 0; i < count; i++)
+        assert_true(fixture_is(&events.via.array.ptr[i], "topic", topics[i]));
+}
+
+static void begin(fixture_t *f, const char *id, const char *incarnation)
+{
+    status_t st;
+    assert_int_equal(fixture_begin(f, NS, id, incarnation, &st), 0);
+}
+
+static void end(fixture_t *f, const char *id, const char *incarnation)
+{
+    status_t st;
+    msg_restart_due_t due;
+    const msg_incarnation_end_t ask = {.id = id, .incarnation = incarnation, .shim_lost = true};
+    assert_int_equal(fixture_write(f, incarnations_end, NS, &ask, &due, sizeof due, &st), 0);
+}
+
+static void leave(fixture_t *f, const char *id, const char *incarnation, const char *exec_id,
+                  uint32_t status, int64_t at)
+{
+    status_t st;
+    msg_restart_due_t due;
+    const msg_incarnation_exit_t ask = {.id = id,
+                                        .incarnation = incarnation,
+                                        .exec_id = exec_id,
+                                        .pid = exec_id ? 8 : 7,
+                                        .exit_status = status,
+                                        .exited_at = at,
+                                        .source = "wait"};
+    assert_int_equal(fixture_write(f, incarnations_exit, NS, &ask, &due, sizeof due, &st), 0);
+}
+
+/* The trail -------------------------------------------------------------------------------------
+ */
+
+static void finds_the_events_of_one_container_among_others(void **state)
+{
+    fixture_t *f = *state;
+    int64_t now = util_now_ns();
+    fixture_container(f, NS, "a");
+    fixture_container(f, NS, "b");
+    begin(f, "a", RUN_1);
+    begin(f, "b", RUN_2);
+    fixture_shim_event(f, NS, "/tasks/create", "a", NULL, 7, now);
+    fixture_shim_event(f, NS, "/tasks/create", "b", NULL, 9, now);
+    fixture_shim_event(f, NS, "/tasks/start", "a", NULL, 7, now + 1);
+    fixture_shim_event(f, "elsewhere", "/tasks/start", "a", NULL, 7, now + 1);
+    static const char *const all[] = {"/tasks/start", "/tasks/create", "/containers/create"};
+    msg_event_trail_t trail = about(f, "a", 0, 0);
+    assert_topics(f, &trail, all, 3);
+    assert_int_equal(trail.next, 0);
+    assert_false(trail.gap);
+    trail = about(f, "nobody", 0, 0);
+    assert_topics(f, &trail, NULL, 0);
+    assert_false(trail.gap);
+}
+
+static void pages_the_trail(void **state)
+{
+    fixture_t *f = *state;
+    fixture_container(f, NS, "a");
+    begin(f, "a", RUN_1);
+    fixture_shim_event(f, NS, "/tasks/create", "a", NULL, 7, util_now_ns());
+    static const char *const first[] = {"/tasks/create"}, *const second[] = {"/containers/create"};
+    msg_event_trail_t page = about(f, "a", 0, 1);
+    assert_topics(f, &page, first, 1);
+    assert_int_not_equal(page.next, 0);
+    page = about(f, "a", page.next, 1);
+    assert_topics(f, &page, second, 1);
+    assert_int_equal(page.next, 0);
+}
+
+static void outlives_the_container(void **state)
+{
+    fixture_t *f = *state;
+    status_t st;
+    msg_empty_t nothing;
+    fixture_container(f, NS, "a");
+    const msg_container_delete_t ask = {.id = "a"};
+    assert_int_equal(fixture_write(f, containers_delete, NS, &ask, &nothing, sizeof nothing, &st),
+                     0);
+    static const char *const all[] = {"/containers/delete", "/containers/create"};
+    msg_event_trail_t trail = about(f, "a", 0, 0);
+    assert_topics(f, &trail, all, 2);
+}
+
+static void drop_first_event(void *arg, txn_t *txn)
+{
+    (void)arg;
+    uint64_t first = journal_first(txn, TABLE_JOURNAL);
+    txn_delete(txn, TABLE_JOURNAL, &first, sizeof first);
+}
+
+static void committed(void *arg, const status_t *st)
+{
+    (void)arg;
+    assert_int_equal(st->code, 0);
+}
+
+static void drop_events(fixture_t *f, int count)
+{
+    for (int i = 0; i < count; i++)
+        batch_add(f->batch, drop_first_event, committed, NULL);
+    batch_commit(f->batch);
+}
+
+static void tells_where_the_journal_no_longer_reaches_back(void **state)
+{
+    fixture_t *f = *state;
+    fixture_container(f, NS, "a");
+    begin(f, "a", RUN_1);
+    fixture_shim_event(f, NS, "/tasks/create", "a", NULL, 7, util_now_ns());
+    /* The namespace's own event and the container's. */
+    drop_events(f, (int)fixture_count(f, TABLE_JOURNAL) - 1);
+    static const char *const left[] = {"/tasks/create"};
+    msg_event_trail_t trail = about(f, "a", 0, 0);
+    assert_topics(f, &trail, left, 1);
+    assert_true(trail.gap);
+    assert_int_equal(trail.next, 0);
+}
+
+static void an_event_of_another_is_no_place_to_go_on(void **state)
+{
+    fixture_t *f = *state;
+    fixture_container(f, NS, "a");
+    fixture_container(f, NS, "b");
+    msgpack_object events = fixture_journal(f);
+    const msgpack_object *last = &events.via.array.ptr[events.via.array.size - 1];
+    uint64_t of_b = fixture_field(last, "seq")->via.u64;
+    msg_event_trail_t trail = about(f, "a", of_b, 0);
+    assert_topics(f, &trail, NULL, 0);
+    assert_true(trail.gap);
+}
+
+static void numbers_of_events_that_are_gone_go_too(void **state)
+{
+    fixture_t *f = *state;
+    for (int i = 0; i < 50; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "old%d", i);
+        fixture_container(f, NS, id);
+    }
+    assert_true(fixture_count(f, TABLE_TRAILS) > 50);
+    drop_events(f, (int)fixture_count(f, TABLE_JOURNAL));
+    for (int i = 0; i < 120; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "new%d", i);
+        fixture_container(f, NS, id);
+    }
+    size_t sweep = 1;
+    assert_int_equal(fixture_count(f, TABLE_TRAILS), 120 + sweep);
+}
+
+/* Requests --------------------------------------------------------------------------------------
+ */
+
+static void record(fixture_t *f, const char *method, const char *id, const char *key,
+                   const char *value)
+{
+    status_t st;
+    msg_empty_t nothing;
+    msg_label_t label = {.key = key, .value = value};
+    const msg_peer_t peer = {.pid = 4, .uid = 1000, .gid = 1000, .comm = "shimctl"};
+    msg_request_record_t ask = {.method = method,
+                                .ns = NS,
+                                .target = id,
+                                .peer = &peer,
+                                .asked_at = f->now - 5,
+                                .answer = {.data = (const uint8_t *)"\x80", .size = 1},
+                                .asked = {.items = &label, .count = key != NULL}};
+    msg_uuid_new(&ask.id);
+    assert_int_equal(fixture_write(f, requests_record, NULL, &ask, &nothing, sizeof nothing, &st),
+                     0);
+}
+
+static msg_outcomes_t requests_of(fixture_t *f, const char *id, const msg_bytes_t *after,
+                                  uint32_t limit)
+{
+    status_t st;
+    msg_outcomes_t answer;
+    msg_request_list_t ask = {.id = id, .limit = limit};
+    if (after)
+        ask.after = *after;
+    assert_int_equal(fixture_read(f, requests_list, NS, &ask, &answer, sizeof answer, &st), 0);
+    return answer;
+}
+
+static void lists_requests_in_order_with_what_they_asked(void **state)
+{
+    fixture_t *f = *state;
+    f->now = util_now_ns();
+    record(f, "task.start", "a", NULL, NULL);
+    record(f, "task.start", "ab", NULL, NULL);
+    f->now += 1000;
+    record(f, "task.kill", "a", "signal", "9");
+    msg_outcomes_t found = requests_of(f, "a", NULL, 0);
+    assert_int_equal(found.requests.count, 2);
+    assert_null(found.next.data);
+    const msg_outcome_t *kill = &found.requests.items[1];
+    assert_string_equal(found.requests.items[0].method, "task.start");
+    assert_string_equal(kill->method, "task.kill");
+    assert_string_equal(kill->asked.items[0].value, "9");
+    assert_string_equal(kill->peer->comm, "shimctl");
+    assert_int_equal(kill->asked_at, f->now - 5);
+    assert_null(kill->answer.data);
+}
+
+static void pages_requests(void **state)
+{
+    fixture_t *f = *state;
+    f->now = util_now_ns();
+    for (int i = 0; i < 3; i++, f->now++)
+        record(f, "task.start", "a", NULL, NULL);
+    msg_outcomes_t page = requests_of(f, "a", NULL, 2);
+    assert_int_equal(page.requests.count, 2);
+    assert_non_null(page.next.data);
+    page = requests_of(f, "a", &page.next, 2);
+    assert_int_equal(page.requests.count, 1);
+    assert_null(page.next.data);
+    status_t st;
+    const msg_request_list_t ask = {.id = "a", .after = {.data = (const uint8_t *)"x", .size = 1}};
+    assert_int_equal(fixture_read(f, requests_list, NS, &ask, &page, sizeof page, &st),
+                     STATUS_INVALID_ARGUMENT);
+}
+
+static void requests_are_forgotten_with_their_outcomes(void **state)
+{
+    fixture_t *f = *state;
+    f->now = util_now_ns();
+    record(f, "task.start", "a", NULL, NULL);
+    f->now += REQUESTS_KEEP_NS + DAY;
+    record(f, "task.start", "b", NULL, NULL);
+    assert_int_equal(requests_of(f, "a", NULL, 0).requests.count, 0);
+    assert_int_equal(fixture_count(f, TABLE_TARGETS), 1);
+}
+
+/* Exits -----------------------------------------------------------------------------------------
+ */
+
+static msg_exit_records_t exits(fixture_t *f, const msg_exit_list_t *ask)
+{
+    status_t st;
+    msg_exit_records_t answer;
+    assert_int_equal(
+        fixture_read(f, exit_records_list, ask->all ? NULL : NS, ask, &answer, sizeof answer, &st),
+        0);
+    return answer;
+}
+
+static void lists_exits_newest_first_after_their_tasks_are_gone(void **state)
+{
+    fixture_t *f = *state;
+    int64_t now = util_now_ns();
+    fixture_container(f, NS, "a");
+    begin(f, "a", RUN_1);
+    leave(f, "a", RUN_1, "e", 3, now - 20);
+    leave(f, "a", RUN_1, NULL, 137, now - 10);
+    end(f, "a", RUN_1);
+    begin(f, "a", RUN_2);
+    leave(f, "a", RUN_2, NULL, 0, now - 5);
+    msg_exit_records_t found = exits(f, &(msg_exit_list_t){.all = true});
+    assert_int_equal(found.exits.count, 3);
+    const msg_exit_record_t *rows = found.exits.items;
+    assert_string_equal(rows[0].incarnation, RUN_2);
+    assert_string_equal(rows[1].incarnation, RUN_1);
+    assert_int_equal(rows[1].exit_status, 137);
+    assert_string_equal(rows[1].source, "wait");
+    assert_string_equal(rows[2].exec_id, "e");
+    assert_string_equal(rows[2].id, "a");
+    assert_string_equal(rows[2].ns, NS);
+}
+
+static void filters_and_pages_exits(void **state)
+{
+    fixture_t *f = *state;
+    int64_t now = util_now_ns();
+    const char *filter = "exit_status!=0";
+    fixture_container(f, NS, "a");
+    fixture_container(f, NS, "ab");
+    begin(f, "a", RUN_1);
+    begin(f, "ab", RUN_2);
+    leave(f, "a", RUN_1, NULL, 0, now - 10);
+    leave(f, "ab", RUN_2, NULL, 1, now - 20);
+    assert_int_equal(exits(f, &(msg_exit_list_t){.id = "a"}).exits.count, 1);
+    msg_exit_list_t ask = {.filters = {.items = &filter, .count = 1}};
+    msg_exit_records_t found = exits(f, &ask);
+    assert_int_equal(found.exits.count, 1);
+    assert_string_equal(found.exits.items[0].id, "ab");
+    ask = (msg_exit_list_t){.limit = 1};
+    found = exits(f, &ask);
+    assert_string_equal(found.exits.items[0].id, "a");
+    ask.after = found.next;
+    found = exits(f, &ask);
+    assert_int_equal(found.exits.count, 1);
+    assert_string_equal(found.exits.items[0].id, "ab");
+    assert_null(found.next.data);
+}
+
+static void an_exit_has_one_place_in_time(void **state)
+{
+    fixture_t *f = *state;
+    status_t st;
+    msg_restart_due_t due;
+    int64_t now = util_now_ns();
+    fixture_container(f, NS, "a");
+    begin(f, "a", RUN_1);
+    const msg_incarnation_exit_t unknown = {.id = "a",
+                                            .incarnation = RUN_1,
+                                            .pid = 7,
+                                            .exited_at = now - 30,
+                                            .unknown = true,
+                                            .why = "its shim was lost"};
+    assert_int_equal(fixture_write(f, incarnations_exit, NS, &unknown, &due, sizeof due, &st), 0);
+    leave(f, "a", RUN_1, NULL, 3, now - 10);
+    msg_exit_records_t found = exits(f, &(msg_exit_list_t){.id = "a"});
+    assert_int_equal(found.exits.count, 1);
+    assert_int_equal(found.exits.items[0].exit_status, 3);
+    assert_int_equal(fixture_count(f, TABLE_ENDS), 1);
+}
+
+static void exits_are_forgotten_with_their_index(void **state)
+{
+    fixture_t *f = *state;
+    f->now = util_now_ns();
+    fixture_container(f, NS, "a");
+    begin(f, "a", RUN_1);
+    leave(f, "a", RUN_1, "e", 3, f->now - 20);
+    leave(f, "a", RUN_1, NULL, 0, f->now - 10);
+    end(f, "a", RUN_1);
+    assert_int_equal(fixture_count(f, TABLE_ENDS), 2);
+    f->now += INCARNATIONS_KEEP_NS + DAY;
+    for (int i = 0; i < 4; i++)
+        record(f, "task.start", "b", NULL, NULL);
+    assert_int_equal(fixture_count(f, TABLE_EXITS), 0);
+    assert_int_equal(fixture_count(f, TABLE_ENDS), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(finds_the_events_of_one_container_among_others),
+        TEST(pages_the_trail),
+        TEST(outlives_the_container),
+        TEST(tells_where_the_journal_no_longer_reaches_back),
+        TEST(an_event_of_another_is_no_place_to_go_on),
+        TEST(numbers_of_events_that_are_gone_go_too),
+        TEST(lists_requests_in_order_with_what_they_asked),
+        TEST(pages_requests),
+        TEST(requests_are_forgotten_with_their_outcomes),
+        TEST(lists_exits_newest_first_after_their_tasks_are_gone),
+        TEST(filters_and_pages_exits),
+        TEST(an_exit_has_one_place_in_time),
+        TEST(exits_are_forgotten_with_their_index),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,155 @@
+/* The events about each container. */
+#include "workers/metadata/trail.h"
+
+#include "workers/metadata/journal.h"
+
+#include <string.h>
+
+#define PAGE_DEFAULT 1000 /* events */
+
+/* Value: the key at which the next sweep goes on. No namespace begins with a dot. */
+#define SWEEP ".sweep"
+
+static bool number_of(const msg_bytes_t *value, uint64_t *ret)
+{
+    if (value->size != sizeof *ret)
+        return false;
+    memcpy(ret, value->data, sizeof *ret);
+    return true;
+}
+
+/* Sweep ------------------------------------------------------------------------------------------
+ */
+
+static bool is_gone(txn_t *txn, const msg_bytes_t *value)
+{
+    uint64_t seq;
+    msg_bytes_t event;
+    return number_of(value, &seq) && !txn_get(txn, TABLE_JOURNAL, &seq, sizeof seq, &event);
+}
+
+/* The first number at `from` or behind it. */
+static bool find_from(txn_t *txn, const store_key_t *from, store_key_t *ret, bool *ret_gone)
+{
+    scan_t scan;
+    bool any = scan_seek(&scan, txn, TABLE_TRAILS, from->size ? from->bytes : NULL, from->size);
+    if (any && scan.key.size == strlen(SWEEP) && !memcmp(scan.key.data, SWEEP, scan.key.size))
+        any = scan_next(&scan);
+    any = any && scan.key.size < sizeof ret->bytes;
+    if (any) {
+        ret->size = scan.key.size;
+        memcpy(ret->bytes, scan.key.data, scan.key.size);
+        *ret_gone = is_gone(txn, &scan.value);
+    }
+    scan_close(&scan);
+    return any;
+}
+
+static void sweep(txn_t *txn)
+{
+    msg_bytes_t stored;
+    store_key_t at = {.size = 0}, found;
+    bool is_stale;
+    if (txn_get(txn, TABLE_TRAILS, SWEEP, strlen(SWEEP), &stored) &&
+        stored.size < sizeof at.bytes) {
+        at.size = stored.size;
+        memcpy(at.bytes, stored.data, stored.size);
+    }
+    for (int i = 0; i < TRAIL_SWEEP_MAX; i++) {
+        if (!find_from(txn, &at, &found, &is_stale)) {
+            at.size = 0; /* around again, the next time */
+            break;
+        }
+        if (is_stale)
+            txn_delete(txn, TABLE_TRAILS, found.bytes, found.size);
+        at = found;
+        at.bytes[at.size++] = '\0'; /* the least key behind it */
+    }
+    txn_put(txn, TABLE_TRAILS, SWEEP, strlen(SWEEP), at.bytes, at.size);
+}
+
+uint64_t trail_add(txn_t *txn, const char *ns, const char *id, uint64_t seq)
+{
+    store_key_t key = STORE_KEY(ns, id);
+    msg_bytes_t stored;
+    uint64_t prev = 0;
+    bool is_known = txn_get(txn, TABLE_TRAILS, key.bytes, key.size, &stored);
+    if (is_known)
+        number_of(&stored, &prev);
+    else
+        sweep(txn); /* first: the event of this number is not in the journal yet */
+    txn_put(txn, TABLE_TRAILS, key.bytes, key.size, &seq, sizeof seq);
+    return prev;
+}
+
+/* event.about ------------------------------------------------------------------------------------
+ */
+
+static bool is_text(const msgpack_object *object, const char *text)
+{
+    return object && object->type == MSGPACK_OBJECT_STR && object->via.str.size == strlen(text) &&
+           !memcmp(object->via.str.ptr, text, object->via.str.size);
+}
+
+/* Events whose fields are not known are taken to be linked rightly. */
+static bool is_about(const msgpack_object *event, const char *ns, const char *id)
+{
+    const msgpack_object *fields = journal_field(event, "event");
+    if (!is_text(journal_field(event, "ns"), ns))
+        return false;
+    return !fields || is_text(journal_field(fields, "container_id"), id) ||
+           is_text(journal_field(fields, "id"), id);
+}
+
+/* What is before that event: its number, or 0; also when it is about something else. */
+static uint64_t prev_of(const msg_bytes_t *event, const char *ns, const char *id, bool *ret_about)
+{
+    uint64_t prev = 0;
+    msgpack_unpacked unpacked;
+    msgpack_unpacked_init(&unpacked);
+    *ret_about = msgpack_unpack_next(&unpacked, (const char *)event->data, event->size, NULL) > 0 &&
+                 is_about(&unpacked.data, ns, id);
+    const msgpack_object *found = *ret_about ? journal_field(&unpacked.data, "prev") : NULL;
+    if (found && found->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
+        prev = found->via.u64;
+    msgpack_unpacked_destroy(&unpacked);
+    return prev;
+}
+
+static uint64_t newest(txn_t *txn, const call_t *call)
+{
+    const msg_event_about_t *ask = call->ask;
+    store_key_t key = STORE_KEY(call->ns, ask->id);
+    msg_bytes_t stored;
+    uint64_t seq = 0;
+    if (txn_get(txn, TABLE_TRAILS, key.bytes, key.size, &stored))
+        number_of(&stored, &seq);
+    return seq;
+}
+
+status_code_t trail_about(txn_t *txn, const call_t *call, status_t *st)
+{
+    const msg_event_about_t *ask = call->ask;
+    msg_event_trail_t *answer = call->answer;
+    uint32_t limit = ask->limit ? ask->limit : PAGE_DEFAULT;
+    uint64_t seq = ask->from ? ask->from : newest(txn, call);
+    size_t count = 0;
+    msg_bytes_t event;
+    msgpack_sbuffer page;
+    (void)st;
+    msgpack_sbuffer_init(&page);
+    while (seq && count < limit) {
+        bool about = txn_get(txn, TABLE_JOURNAL, &seq, sizeof seq, &event);
+        uint64_t prev = about ? prev_of(&event, call->ns, ask->id, &about) : 0;
+        answer->gap = !about;
+        if (!about || (count && page.size + event.size > JOURNAL_PAGE_BYTES))
+            break;
+        msgpack_sbuffer_write(&page, (const char *)event.data, event.size);
+        count++;
+        seq = prev < seq ? prev : 0;
+    }
+    answer->next = answer->gap ? 0 : seq;
+    answer->events = journal_array(&page, count, call->zone);
+    msgpack_sbuffer_destroy(&page);
+    return STATUS_OK;
+}
