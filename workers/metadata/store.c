@@ -1,4 +1,4 @@
-/* The LMDB environment: opening, growing, and what its error codes mean. */
+/* The LMDB environment: opening, growing, checksums, and what its error codes mean. */
 #include "workers/metadata/store_internal.h"
 
 #include "common/log.h"
@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <zlib.h>
 
 #define FULL_BYTES (1 << 20) /* with less left a filesystem may refuse as if it were full */
 
@@ -33,6 +34,26 @@ static const struct {
     [TABLE_TRAILS] = {"trails", 0},
     [TABLE_ENDS] = {"ends", 0},
 };
+
+const char *store_table_name(table_t table)
+{
+    return tables[table].name;
+}
+
+bool store_table_has_numbers(table_t table)
+{
+    return tables[table].flags & MDB_INTEGERKEY;
+}
+
+uint32_t store_sum(table_t table, const void *key, size_t key_size, const void *data, size_t size)
+{
+    const char *name = tables[table].name;
+    uint16_t border = (uint16_t)key_size;
+    uLong sum = crc32_z(0, (const Bytef *)name, strlen(name));
+    sum = crc32_z(sum, (const Bytef *)&border, sizeof border);
+    sum = crc32_z(sum, key, key_size);
+    return (uint32_t)(size ? crc32_z(sum, data, size) : sum); /* zlib takes NULL for a start */
+}
 
 store_key_t store_key_join(const char *const *texts, size_t count)
 {
@@ -113,6 +134,28 @@ static int open_tables(store_t *self)
     return error;
 }
 
+/* The seal, and where it is missing or behind, the journal itself. */
+static int read_seal(store_t *self)
+{
+    status_t st;
+    msg_bytes_t found;
+    store_seal_t seal = {.last = 0};
+    uint64_t last = 0;
+    AUTO(txn)
+    txn = txn_read(self, &st);
+    if (!txn)
+        return MDB_PANIC;
+    if (txn_get(txn, TABLE_NS_SEQ, STORE_SEAL_KEY, strlen(STORE_SEAL_KEY), &found) &&
+        found.size == sizeof seal)
+        memcpy(&seal, found.data, sizeof seal);
+    scan_t scan;
+    if (scan_last(&scan, txn, TABLE_JOURNAL) && scan.key.size == sizeof last)
+        memcpy(&last, scan.key.data, sizeof last);
+    scan_close(&scan);
+    self->journal_last = seal.last > last ? seal.last : last;
+    return txn_error(txn);
+}
+
 static int open_environment(store_t *self, const char *path)
 {
     int error = mdb_env_create(&self->env);
@@ -145,6 +188,8 @@ store_t *store_open(const char *path, size_t map_size, size_t map_max, status_t 
     int error = open_environment(self, path);
     while (!error && (error = open_tables(self)) == MDB_MAP_FULL && !store_grow(self))
         error = 0;
+    if (!error)
+        error = read_seal(self);
     if (error) {
         store_status(self, store_error(self, error), st);
         status_wrap(st, "open");
@@ -184,4 +229,38 @@ int store_grow(store_t *self)
 size_t store_map_size(const store_t *self)
 {
     return self->map_size;
+}
+
+uint64_t store_journal_last(const store_t *self)
+{
+    return self->journal_last;
+}
+
+/* Damaged records -------------------------------------------------------------------------------
+ */
+
+const store_lost_t *store_lost(const store_t *self, size_t *ret_count)
+{
+    *ret_count = self->lost_count;
+    return self->lost;
+}
+
+void store_note_lost(store_t *self, table_t table, const void *key, size_t size)
+{
+    if (self->lost_count == STORE_LOST_MAX || size > STORE_KEY_MAX)
+        return;
+    for (size_t i = 0; i < self->lost_count; i++)
+        if (self->lost[i].table == table && self->lost[i].key.size == size &&
+            !memcmp(self->lost[i].key.bytes, key, size))
+            return;
+    store_lost_t *lost = &self->lost[self->lost_count++];
+    *lost = (store_lost_t){.table = table, .key = {.size = size}};
+    memcpy(lost->key.bytes, key, size);
+    log_error("store: a record of table %s is damaged", tables[table].name);
+}
+
+void store_forget_lost(store_t *self, size_t count)
+{
+    self->lost_count -= count;
+    memmove(self->lost, self->lost + count, self->lost_count * sizeof *self->lost);
 }

@@ -8,13 +8,18 @@
 
 #include <lmdb.h>
 
-/* Composite keys are texts joined by NUL bytes, so that they sort by their parts. */
+/* Each record carries a checksum over its table, key and value. One that does not match is a record
+ * that is not there: reads pass by it, note it once, and whoever mends the store (mend.h) takes it
+ * away and tells of it.
+ *
+ * Composite keys are texts joined by NUL bytes, so that they sort by their parts. */
 typedef enum table {
     TABLE_NAMESPACES, /* NS -> namespace */
     TABLE_CONTAINERS, /* NS, ID -> container without its spec, so that lists do not read specs */
     TABLE_SPECS,      /* NS, ID -> the spec as it was given */
     TABLE_JOURNAL,    /* u64 sequence number -> event map as it is published */
-    TABLE_NS_SEQ,     /* NS -> u64, last sequence number within the namespace; ".aside" likewise */
+    TABLE_NS_SEQ,     /* NS -> u64, last sequence number within the namespace; ".aside" likewise;
+                         ".seal": see store_seal_t */
     TABLE_REQUESTS,   /* request id -> outcome */
     TABLE_HEADS,      /* NS, ID -> newest incarnation */
     TABLE_PROCESSES,  /* NS, ID, INCARNATION, EXEC ("" for init) -> events seen */
@@ -46,6 +51,21 @@ typedef struct store_key {
                    sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
 store_key_t store_key_join(const char *const *texts, size_t count);
 
+/* Under STORE_SEAL_KEY in TABLE_NS_SEQ, written by each transaction: tells which one a root page is
+ * of, and how far the journal had come even when its last records are damaged. */
+#define STORE_SEAL_KEY ".seal"
+typedef struct store_seal {
+    uint64_t txn;  /* LMDB's number of the transaction */
+    uint64_t last; /* sequence number of the journal's last event */
+} store_seal_t;
+
+/* What a record is stored with, behind its value. Of the table's name, so that it does not depend
+ * on the order of table_t. */
+#define STORE_SUM_SIZE sizeof(uint32_t)
+uint32_t store_sum(table_t table, const void *key, size_t key_size, const void *data, size_t size);
+const char *store_table_name(table_t table);
+bool store_table_has_numbers(table_t table); /* for keys: u64 in the machine's order */
+
 typedef struct store store_t;
 
 /* Opens or makes the environment in directory `path` (0700; its parent is made too, 0711), with
@@ -60,6 +80,18 @@ size_t store_map_size(const store_t *self);
 
 /* What an LMDB or errno code means to whoever asked. */
 status_code_t store_status(const store_t *self, int error, status_t *st);
+
+/* Records that were found damaged and wait for being mended: at most STORE_LOST_MAX, and when they
+ * are gone reading finds the next. */
+#define STORE_LOST_MAX 64
+typedef struct store_lost {
+    table_t table;
+    store_key_t key;
+} store_lost_t;
+const store_lost_t *store_lost(const store_t *self, size_t *ret_count);
+void store_note_lost(store_t *self, table_t table, const void *key, size_t size);
+void store_forget_lost(store_t *self, size_t count); /* the first ones */
+uint64_t store_journal_last(const store_t *self);    /* of the last commit's seal */
 
 /* A transaction. Its first failure sticks: later reads find nothing, later writes do nothing, and
  * the commit fails with it. */
@@ -99,13 +131,13 @@ bool txn_get_message(txn_t *self, table_t table, const store_key_t *key, msg_id_
 void txn_put_message(txn_t *self, table_t table, const store_key_t *key, msg_id_t id,
                      const void *value);
 
-/* A walk over a table in order of keys; key and value are valid until the transaction's next write.
- * `scan_seek` stands on the first key not before `from` (on the very first for a NULL one).
- *     scan_t scan;
- *     for (bool any = scan_seek(&scan, txn, table, from, size); any; any = scan_next(&scan)) ...
- *     scan_close(&scan); */
+/* A walk over a table in order of keys, past damaged records; key and value are valid until the
+ * transaction's next write. `scan_seek` stands on the first key not before `from` (on the very
+ * first for a NULL one). scan_t scan; for (bool any = scan_seek(&scan, txn, table, from, size);
+ * any; any = scan_next(&scan)) ... scan_close(&scan); */
 typedef struct scan {
     txn_t *txn;
+    table_t table;
     MDB_cursor *cursor;
     msg_bytes_t key, value;
 } scan_t;

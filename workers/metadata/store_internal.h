@@ -9,6 +9,9 @@ struct store {
     MDB_env *env;
     MDB_dbi tables[TABLE_COUNT];
     size_t map_size, map_max; /* bytes */
+    uint64_t journal_last;    /* of the seal */
+    store_lost_t lost[STORE_LOST_MAX];
+    size_t lost_count;
 };
 
 /* LMDB says EIO when the filesystem took only a part of a write: ENOSPC when that is because it is

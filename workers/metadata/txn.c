@@ -12,6 +12,7 @@ struct txn {
     MDB_txn *mdb;
     int error; /* the first failure */
     size_t writes;
+    uint64_t journal_last; /* what the seal will say */
     news_t *news, **news_end;
 };
 
@@ -34,7 +35,7 @@ static txn_t *txn_new(store_t *store, unsigned flags, int *error)
     txn_t *self = calloc(1, sizeof *self);
     if (!self)
         abort();
-    *self = (txn_t){.store = store, .mdb = mdb};
+    *self = (txn_t){.store = store, .mdb = mdb, .journal_last = store->journal_last};
     self->news_end = &self->news;
     return self;
 }
@@ -65,17 +66,27 @@ void txn_destroy(txn_t **self_p)
     *self_p = NULL;
 }
 
+static void seal(txn_t *self)
+{
+    const store_seal_t seal = {.txn = mdb_txn_id(self->mdb), .last = self->journal_last};
+    txn_put(self, TABLE_NS_SEQ, STORE_SEAL_KEY, strlen(STORE_SEAL_KEY), &seal, sizeof seal);
+}
+
 int txn_commit(txn_t **self_p, news_t **ret_news)
 {
     txn_t *self = *self_p;
+    if (self->writes)
+        seal(self);
     int error = self->error;
     if (!error) {
         error = store_error(self->store, mdb_txn_commit(self->mdb));
         self->mdb = NULL; /* LMDB has freed it, whatever the outcome */
     }
     *ret_news = NULL;
-    if (!error)
+    if (!error) {
+        self->store->journal_last = self->journal_last;
         *ret_news = TAKE(self->news);
+    }
     txn_destroy(self_p);
     return error;
 }
@@ -107,6 +118,22 @@ static MDB_val value_of(const void *data, size_t size)
     return (MDB_val){.mv_data = (void *)(uintptr_t)data, .mv_size = size};
 }
 
+/* The value in front of its checksum. False, with the record noted, when that does not match. */
+static bool unwrap(txn_t *self, table_t table, const MDB_val *key, const MDB_val *stored,
+                   msg_bytes_t *ret)
+{
+    uint32_t sum;
+    bool is_whole = stored->mv_size >= STORE_SUM_SIZE;
+    if (is_whole) {
+        *ret = (msg_bytes_t){.data = stored->mv_data, .size = stored->mv_size - STORE_SUM_SIZE};
+        memcpy(&sum, ret->data + ret->size, STORE_SUM_SIZE);
+        is_whole = sum == store_sum(table, key->mv_data, key->mv_size, ret->data, ret->size);
+    }
+    if (!is_whole)
+        store_note_lost(self->store, table, key->mv_data, key->mv_size);
+    return is_whole;
+}
+
 bool txn_get(txn_t *self, table_t table, const void *key, size_t size, msg_bytes_t *ret)
 {
     if (self->error)
@@ -118,18 +145,30 @@ bool txn_get(txn_t *self, table_t table, const void *key, size_t size, msg_bytes
             txn_fail(self, error);
         return false;
     }
-    *ret = (msg_bytes_t){.data = v.mv_data, .size = v.mv_size};
-    return true;
+    return unwrap(self, table, &k, &v, ret);
 }
 
+/* LMDB makes room, and value and checksum are written where they stay. */
 static void put(txn_t *self, table_t table, MDB_val key, MDB_val value, unsigned flags)
 {
     if (self->error)
         return;
     self->writes++;
-    int error = mdb_put(self->mdb, self->store->tables[table], &key, &value, flags);
-    if (error)
+    MDB_val room = {.mv_size = value.mv_size + STORE_SUM_SIZE};
+    uint32_t sum = store_sum(table, key.mv_data, key.mv_size, value.mv_data, value.mv_size);
+    int error = mdb_put(self->mdb, self->store->tables[table], &key, &room, flags | MDB_RESERVE);
+    if (error) {
         txn_fail(self, error);
+        return;
+    }
+    if (value.mv_size)
+        memcpy(room.mv_data, value.mv_data, value.mv_size);
+    memcpy((uint8_t *)room.mv_data + value.mv_size, &sum, STORE_SUM_SIZE);
+    if (table == TABLE_JOURNAL && key.mv_size == sizeof self->journal_last) {
+        uint64_t seq;
+        memcpy(&seq, key.mv_data, sizeof seq);
+        self->journal_last = seq > self->journal_last ? seq : self->journal_last;
+    }
 }
 
 void txn_put(txn_t *self, table_t table, const void *key, size_t size, const void *data,
@@ -195,23 +234,26 @@ void txn_put_message(txn_t *self, table_t table, const store_key_t *key, msg_id_
 /* Walks -----------------------------------------------------------------------------------------
  */
 
+/* To where `op` says, and past what is damaged there. */
 static bool move(scan_t *self, MDB_val key, MDB_cursor_op op)
 {
     MDB_val value;
+    MDB_cursor_op onward = op == MDB_LAST ? MDB_PREV : MDB_NEXT;
     int error = mdb_cursor_get(self->cursor, &key, &value, op);
+    while (!error && !unwrap(self->txn, self->table, &key, &value, &self->value))
+        error = mdb_cursor_get(self->cursor, &key, &value, onward);
     if (error) {
         if (error != MDB_NOTFOUND)
             txn_fail(self->txn, error);
         return false;
     }
     self->key = (msg_bytes_t){.data = key.mv_data, .size = key.mv_size};
-    self->value = (msg_bytes_t){.data = value.mv_data, .size = value.mv_size};
     return true;
 }
 
 static bool open_cursor(scan_t *self, txn_t *txn, table_t table)
 {
-    *self = (scan_t){.txn = txn};
+    *self = (scan_t){.txn = txn, .table = table};
     if (txn->error)
         return false;
     int error = mdb_cursor_open(txn->mdb, txn->store->tables[table], &self->cursor);
