@@ -30,6 +30,11 @@ static const option_row_t quiet_options[] = {
     END,
 };
 
+static const option_row_t exits_options[] = {
+    {"limit", 0, OPTION_TEXT, "NUMBER", "print at most so many", WORD_ANY},
+    END,
+};
+
 static const option_row_t exec_id_options[] = {
     {"exec-id", 0, OPTION_TEXT, "EXEC", "this exec instead of the container's own process",
      WORD_ANY},
@@ -283,6 +288,20 @@ const command_t command_table[] = {
      .operands_max = COMMAND_OPERANDS_ANY,
      .operand = WORD_CONTAINER,
      .run = cmd_inspect},
+    {.path = "explain",
+     .synopsis = "ID [ID...]",
+     .brief = "tell a container's story, and why it is as it is",
+     .help =
+         "First how it is and why; then, in order of time, what was asked about it, by whom and\n"
+         "with which result, and which events that made, its execs' too, also when the\n"
+         "container was deleted since. Requests are known for 24 hours, exits for 7 days, and\n"
+         "events as long as the journal keeps them.\n\n"
+         "  shimctl explain a\n"
+         "  shimctl --json explain a\n",
+     .operands_min = 1,
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .operand = WORD_CONTAINER,
+     .run = cmd_explain},
     {.path = "exec", .same_as = "tasks exec"},
     {.path = "kill", .same_as = "tasks kill"},
     {.path = "ps", .same_as = "tasks ps"},
@@ -397,6 +416,18 @@ const command_t command_table[] = {
      .options = {quiet_options},
      .operands_max = COMMAND_OPERANDS_ANY,
      .run = cmd_tasks_list},
+    {.path = "tasks exits",
+     .synopsis = "[FILTER...]",
+     .brief = "list how processes ended, newest first",
+     .help =
+         "Also those of tasks that were deleted: for 7 days; execs of a task that goes on for\n"
+         "24 hours. KNOWN FROM is wait or state (of the shim), waitpid (of the supervisor, where\n"
+         "the shim was killed), task.delete, or none.\n" FILTER_HELP
+         "  shimctl tasks exits 'exit_status!=0' --limit 10\n"
+         "  shimctl tasks exits id==a,unknown==true\n",
+     .options = {exits_options},
+     .operands_max = COMMAND_OPERANDS_ANY,
+     .run = cmd_tasks_exits},
     {.path = "tasks ps",
      .synopsis = "ID",
      .brief = "list the processes of a container",

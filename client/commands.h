@@ -9,6 +9,7 @@ int cmd_stop(session_t *session);
 int cmd_restart(session_t *session);
 int cmd_stats(session_t *session);
 int cmd_inspect(session_t *session);
+int cmd_explain(session_t *session);
 
 int cmd_containers_create(session_t *session);
 int cmd_containers_delete(session_t *session);
@@ -21,6 +22,7 @@ int cmd_update(session_t *session);
 int cmd_tasks_attach(session_t *session);
 int cmd_tasks_delete(session_t *session);
 int cmd_tasks_exec(session_t *session);
+int cmd_tasks_exits(session_t *session);
 int cmd_tasks_kill(session_t *session);
 int cmd_tasks_list(session_t *session);
 int cmd_tasks_pause(session_t *session);
