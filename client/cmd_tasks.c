@@ -4,6 +4,7 @@
 #include "client/message_json.h"
 #include "client/output.h"
 #include "client/task_io.h"
+#include "client/tasks_at.h"
 #include "common/util.h"
 
 #include <signal.h>
@@ -18,10 +19,48 @@ static bool option_quiet(session_t *session)
 /* Listing ---------------------------------------------------------------------------------------
  */
 
+static json_t *task_at_json(const task_at_t *task)
+{
+    return json_pack("{s:s, s:s, s:s, s:I, s:s}", "ns", task->ns, "id", task->id, "status",
+                     task->status, "pid", (json_int_t)task->pid, "incarnation", task->incarnation);
+}
+
+static int list_at(session_t *session, const char *when)
+{
+    status_t st = {.code = STATUS_OK};
+    size_t count;
+    session_operands(session, &count);
+    if (count)
+        return session_usage(session, "--at takes no filters");
+    AUTO(tasks_at)
+    tasks = tasks_at_new(session, when, &st);
+    if (!tasks)
+        return session_fail(&st);
+    AUTO(table)
+    table = table_new(PADDING);
+    table_add(table, "TASK\tPID\tSTATUS\t");
+    const task_at_t *task;
+    for (size_t i = 0; (task = tasks_at_row(tasks, i)); i++) {
+        if (session_json(session))
+            output_json(option_quiet(session) ? json_pack("{s:s}", "id", task->id)
+                                              : task_at_json(task));
+        else if (option_quiet(session))
+            puts(task->id);
+        else
+            table_add(table, "%s\t%u\t%s", task->id, task->pid, task->status);
+    }
+    if (!option_quiet(session) && !session_json(session))
+        table_print(table, stdout);
+    return 0;
+}
+
 int cmd_tasks_list(session_t *session)
 {
     status_t st;
     msg_processes_t answer;
+    const char *when = options_text(session_options(session), "at");
+    if (when)
+        return list_at(session, when);
     const msg_task_list_t ask = {.filters = session_filters(session)};
     if (session_call(session, MSG_task_list, &ask, &answer, &st))
         return session_fail(&st);

@@ -30,6 +30,11 @@ static const option_row_t quiet_options[] = {
     END,
 };
 
+static const option_row_t at_options[] = {
+    {"at", 0, OPTION_TEXT, "SEQ|TIME", "as they were then", WORD_ANY},
+    END,
+};
+
 static const option_row_t exits_options[] = {
     {"limit", 0, OPTION_TEXT, "NUMBER", "print at most so many", WORD_ANY},
     END,
@@ -411,9 +416,13 @@ const command_t command_table[] = {
      .aliases = {"ls"},
      .synopsis = "[FILTER...]",
      .brief = "list tasks",
-     .help = "Prints those that a FILTER matches, or all.\n" FILTER_HELP
-             "  shimctl tasks list status==STOPPED,exit_status!=0\n",
-     .options = {quiet_options},
+     .help =
+         "Prints those that a FILTER matches, or all. With --at: all as they were just after an\n"
+         "event of the journal, or at a time or that long ago, as long as the journal reaches\n"
+         "back so far.\n" FILTER_HELP "  shimctl tasks list status==STOPPED,exit_status!=0\n"
+         "  shimctl tasks list --at 10m\n"
+         "  shimctl tasks list --at 4711\n",
+     .options = {quiet_options, at_options},
      .operands_max = COMMAND_OPERANDS_ANY,
      .run = cmd_tasks_list},
     {.path = "tasks exits",

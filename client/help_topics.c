@@ -63,7 +63,10 @@
     "  /tasks/paused, resumed, checkpointed    what was done to a task\n"                          \
     "  /tasks/oom                              the kernel killed a process for want of memory\n"   \
     "  /namespaces/create, update, delete      namespaces\n\n"                                     \
+    "`explain ID` tells what events and requests there were about one container, and tasks\n"      \
+    "exits how processes ended; both know of what was deleted.\n\n"                                \
     "  shimctl events --since 0 --until now\n"                                                     \
+    "  shimctl explain a\n"                                                                        \
     "  shimctl events --json 'topic==\"/tasks/exit\",event.exit_status!=0'\n"
 
 #define LOGS                                                                                       \

@@ -1,6 +1,8 @@
 /* All that the cluster knows of one container. */
 #include "client/story.h"
 
+#include "client/event_map.h"
+
 #include <string.h>
 
 #define TASK_MS 5000 /* that a shim's answer is waited for */
@@ -25,39 +27,22 @@ static void *grow(session_t *session, void *items, size_t count, size_t more, si
 /* Events ----------------------------------------------------------------------------------------
  */
 
-static const msgpack_object *value_of(const msgpack_object *map, const char *key)
-{
-    for (uint32_t i = 0; map->type == MSGPACK_OBJECT_MAP && i < map->via.map.size; i++) {
-        const msgpack_object *name = &map->via.map.ptr[i].key;
-        if (name->type == MSGPACK_OBJECT_STR && name->via.str.size == strlen(key) &&
-            !memcmp(name->via.str.ptr, key, name->via.str.size))
-            return &map->via.map.ptr[i].val;
-    }
-    return NULL;
-}
-
 static const char *text_of(session_t *session, const msgpack_object *map, const char *key)
 {
-    const msgpack_object *value = value_of(map, key);
+    const msgpack_object *value = event_map_value(map, key);
     if (!value || value->type != MSGPACK_OBJECT_STR)
         return NULL;
     return memcpy(take(session, value->via.str.size), value->via.str.ptr, value->via.str.size);
 }
 
-static uint64_t number_of(const msgpack_object *map, const char *key)
-{
-    const msgpack_object *value = map ? value_of(map, key) : NULL;
-    return value && value->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? value->via.u64 : 0;
-}
-
 uint64_t story_number(const story_event_t *event, const char *key)
 {
-    return number_of(event->fields, key);
+    return event_map_number(event->fields, key);
 }
 
 bool story_is_set(const story_event_t *event, const char *key)
 {
-    const msgpack_object *value = event->fields ? value_of(event->fields, key) : NULL;
+    const msgpack_object *value = event->fields ? event_map_value(event->fields, key) : NULL;
     return value && value->type == MSGPACK_OBJECT_BOOLEAN && value->via.boolean;
 }
 
@@ -65,7 +50,7 @@ bool story_is_set(const story_event_t *event, const char *key)
 static const char *exec_of(session_t *session, const msgpack_object *fields, const char *id)
 {
     const char *exec_id = text_of(session, fields, "exec_id");
-    if (!exec_id && value_of(fields, "container_id"))
+    if (!exec_id && event_map_value(fields, "container_id"))
         exec_id = text_of(session, fields, "id");
     return exec_id && exec_id[0] && strcmp(exec_id, id) ? exec_id : NULL;
 }
@@ -78,9 +63,9 @@ static const char *or_empty(const char *text)
 static void read_event(session_t *session, const msgpack_object *object, const char *id,
                        story_event_t *ret)
 {
-    const msgpack_object *fields = value_of(object, "event");
-    *ret = (story_event_t){.seq = number_of(object, "seq"),
-                           .time = (int64_t)number_of(object, "time"),
+    const msgpack_object *fields = event_map_value(object, "event");
+    *ret = (story_event_t){.seq = event_map_number(object, "seq"),
+                           .time = (int64_t)event_map_number(object, "time"),
                            .topic = or_empty(text_of(session, object, "topic")),
                            .origin = or_empty(text_of(session, object, "origin")),
                            .evidence = text_of(session, object, "evidence"),

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 
 import pytest
 from cluster import Refused, detached, until
@@ -171,3 +172,53 @@ def test_exits(cluster):
     assert [json.loads(line)["id"] for line in found.splitlines()] == ["c2"]
     assert cluster.shimctl("-n", "elsewhere", "tasks", "exits").stdout.splitlines()[1:] == []
     assert cluster.shimctl("tasks", "exits", "--limit", "x").returncode == 6
+
+
+def rows_at(cluster, when):
+    done = cluster.shimctl("--json", "tasks", "list", "--at", when)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return {row["id"]: (row["status"], row["pid"]) for row in rows}
+
+
+def test_tasks_as_they_were(cluster):
+    client, moments = cluster.client(), []
+
+    def last():
+        return client.call("event.list", {"all": True, "limit": 1, "since": 2**62}, "default")["last"]
+
+    def step(topic, *command, method=None, **fields):
+        """Does something, and notes the tasks once its event is in the journal."""
+        before = last()
+        if method:
+            client.call(method, {"id": "a", **fields}, "default", timeout=60)
+        else:
+            assert cluster.shimctl(*command).returncode == 0
+        filters = [f'topic=="{topic}",seq>{before}']
+        until(lambda: client.call("event.list", {"filters": filters}, "default")["events"], topic)
+        tasks = client.call("task.list", {}, "default")["tasks"]
+        moments.append((last(), time.time_ns(), {row["id"]: (row["status"], row["pid"]) for row in tasks}))
+        time.sleep(0.002)  # the events of the next step carry later times
+
+    step("/tasks/start", "run", "-d", "--rootfs", cluster.rootfs(), "b", "/bin/sh", "-c", SLEEP)
+    step("/containers/create", "containers", "create", "--rootfs", cluster.rootfs(), "a", "/bin/sh", "-c", SLEEP)
+    for _ in range(2):
+        step("/tasks/create", method="task.create")
+        step("/tasks/start", method="task.start")
+        step("/tasks/exec-started", "tasks", "exec", "-d", "--exec-id", "e", "a", "/bin/sh", "-c", SLEEP)
+        step("/tasks/paused", method="task.pause")
+        step("/tasks/resumed", method="task.resume")
+        step("/tasks/exit", method="task.kill", signal=9, all=True)
+        step("/tasks/delete", method="task.delete")
+    assert {status for _, _, rows in moments for status, _ in rows.values()} == {"CREATED", "RUNNING", "PAUSED", "STOPPED"}
+    for seq, at, rows in moments:
+        assert rows_at(cluster, seq) == rows
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at // 10**9)) + f".{at % 10**9:09}Z"
+        assert rows_at(cluster, stamp) == rows
+    assert cluster.shimctl("tasks", "list", "--at", moments[0][0]).stdout.split()[:6] == [
+        "TASK", "PID", "STATUS", "b", str(moments[0][2]["b"][1]), "RUNNING"]
+    late = cluster.shimctl("tasks", "list", "--at", last() + 1)
+    assert late.returncode == 6 and f"the journal's newest event is {last()}" in late.stderr
+    assert "yet to come" in cluster.shimctl("tasks", "list", "--at", "2100-01-01").stderr
+    assert cluster.shimctl("tasks", "list", "--at", "1", "status==RUNNING").returncode == 2
+    assert "--at yesterday: neither a time" in cluster.shimctl("tasks", "list", "--at", "yesterday").stderr
