@@ -285,7 +285,7 @@ def test_forward_is_journalled_decoded_and_acknowledged(cell):
     shim.forward(field(1, envelope("default", "/my/topic", "my.Unknown", b"\x08\x01", when)))
     events = [e for e in cell.journal() if e["origin"] == "shim"]
     assert [e["topic"] for e in events] == ["/tasks/create", "/tasks/start", "/tasks/exit", "/my/topic"]
-    assert events[2] == {"seq": 5, "ns_seq": 5, "time": when, "ns": "default", "topic": "/tasks/exit",
+    assert events[2] == {"seq": 5, "ns_seq": 5, "prev": 4, "time": when, "ns": "default", "topic": "/tasks/exit",
                          "type": "containerd.events.TaskExit", "origin": "shim", "incarnation": incarnation,
                          "event": {"container_id": "c1", "id": "c1", "pid": 77, "exit_status": 7}}
     assert events[3]["raw"] == b"\x08\x01" and events[3]["type"] == "my.Unknown" and "event" not in events[3]
