@@ -78,8 +78,8 @@ static bool goes_on(job_t *job, status_t *st)
         status_set(st, STATUS_UNAVAILABLE, "%s: the worker died, outcome unknown", job->method);
         return false;
     }
-    /* A wait may outlive many workers. */
-    if (job->takes_slot)
+    /* A wait may outlive many workers, and a worker that was told to end did not die of this. */
+    if (job->takes_slot && !job->service->leaves)
         job->deaths++;
     job->redelivered = true;
     if (job->deaths >= SERVICE_DEATHS_MAX) {

@@ -84,6 +84,7 @@ static void lose_worker(router_t *self, service_t *service)
     service->has_worker = false;
     service->pid = 0;
     router_requeue_all(self, service, true);
+    service->leaves = false;
 }
 
 static bool is_same_connection(service_t *service, arrival_t *arrival)
@@ -108,7 +109,7 @@ static void on_ready(router_t *self, arrival_t *arrival, const msg_worker_ready_
         router_requeue_all(self, service, false); /* what was on its way to it or back is lost */
     zmq_msg_copy(&service->worker, arrival->identity);
     service->has_worker = true;
-    service->failed = false;
+    service->failed = service->leaves = false;
     service->restart_asked = 0;
     service->pid = ready->pid;
     service->window = ready->window;
@@ -119,9 +120,9 @@ static void on_ready(router_t *self, arrival_t *arrival, const msg_worker_ready_
     router_dispatch(self, service);
 }
 
-static void ask_who(router_t *self, arrival_t *arrival)
+static void tell_worker(router_t *self, arrival_t *arrival, msg_id_t notice)
 {
-    msg_header_t header = {.v = 1, .method = msg_type(MSG_worker_who)->name};
+    msg_header_t header = {.v = 1, .method = msg_type(notice)->name};
     msg_uuid_new(&header.id);
     zmq_msg_t frame;
     frame_encode(&frame, MSG_header, &header);
@@ -133,16 +134,20 @@ static void on_heartbeat(router_t *self, arrival_t *arrival, const msg_worker_he
 {
     service_t *service = zhashx_lookup(self->services, beat->service);
     if (!service || !service->has_worker || service->pid != beat->pid)
-        ask_who(self, arrival);
+        tell_worker(self, arrival, MSG_worker_who);
     else
         service->heard = util_monotonic_us();
 }
 
-static void on_goodbye(router_t *self, const msg_worker_goodbye_t *goodbye)
+static void on_goodbye(router_t *self, arrival_t *arrival, const msg_worker_goodbye_t *goodbye)
 {
     service_t *service = zhashx_lookup(self->services, goodbye->service);
-    if (service && service->pid == goodbye->pid)
+    if (service && service->pid == goodbye->pid) {
         service->has_worker = false; /* what it was given it still answers */
+        service->leaves = true;
+    }
+    /* Behind everything that it was given, and also to one that is not known (any more). */
+    tell_worker(self, arrival, MSG_worker_released);
 }
 
 static void on_exited(router_t *self, const msg_worker_exited_t *exited)
@@ -176,7 +181,7 @@ void router_take_notice(router_t *self, arrival_t *arrival, msg_id_t notice)
     } else if (notice == MSG_worker_heartbeat) {
         on_heartbeat(self, arrival, value);
     } else if (notice == MSG_worker_goodbye) {
-        on_goodbye(self, value);
+        on_goodbye(self, arrival, value);
     } else if (notice == MSG_worker_exited) {
         on_exited(self, value);
     }

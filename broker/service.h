@@ -20,6 +20,7 @@ typedef struct job_queue {
 struct service {
     char name[33];
     bool has_worker, failed;
+    bool leaves; /* the worker has said goodbye: its end is no death of its own requests' making */
     zmq_msg_t worker; /* identity on the worker socket */
     uint32_t pid;
     uint32_t window;

@@ -10,16 +10,28 @@
 
 #define HEARTBEAT_MS  2500 /* the broker looks for ten seconds of silence */
 #define STOP_GRACE_MS 5000 /* for answers still owed when TERM comes */
+#define RELEASE_MS    1000 /* for the broker's word that nothing more is on its way to us */
 #define STOP_TICK_MS  20
 
 static void end_when_answered(void *arg)
 {
     worker_t *self = arg;
-    bool late = util_now_ms() > self->stop_deadline;
-    if (request_count_mutating(self) == 0 || late)
+    int64_t now = util_monotonic_us() / 1000;
+    /* A request that is still in the socket would be lost with us, and then taken for one that we
+     * died of. */
+    bool released = self->released || !self->is_ready || now > self->release_deadline;
+    if ((request_count_mutating(self) == 0 && released) || now > self->stop_deadline)
         io_set_stop(self->io);
     else
         io_timer_in(self->io, &self->ending, STOP_TICK_MS);
+}
+
+static void say_goodbye(worker_t *self)
+{
+    msg_worker_goodbye_t goodbye = {.service = msg_service_name(self->service),
+                                    .pid = (uint32_t)getpid()};
+    if (self->is_ready)
+        link_notify(self->link, MSG_worker_goodbye, &goodbye);
 }
 
 static void on_signal(void *arg, int fd, uint32_t events)
@@ -29,13 +41,11 @@ static void on_signal(void *arg, int fd, uint32_t events)
     (void)events;
     if (read(fd, &info, sizeof info) != sizeof info || self->stopping)
         return;
-    log_debug("signal %u: stopping", info.ssi_signo);
+    log_debug("told to end: stopping");
     self->stopping = true;
-    self->stop_deadline = util_now_ms() + STOP_GRACE_MS;
-    msg_worker_goodbye_t goodbye = {.service = msg_service_name(self->service),
-                                    .pid = (uint32_t)getpid()};
-    if (self->is_ready)
-        link_notify(self->link, MSG_worker_goodbye, &goodbye);
+    self->release_deadline = util_monotonic_us() / 1000 + RELEASE_MS;
+    self->stop_deadline = util_monotonic_us() / 1000 + STOP_GRACE_MS;
+    say_goodbye(self);
     io_timer_in(self->io, &self->ending, STOP_TICK_MS);
 }
 
@@ -60,19 +70,24 @@ static void say_ready(worker_t *self)
 static void on_connect(void *arg)
 {
     worker_t *self = arg;
-    if (self->is_ready && !self->stopping)
+    if (self->stopping)
+        say_goodbye(self); /* a broker that comes now knows nothing of us */
+    else if (self->is_ready)
         say_ready(self);
 }
 
 static void on_request(void *arg, const msg_header_t *header, zmq_msg_t *body)
 {
     worker_t *self = arg;
-    if (!strcmp(header->method, msg_type(MSG_worker_who)->name)) {
+    if (!strcmp(header->method, msg_type(MSG_worker_who)->name))
         on_connect(self);
-        zmq_msg_close(body);
+    else if (!strcmp(header->method, msg_type(MSG_worker_released)->name))
+        self->released = self->stopping;
+    else {
+        request_begin(self, header, body);
         return;
     }
-    request_begin(self, header, body);
+    zmq_msg_close(body);
 }
 
 static void on_heartbeat(void *arg)

@@ -23,7 +23,8 @@ struct worker {
     io_timer_t heartbeat, ending;
     int signals; /* signalfd, -1 when attached */
     bool is_ready, stopping;
-    int64_t stop_deadline; /* ms since the epoch */
+    bool released;                           /* by the broker, after our goodbye */
+    int64_t release_deadline, stop_deadline; /* monotonic ms */
 };
 
 /* A request from the link: decodes it, looks its id up when it must run once, and calls the

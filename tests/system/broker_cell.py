@@ -51,6 +51,7 @@ class Peer:
         self.socket.sndhwm = self.socket.rcvhwm = 0
         self.socket.connect(f"ipc://{cell.run}/{name}")
         self.answers, self.requests = {}, []
+        self.released = None  # how many requests had come when the broker said that there will be no more
 
     def raw(self, *frames):
         self.socket.send_multipart(list(frames))
@@ -70,7 +71,9 @@ class Peer:
         frames = self.socket.recv_multipart()
         assert len(frames) == 2, frames
         header, body = msgpack.unpackb(frames[0]), msgpack.unpackb(frames[1])
-        if "method" in header:
+        if header.get("method") == "worker.released":
+            self.released = len(self.requests)
+        elif "method" in header:
             self.requests.append((header, body))
         else:
             assert header["id"] not in self.answers, "answered twice"

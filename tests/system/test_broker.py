@@ -341,6 +341,7 @@ def test_goodbye(cell):
     header, _ = worker.request()
     worker.send("worker.goodbye", {"service": "shim", "pid": 1001})
     assert worker.silent()
+    assert worker.released == 0
     later = cell.client.send("task.get")
     assert cell.client.ask("broker.ping")[0] == OK
     assert worker.silent()
@@ -350,6 +351,37 @@ def test_goodbye(cell):
     successor = Worker(cell, pid=1002)
     header, _ = successor.request()
     assert header["id"] == later and "redelivered" not in header
+
+
+def test_all_that_was_given_comes_before_the_release(cell):
+    worker = Worker(cell, pid=1001, window=1000)
+    assert worker.silent()
+    sent = [cell.client.send("task.checkpoint", {"n": n}) for n in range(200)]
+    worker.request()
+    worker.send("worker.goodbye", {"service": "shim", "pid": 1001})
+    until(lambda: worker.pump(1) and worker.released is not None, "the release")
+    given = 1 + worker.released
+    cell.exited(1001)
+    successor = Worker(cell, pid=1002, window=1000)
+    rest = [successor.request()[0] for _ in range(len(sent) - given)]
+    # None of them may run twice: those that the first one never saw go to the other one, and only those.
+    assert [header["id"] for header in rest] == sent[given:]
+    assert all(cell.client.answer(ident)[0] == UNAVAILABLE for ident in sent[:given])
+
+
+def test_planned_ends_are_no_deaths(cell):
+    ident = cell.client.send("task.create")
+    for pid in range(1001, 1007):
+        worker = Worker(cell, pid=pid)
+        header, _ = worker.request()
+        worker.send("worker.goodbye", {"service": "shim", "pid": pid})
+        assert worker.silent()
+        cell.exited(pid)
+    worker = Worker(cell, pid=1007)
+    header, _ = worker.request()
+    assert header["redelivered"] is True
+    worker.reply(header)
+    assert cell.client.answer(ident)[0] == OK
 
 
 def test_three_deaths(cell):
