@@ -621,7 +621,14 @@ const command_t command_table[] = {
     {.path = "cluster restart",
      .synopsis = "PROCESS",
      .brief = "stop one and start its successor",
-     .help = "PROCESS is broker, bundle, shim or metadata. Containers are not touched.\n",
+     .help = "PROCESS is broker, bundle, shim, metadata, supervisor or all. Containers are not "
+             "touched,\n"
+             "no request fails: a process finishes what it has, its successor takes what comes\n"
+             "meanwhile. After an upgrade of the executables \"all\" puts them to use, the "
+             "supervisor's\n"
+             "own in the same process; nothing is restarted when what was installed cannot start.\n"
+             "  shimctl cluster restart shim\n"
+             "  shimctl cluster restart all\n",
      .operands_min = 1,
      .operands_max = 1,
      .operand = WORD_PROCESS,

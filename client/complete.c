@@ -144,7 +144,8 @@ static void print_signals(const char *prefix)
 
 static void print_processes(const char *prefix)
 {
-    static const char *const names[] = {"broker", "bundle", "shim", "metadata"};
+    static const char *const names[] = {"all",  "broker",   "bundle",
+                                        "shim", "metadata", "supervisor"};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         print_if(prefix, names[i]);
 }

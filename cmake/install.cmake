@@ -16,6 +16,8 @@ endforeach()
 install(CODE "
   set(SHIMD_SBINDIR \"${CMAKE_INSTALL_SBINDIR}\")
   cmake_path(ABSOLUTE_PATH SHIMD_SBINDIR BASE_DIRECTORY \"\${CMAKE_INSTALL_PREFIX}\" NORMALIZE)
+  set(SHIMD_BINDIR \"${CMAKE_INSTALL_BINDIR}\")
+  cmake_path(ABSOLUTE_PATH SHIMD_BINDIR BASE_DIRECTORY \"\${CMAKE_INSTALL_PREFIX}\" NORMALIZE)
   configure_file(\"${PROJECT_SOURCE_DIR}/packaging/shimd.service.in\"
                  \"${PROJECT_BINARY_DIR}/shimd.service\" @ONLY)
 ")

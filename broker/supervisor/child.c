@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <signal.h>
+#include <string.h>
 
 const child_policy_t child_policy_default = {
     .intensity = 10,
@@ -165,4 +166,12 @@ const char *child_state_name(child_state_t state)
         [CHILD_STOPPING] = "STOPPING", [CHILD_BACKOFF] = "BACKOFF",   [CHILD_FAILED] = "FAILED",
     };
     return names[state];
+}
+
+child_state_t child_state_find(const char *name)
+{
+    child_state_t state = 0;
+    while (state < CHILD_STATES && strcmp(child_state_name(state), name))
+        state++;
+    return state;
 }

@@ -71,7 +71,8 @@ void child_init(child_t *self, const child_host_t *host, void *arg, const child_
 /* One cell of the table. Every event is allowed in every state. */
 void child_handle(child_t *self, child_event_t event);
 
-/* "READY" and so on, static. */
+/* "READY" and so on, static; and back, CHILD_STATES for what is none. */
 const char *child_state_name(child_state_t state);
+child_state_t child_state_find(const char *name);
 
 #endif

@@ -10,26 +10,19 @@
     1000 /* for the broker's numbers; without them the rest is still worth saying */
 #define BROKER_WATCH_MS 2000  /* between looks at the broker */
 #define BROKER_HANG_MS  10000 /* a broker silent for this long is replaced */
-#define LAST_ANSWERS_MS 100   /* for an answer to leave before the broker is stopped */
-
-typedef struct waiters {
-    request_t *requests[CONTROL_WAITERS_MAX];
-    size_t count;
-} waiters_t;
 
 struct control {
     const member_world_t *world;
     member_t *const *members;
     size_t member_count;
     member_t *broker;
-    io_timer_t last_answers; /* the broker is restarted when they have left it */
-    io_timer_t watch;        /* the broker is asked whether it is alive */
+    io_timer_t watch; /* the broker is asked whether it is alive */
     reaper_t *reaper;
+    round_t *round;
     worker_t *worker;
     int64_t began_us; /* monotonic */
     bool is_closed;
-    io_timer_t broker_restart;              /* once the answer to who asked is out */
-    waiters_t waiters[CONTROL_MEMBERS_MAX]; /* cluster.restart, by member; the worker owns them */
+    uint32_t replacements; /* supervisors before this one in the same process */
 };
 
 static const char *broker_name(void)
@@ -70,12 +63,13 @@ static msg_cluster_process_t own_row(const control_t *self)
     return (msg_cluster_process_t){.name = "supervisor",
                                    .state = child_state_name(CHILD_READY),
                                    .pid = (uint32_t)getpid(),
-                                   .uptime_ms = (util_monotonic_us() - self->began_us) / 1000};
+                                   .uptime_ms = (util_monotonic_us() - self->began_us) / 1000,
+                                   .restarts = self->replacements};
 }
 
 static void answer_status(control_t *self, request_t *request, const msg_broker_state_t *state)
 {
-    msg_cluster_process_t rows[CONTROL_MEMBERS_MAX + 1];
+    msg_cluster_process_t rows[ROUND_MEMBERS_MAX + 1];
     rows[0] = own_row(self);
     add_broker_numbers(&rows[0], msg_service_name(SERVICE_CLUSTER), state);
     for (size_t i = 0; i < self->member_count; i++) {
@@ -117,73 +111,6 @@ static void on_cluster_status(void *arg, request_t *request, const void *ask)
              STATUS_WAIT_MS, NULL, on_broker_status, pending);
 }
 
-/* cluster.restart ---------------------------------------------------------------------------------
- */
-
-static void on_last_answers(void *arg)
-{
-    control_t *self = arg;
-    if (!self->is_closed)
-        member_handle(self->broker, CHILD_RESTART);
-}
-
-static void on_cluster_restart(void *arg, request_t *request, const void *ask)
-{
-    control_t *self = arg;
-    const msg_cluster_restart_t *restart = ask;
-    status_t st = {.code = STATUS_OK};
-    size_t index = find_member(self, restart->process);
-    if (index == self->member_count)
-        status_set(&st, STATUS_INVALID_ARGUMENT,
-                   "cluster.restart: process %s: not broker, bundle, shim or metadata",
-                   restart->process);
-    else if (self->is_closed)
-        status_set(&st, STATUS_UNAVAILABLE, "cluster.restart: the cluster is being stopped");
-    else if (self->waiters[index].count == CONTROL_WAITERS_MAX)
-        status_set(&st, STATUS_RESOURCE_EXHAUSTED, "cluster.restart: %d already wait for %s",
-                   CONTROL_WAITERS_MAX, restart->process);
-    if (st.code) {
-        request_fail(request, &st);
-        return;
-    }
-    log_info("%s: restart asked for", restart->process);
-    if (!strcmp(restart->process, broker_name())) {
-        /* The answer goes through the very process that is to be stopped. */
-        request_answer(request, NULL);
-        io_timer_in(self->world->io, &self->last_answers, LAST_ANSWERS_MS);
-        return;
-    }
-    waiters_t *waiters = &self->waiters[index];
-    waiters->requests[waiters->count++] = request;
-    if (restart->hung && member_state(self->members[index]) == CHILD_READY)
-        member_kill(self->members[index]);
-    else
-        member_handle(self->members[index], CHILD_RESTART);
-    if (member_state(self->members[index]) == CHILD_FAILED)
-        control_changed(self, self->members[index]); /* it was FAILED and still is: no change */
-}
-
-void control_changed(control_t *self, const member_t *member)
-{
-    size_t index = find_member(self, member_name(member));
-    child_state_t state = member_state(member);
-    bool over = state == CHILD_READY || state == CHILD_FAILED || state == CHILD_DOWN;
-    if (!over)
-        return;
-    status_t st;
-    if (state != CHILD_READY)
-        status_set(&st, STATUS_UNAVAILABLE, "restart %s: %s", member_name(member),
-                   member_obituary(member) ? member_obituary(member) : "stopped");
-    waiters_t *waiters = &self->waiters[index];
-    while (waiters->count) {
-        request_t *request = waiters->requests[--waiters->count];
-        if (state == CHILD_READY)
-            request_answer(request, NULL);
-        else
-            request_fail(request, &st);
-    }
-}
-
 /* The broker watches the workers, and nobody else the broker
  * ----------------------------------------
  */
@@ -219,6 +146,12 @@ static void on_cluster_reaped(void *arg, request_t *request, const void *ask)
     reaper_ask(self->reaper, request, ask);
 }
 
+static void on_cluster_restart(void *arg, request_t *request, const void *ask)
+{
+    control_t *self = arg;
+    round_ask(self->round, request, ask);
+}
+
 static const worker_method_t methods[] = {
     {MSG_cluster_status, on_cluster_status},
     {MSG_cluster_restart, on_cluster_restart},
@@ -226,9 +159,9 @@ static const worker_method_t methods[] = {
 };
 
 control_t *control_new(const member_world_t *world, member_t *const *members, size_t count,
-                       reaper_t *reaper, status_t *st)
+                       reaper_t *reaper, round_t *round, uint32_t replacements, status_t *st)
 {
-    assert(count <= CONTROL_MEMBERS_MAX);
+    assert(count <= ROUND_MEMBERS_MAX);
     worker_t *worker = worker_attach(SERVICE_CLUSTER, world->io, world->cluster, st);
     if (!worker)
         return NULL;
@@ -237,10 +170,11 @@ control_t *control_new(const member_world_t *world, member_t *const *members, si
                         .members = members,
                         .member_count = count,
                         .reaper = reaper,
+                        .round = round,
+                        .replacements = replacements,
                         .worker = worker,
                         .began_us = util_monotonic_us()};
     self->broker = members[find_member(self, broker_name())];
-    io_timer_init(&self->last_answers, on_last_answers, self);
     io_timer_init(&self->watch, on_watch, self);
     io_timer_in(world->io, &self->watch, BROKER_WATCH_MS);
     worker_serve(worker, methods, ARRAY_SIZE(methods), self, WINDOW);
@@ -252,7 +186,6 @@ void control_destroy(control_t **self)
 {
     if (!*self)
         return;
-    io_timer_stop((*self)->world->io, &(*self)->last_answers);
     io_timer_stop((*self)->world->io, &(*self)->watch);
     worker_destroy(&(*self)->worker);
     free(*self);

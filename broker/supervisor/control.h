@@ -5,22 +5,18 @@
 
 #include "broker/supervisor/member.h"
 #include "broker/supervisor/reaper.h"
-
-#define CONTROL_MEMBERS_MAX 8  /* processes under the supervisor */
-#define CONTROL_WAITERS_MAX 16 /* cluster.restart requests that wait for one process */
+#include "broker/supervisor/round.h"
 
 typedef struct control control_t;
 
-/* `members` (`count` pointers) and `reaper` outlive it. NULL with a status. */
+/* `members` (`count` pointers), `reaper` and `round` outlive it. `replacements` is how many
+ * supervisors there were before this one in the same process. NULL with a status. */
 control_t *control_new(const member_world_t *world, member_t *const *members, size_t count,
-                       reaper_t *reaper, status_t *st);
+                       reaper_t *reaper, round_t *round, uint32_t replacements, status_t *st);
 void control_destroy(control_t **self);
 
-/* From here on restarts are refused: the cluster is being stopped. */
+/* From here on a silent broker is nobody's concern: the cluster is being stopped. */
 void control_close(control_t *self);
-
-/* A member's state is another one: answers the restarts that waited for that. */
-void control_changed(control_t *self, const member_t *member);
 
 /* Tells the broker that process `pid` of a member is dead, with its obituary. */
 void control_tell_death(control_t *self, const member_t *member, pid_t pid);

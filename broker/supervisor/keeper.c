@@ -1,6 +1,7 @@
 /* Descriptors that are kept for others. */
 #include "broker/supervisor/keeper.h"
 
+#include "broker/supervisor/handover.h"
 #include "common/io_timer.h"
 #include "common/keep.h"
 #include "common/log.h"
@@ -44,7 +45,7 @@ static void let_go(kept_t *kept)
     keeper_t *self = kept->channel->keeper;
     TAILQ_REMOVE(&kept->channel->kept, kept, link);
     io_set_remove(self->io, kept->fd);
-    close(kept->fd);
+    util_close(&kept->fd);
     self->count--;
     free(kept);
 }
@@ -117,18 +118,74 @@ static void on_channel(void *arg, int fd, uint32_t events)
     io_timer_in(channel->keeper->io, &channel->after, KEEPER_AFTER_MS);
 }
 
+static channel_t *channel_new(keeper_t *self, int fd)
+{
+    channel_t *channel = zmalloc(sizeof *channel);
+    *channel = (channel_t){.keeper = self, .fd = fd};
+    TAILQ_INIT(&channel->kept);
+    io_timer_init(&channel->after, on_overdue, channel);
+    TAILQ_INSERT_TAIL(&self->channels, channel, link);
+    if (fd >= 0)
+        io_set_add(self->io, fd, EPOLLIN, on_channel, channel);
+    return channel;
+}
+
 int keeper_open(keeper_t *self)
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends))
         return -1;
-    channel_t *channel = zmalloc(sizeof *channel);
-    *channel = (channel_t){.keeper = self, .fd = ends[0]};
-    TAILQ_INIT(&channel->kept);
-    io_timer_init(&channel->after, on_overdue, channel);
-    TAILQ_INSERT_TAIL(&self->channels, channel, link);
-    io_set_add(self->io, ends[0], EPOLLIN, on_channel, channel);
+    channel_new(self, ends[0]);
     return ends[1];
+}
+
+json_t *keeper_save(const keeper_t *self)
+{
+    json_t *state = json_array();
+    channel_t *channel;
+    TAILQ_FOREACH(channel, &self->channels, link)
+    {
+        json_t *kept = json_array();
+        const kept_t *item;
+        TAILQ_FOREACH(item, &channel->kept, link)
+        json_array_append_new(kept, json_pack("{s:o}", "fd", handover_put_fd(item->fd)));
+        int64_t after = channel->after.is_set ? channel->after.when : 0;
+        json_array_append_new(state,
+                              json_pack("{s:o, s:I, s:o}", "fd", handover_put_fd(channel->fd),
+                                        "after", (json_int_t)after, "kept", kept));
+    }
+    return state;
+}
+
+void keeper_forget(keeper_t *self)
+{
+    channel_t *channel;
+    TAILQ_FOREACH(channel, &self->channels, link)
+    {
+        kept_t *item;
+        TAILQ_FOREACH(item, &channel->kept, link)
+        {
+            io_set_remove(self->io, item->fd);
+            item->fd = -1;
+        }
+        io_set_remove(self->io, channel->fd);
+        channel->fd = -1;
+    }
+}
+
+void keeper_restore(keeper_t *self, const json_t *state)
+{
+    const json_t *one, *item;
+    size_t i, k;
+    json_array_foreach(state, i, one)
+    {
+        channel_t *channel = channel_new(self, handover_take_fd(one, "fd"));
+        int64_t after = handover_integer(one, "after");
+        json_array_foreach(json_object_get(one, "kept"), k, item)
+            keep(channel, handover_take_fd(item, "fd"));
+        if (after)
+            io_timer_at(self->io, &channel->after, after);
+    }
 }
 
 size_t keeper_count(const keeper_t *self)

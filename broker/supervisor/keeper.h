@@ -7,6 +7,8 @@
 
 #include "common/io_set.h"
 
+#include <jansson.h>
+
 #define KEEPER_MAX      8192  /* descriptors; more are not kept */
 #define KEEPER_AFTER_MS 60000 /* from the death of whoever handed one over to its closing */
 
@@ -18,6 +20,13 @@ void keeper_destroy(keeper_t **self);
 /* The process's end of a fresh channel, close-on-exec, which the caller closes after the spawn; -1
  * with errno when it cannot be made. Descriptors come by common/keep.h. */
 int keeper_open(keeper_t *self);
+
+/* Everything that is kept, for a successor in the same process, whose keeper must be empty. */
+json_t *keeper_save(const keeper_t *self);
+void keeper_restore(keeper_t *self, const json_t *state);
+
+/* Lets everything go without closing it: it has been saved. */
+void keeper_forget(keeper_t *self);
 
 /* How many are kept. */
 size_t keeper_count(const keeper_t *self);

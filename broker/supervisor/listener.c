@@ -1,6 +1,7 @@
 /* The cluster's listening sockets. */
 #include "broker/supervisor/listener.h"
 
+#include "broker/supervisor/handover.h"
 #include "common/util.h"
 
 #include <errno.h>
@@ -71,11 +72,22 @@ static bool is_shared(cluster_socket_t socket)
     return socket == CLUSTER_CLIENT || socket == CLUSTER_EVENTS;
 }
 
-status_code_t listeners_open(listeners_t *self, const cluster_t *cluster, gid_t group, status_t *st)
+json_t *listeners_save(const listeners_t *self)
 {
-    for (size_t i = 0; i < CLUSTER_SOCKETS; i++)
-        self->fds[i] = -1;
+    json_t *state = json_object();
+    for (cluster_socket_t i = 0; i < CLUSTER_SOCKETS; i++)
+        json_object_set_new(state, cluster_socket_name(i), handover_put_fd(self->fds[i]));
+    return state;
+}
+
+status_code_t listeners_open(listeners_t *self, const cluster_t *cluster, gid_t group,
+                             const json_t *inherited, status_t *st)
+{
+    for (cluster_socket_t i = 0; i < CLUSTER_SOCKETS; i++)
+        self->fds[i] = handover_take_fd(inherited, cluster_socket_name(i));
     for (cluster_socket_t i = 0; i < CLUSTER_SOCKETS; i++) {
+        if (self->fds[i] >= 0)
+            continue;
         AUTO_FREE char *path = cluster_socket_path(cluster, i);
         if (open_one(path, &self->fds[i], st) ||
             (group != LISTENER_NO_GROUP && is_shared(i) && share(path, group, st))) {

@@ -5,6 +5,7 @@
 
 #include "common/cluster.h"
 
+#include <jansson.h>
 #include <sys/types.h>
 
 typedef struct listeners {
@@ -16,9 +17,13 @@ typedef struct listeners {
 /* Binds all of them in RUN, 0600. With a `group`, the clients' and the subscribers' get that group
  * and 0660. Replaces sockets that a dead predecessor left, so the run directory's lock must be
  * held; a file that is no socket is left alone and is FAILED_PRECONDITION. On failure nothing stays
- * open. */
+ * open. Those that a predecessor in the same process left (`inherited`, NULL for none) are taken as
+ * they are. */
 status_code_t listeners_open(listeners_t *self, const cluster_t *cluster, gid_t group,
-                             status_t *st);
+                             const json_t *inherited, status_t *st);
+
+/* For a successor in the same process. */
+json_t *listeners_save(const listeners_t *self);
 
 /* Closes them and removes their files. */
 void listeners_close(listeners_t *self, const cluster_t *cluster);

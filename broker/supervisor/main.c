@@ -1,6 +1,7 @@
 /* shimd: the supervisor of a cluster. Options, directories, lock and sockets are had, or not,
  * before anything depends on the process; then it runs until it is told to stop. */
 #include "broker/supervisor/cgroups.h"
+#include "broker/supervisor/handover.h"
 #include "broker/supervisor/run_dir.h"
 #include "broker/supervisor/supervisor.h"
 #include "common/failpoint.h"
@@ -24,6 +25,9 @@ typedef struct options {
     const char *log_level; /* likewise */
     const char *socket_group;
     const char *libexec;
+    bool check;          /* only say whether it could start */
+    char path[PATH_MAX]; /* of this executable, whatever becomes of its file */
+    char **argv;
 } options_t;
 
 static _Noreturn void refuse(int code, const char *text)
@@ -34,18 +38,20 @@ static _Noreturn void refuse(int code, const char *text)
 
 static void print_help(void)
 {
-    printf("Usage: shimd [OPTION]...\n"
-           "Supervises a cluster of processes that run containers through containerd's shims.\n"
-           "Stays in the foreground; SIGTERM stops the cluster and leaves containers running.\n\n"
-           "  --run-dir DIR         sockets and bundles (default %s, or SHIMD_RUN_DIR)\n"
-           "  --root-dir DIR        state that outlives a reboot (default %s, or SHIMD_ROOT_DIR)\n"
-           "  --config FILE         configuration (default %s, which need not exist)\n"
-           "  --log-level LEVEL     error, warn, info or debug (default info)\n"
-           "  --socket-group GROUP  who may be client and subscriber besides root\n"
-           "  --libexec-dir DIR     where the other executables are (default: beside this one,\n"
-           "                        or ../libexec/shimd from there, or %s)\n"
-           "  --help, --version\n",
-           CLUSTER_RUN_DIR, CLUSTER_ROOT_DIR, CLUSTER_CONFIG, SHIMD_LIBEXEC_DIR);
+    printf(
+        "Usage: shimd [OPTION]...\n"
+        "Supervises a cluster of processes that run containers through containerd's shims.\n"
+        "Stays in the foreground; SIGTERM stops the cluster and leaves containers running.\n\n"
+        "  --run-dir DIR         sockets and bundles (default %s, or SHIMD_RUN_DIR)\n"
+        "  --root-dir DIR        state that outlives a reboot (default %s, or SHIMD_ROOT_DIR)\n"
+        "  --config FILE         configuration (default %s, which need not exist)\n"
+        "  --log-level LEVEL     error, warn, info or debug (default info)\n"
+        "  --socket-group GROUP  who may be client and subscriber besides root\n"
+        "  --libexec-dir DIR     where the other executables are (default: beside this one,\n"
+        "                        or ../libexec/shimd from there, or %s)\n"
+        "  --check               say whether options, configuration and executables are in order\n"
+        "  --help, --version\n",
+        CLUSTER_RUN_DIR, CLUSTER_ROOT_DIR, CLUSTER_CONFIG, SHIMD_LIBEXEC_DIR);
 }
 
 static void parse_option(options_t *self, int option)
@@ -70,6 +76,9 @@ static void parse_option(options_t *self, int option)
     case 'x':
         self->libexec = optarg;
         break;
+    case 'k':
+        self->check = true;
+        break;
     case 'h':
         print_help();
         exit(EXIT_SUCCESS);
@@ -91,6 +100,7 @@ static void parse_options(options_t *self, int argc, char **argv)
                                           {"log-level", required_argument, NULL, 'l'},
                                           {"socket-group", required_argument, NULL, 'g'},
                                           {"libexec-dir", required_argument, NULL, 'x'},
+                                          {"check", no_argument, NULL, 'k'},
                                           {"help", no_argument, NULL, 'h'},
                                           {"version", no_argument, NULL, 'v'},
                                           {NULL, 0, NULL, 0}};
@@ -159,8 +169,8 @@ static char *find_libexec(const options_t *self, status_t *st)
         free(given);
         return NULL;
     }
-    char own[PATH_MAX] = "";
-    if (readlink("/proc/self/exe", own, sizeof own - 1) > 0)
+    AUTO_FREE char *own = util_strdup(self->path);
+    if (strrchr(own, '/'))
         *strrchr(own, '/') = '\0';
     char *candidates[] = {util_strdup(own), util_format("%s/../libexec/shimd", own),
                           util_strdup(SHIMD_LIBEXEC_DIR)};
@@ -173,6 +183,43 @@ static char *find_libexec(const options_t *self, status_t *st)
     return found;
 }
 
+/* Directories, lock and sockets: from a predecessor in this process, or our own. From then on the
+ * directory is ours, and what else lies in it is a dead cluster's. */
+static status_code_t take_place(const options_t *self, gid_t group, const json_t *inherited,
+                                int *lock, listeners_t *listeners, status_t *st)
+{
+    *lock = handover_take_fd(inherited, "lock");
+    if (*lock < 0 && (run_dir_make(&self->cluster, st) || run_dir_lock(&self->cluster, lock, st)))
+        return st->code;
+    if (failpoint_init(&self->cluster, "supervisor", st))
+        return st->code;
+    return listeners_open(listeners, &self->cluster, group, json_object_get(inherited, "listeners"),
+                          st);
+}
+
+/* Until it is told to stop. When its own executable shall be executed again and cannot be, it goes
+ * on as it was. */
+static status_code_t serve(const supervisor_plan_t *plan, json_t *inherited, status_t *st)
+{
+    supervisor_t *supervisor;
+    while ((supervisor = supervisor_new(plan, inherited, st)) && supervisor_run(supervisor)) {
+        json_decref(inherited);
+        inherited = supervisor_hand_over(&supervisor);
+        json_object_set_new(inherited, "lock", handover_put_fd(plan->lock_fd));
+        json_object_set_new(inherited, "listeners", listeners_save(plan->listeners));
+        handover_execute(plan->path, plan->argv, inherited, st);
+        log_error("%s", st->text);
+        json_object_set_new(json_object_get(inherited, "round"), "error", json_string(st->text));
+    }
+    if (supervisor) {
+        status_clear(st);
+        cgroups_prune(plan->cluster);
+    }
+    supervisor_destroy(&supervisor);
+    json_decref(inherited);
+    return st->code;
+}
+
 static status_code_t run(options_t *self, status_t *st)
 {
     gid_t group;
@@ -180,26 +227,26 @@ static status_code_t run(options_t *self, status_t *st)
     AUTO_CLOSE int signals = -1;
     AUTO_FREE char *libexec = NULL;
     int lock = -1;
-    if (read_settings(self, st) || find_group(self, &group, st))
+    json_t *inherited = handover_receive(st);
+    if (st->code || read_settings(self, st) || find_group(self, &group, st))
         return st->code;
     log_open("shimd", self->cluster.log_level);
     if (!(libexec = find_libexec(self, st)))
         return status_wrap(st, "find the cluster's executables");
-    if ((signals = supervisor_take_signals(st)) < 0 || run_dir_make(&self->cluster, st) ||
-        run_dir_lock(&self->cluster, &lock, st))
+    if (self->check)
+        return STATUS_OK;
+    if ((signals = supervisor_take_signals(st)) < 0)
         return st->code;
-    if (failpoint_init(&self->cluster, "supervisor", st))
-        return st->code;
-    /* From here on the directory is ours, and what lies in it is a dead predecessor's. */
-    if (!listeners_open(&listeners, &self->cluster, group, st)) {
-        supervisor_t *supervisor =
-            supervisor_new(&self->cluster, &self->settings, &listeners, lock, signals, libexec, st);
-        if (supervisor) {
-            status_clear(st);
-            supervisor_run(supervisor);
-            cgroups_prune(&self->cluster);
-        }
-        supervisor_destroy(&supervisor);
+    if (!take_place(self, group, inherited, &lock, &listeners, st)) {
+        supervisor_plan_t plan = {.cluster = &self->cluster,
+                                  .settings = &self->settings,
+                                  .listeners = &listeners,
+                                  .lock_fd = lock,
+                                  .signals = signals,
+                                  .libexec = libexec,
+                                  .path = self->path,
+                                  .argv = self->argv};
+        serve(&plan, inherited, st);
         listeners_close(&listeners, &self->cluster);
     }
     run_dir_unlock(&lock);
@@ -208,13 +255,16 @@ static status_code_t run(options_t *self, status_t *st)
 
 int main(int argc, char **argv)
 {
-    options_t options = {0};
+    options_t options = {.argv = argv};
     status_t st = {.code = STATUS_OK};
+    if (readlink("/proc/self/exe", options.path, sizeof options.path - 1) <= 0)
+        refuse(EXIT_FAILURE, "find the own executable");
     parse_options(&options, argc, argv);
     process_raise_limits();
     zsys_handler_set(NULL); /* signals are read from a descriptor */
     if (run(&options, &st))
         refuse(st.code == STATUS_INVALID_ARGUMENT ? EXIT_BAD_USAGE : EXIT_FAILURE, st.text);
-    log_info("stopped");
+    if (!options.check)
+        log_info("stopped");
     return EXIT_SUCCESS;
 }

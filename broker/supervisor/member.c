@@ -1,6 +1,7 @@
 /* One of the four processes under the supervisor. */
 #include "broker/supervisor/member.h"
 
+#include "broker/supervisor/handover.h"
 #include "broker/supervisor/spawn.h"
 #include "common/io_timer.h"
 #include "common/util.h"
@@ -65,6 +66,15 @@ static void on_ready_pipe(void *arg, int fd, uint32_t events)
     read_ready_pipe(arg);
 }
 
+static void watch_ready_pipe(member_t *self)
+{
+    if (!io_set_add(self->world->io, self->ready_fd, EPOLLIN, on_ready_pipe, self))
+        return;
+    /* Deaf to its readiness: it will be killed when its time to start is over. */
+    log_warn("%s: watch its readiness: %s", self->name, strerror(errno));
+    util_close(&self->ready_fd);
+}
+
 /* The child table's host --------------------------------------------------------------------------
  */
 
@@ -101,11 +111,7 @@ static bool host_spawn(void *arg)
     self->spawns++;
     self->spawned_us = util_monotonic_us();
     log_debug("%s: process %d started", self->name, (int)pid);
-    if (io_set_add(self->world->io, self->ready_fd, EPOLLIN, on_ready_pipe, self)) {
-        /* Deaf to its readiness: it will be killed when its time to start is over. */
-        log_warn("%s: watch its readiness: %s", self->name, strerror(errno));
-        util_close(&self->ready_fd);
-    }
+    watch_ready_pipe(self);
     return true;
 }
 
@@ -191,6 +197,52 @@ void member_destroy(member_t **self_p)
     free(self->path);
     free(self);
     *self_p = NULL;
+}
+
+json_t *member_hand_over(member_t *self)
+{
+    const child_t *child = &self->child;
+    json_t *state = json_pack("{s:s, s:b, s:i, s:i, s:I}", "state", child_state_name(child->state),
+                              "again", child->again, "early", (int)child->early, "late",
+                              (int)child->late, "period", (json_int_t)child->period_began);
+    json_t *rest =
+        json_pack("{s:I, s:i, s:i, s:I, s:I, s:i, s:s, s:o}", "timer",
+                  (json_int_t)(self->timer.is_set ? self->timer.when : 0), "pid", (int)self->pid,
+                  "exec_error", self->exec_error, "spawned", (json_int_t)self->spawned_us, "ready",
+                  (json_int_t)self->ready_us, "spawns", (int)self->spawns, "obituary",
+                  self->obituary, "ready_fd", handover_put_fd(self->ready_fd));
+    json_object_update(state, rest);
+    json_decref(rest);
+    io_set_remove(self->world->io, self->ready_fd);
+    self->ready_fd = -1;
+    self->pid = 0;
+    return state;
+}
+
+bool member_restore(member_t *self, const json_t *state)
+{
+    child_t *child = &self->child;
+    child_state_t known = child_state_find(handover_text(state, "state"));
+    int64_t timer = handover_integer(state, "timer");
+    if (known == CHILD_STATES)
+        return false;
+    child->state = known;
+    child->again = json_is_true(json_object_get(state, "again"));
+    child->early = (unsigned)handover_integer(state, "early");
+    child->late = (unsigned)handover_integer(state, "late");
+    child->period_began = handover_integer(state, "period");
+    self->pid = (pid_t)handover_integer(state, "pid");
+    self->exec_error = (int)handover_integer(state, "exec_error");
+    self->spawned_us = handover_integer(state, "spawned");
+    self->ready_us = handover_integer(state, "ready");
+    self->spawns = (uint32_t)handover_integer(state, "spawns");
+    snprintf(self->obituary, sizeof self->obituary, "%s", handover_text(state, "obituary"));
+    self->ready_fd = handover_take_fd(state, "ready_fd");
+    if (self->ready_fd >= 0)
+        watch_ready_pipe(self);
+    if (timer)
+        io_timer_at(self->world->io, &self->timer, timer);
+    return true;
 }
 
 void member_handle(member_t *self, child_event_t event)

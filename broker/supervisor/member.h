@@ -10,6 +10,7 @@
 #include "common/io_set.h"
 
 #include <czmq.h>
+#include <jansson.h>
 
 /* What every member is made from; all of it outlives them. */
 typedef struct member_world {
@@ -34,6 +35,13 @@ member_t *member_new(const member_world_t *world, const char *name, const char *
 
 /* Kills the process, if there is one, and does not wait for it. */
 void member_destroy(member_t **self);
+
+/* What it is, for a successor in the same process; it has no process any more after that, so that
+ * member_destroy leaves the one that it had alone. */
+json_t *member_hand_over(member_t *self);
+
+/* Takes that up in a new one. Calls nobody back. False when the state is none. */
+bool member_restore(member_t *self, const json_t *state);
 
 /* CHILD_START, CHILD_STOP or CHILD_RESTART; the others come from the process and the clock. */
 void member_handle(member_t *self, child_event_t event);

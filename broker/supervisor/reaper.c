@@ -1,6 +1,7 @@
 /* Processes that were orphaned below the supervisor. */
 #include "broker/supervisor/reaper.h"
 
+#include "broker/supervisor/handover.h"
 #include "broker/supervisor/obituary.h"
 #include "common/log.h"
 #include "common/proc.h"
@@ -71,6 +72,12 @@ static void answer_waiters(reaper_t *self, const end_t *end)
     }
 }
 
+static void remember(reaper_t *self, const end_t *end)
+{
+    self->ends[self->next] = *end;
+    self->next = (self->next + 1) % REAPER_KEPT_MAX;
+}
+
 void reaper_reap(reaper_t *self, pid_t pid)
 {
     char cause[64];
@@ -80,9 +87,33 @@ void reaper_reap(reaper_t *self, pid_t pid)
         return;
     obituary_cause(end.wait_status, cause, sizeof cause);
     log_debug("inherited process %d %s", (int)pid, cause);
-    self->ends[self->next] = end;
-    self->next = (self->next + 1) % REAPER_KEPT_MAX;
+    remember(self, &end);
     answer_waiters(self, &end);
+}
+
+json_t *reaper_save(const reaper_t *self)
+{
+    json_t *state = json_array();
+    for (size_t i = 0; i < REAPER_KEPT_MAX; i++) {
+        const end_t *end = &self->ends[(self->next + i) % REAPER_KEPT_MAX]; /* oldest first */
+        if (end->pid)
+            json_array_append_new(state,
+                                  json_pack("{s:i, s:I, s:i, s:I}", "pid", (int)end->pid, "start",
+                                            (json_int_t)end->start, "status", end->wait_status,
+                                            "time", (json_int_t)end->time));
+    }
+    return state;
+}
+
+void reaper_restore(reaper_t *self, const json_t *state)
+{
+    const json_t *item;
+    size_t i;
+    json_array_foreach(state, i, item)
+        remember(self, &(end_t){.pid = (pid_t)handover_integer(item, "pid"),
+                                .start = (uint64_t)handover_integer(item, "start"),
+                                .wait_status = (int)handover_integer(item, "status"),
+                                .time = handover_integer(item, "time")});
 }
 
 static const end_t *find_end(const reaper_t *self, pid_t pid, uint64_t start)

@@ -5,6 +5,8 @@
 
 #include "common/worker.h"
 
+#include <jansson.h>
+
 #define REAPER_KEPT_MAX    4096  /* ends that are remembered; the oldest are forgotten */
 #define REAPER_WAITERS_MAX 16384 /* cluster.reaped requests that wait */
 
@@ -15,6 +17,10 @@ void reaper_destroy(reaper_t **self);
 
 /* Reaps a child that has ended and is not one of the supervisor's own processes. */
 void reaper_reap(reaper_t *self, pid_t pid);
+
+/* The ends that are remembered, for a successor in the same process. Who waits asks it again. */
+json_t *reaper_save(const reaper_t *self);
+void reaper_restore(reaper_t *self, const json_t *state);
 
 /* A worker_handler_t's work for cluster.reaped. */
 void reaper_ask(reaper_t *self, request_t *request, const msg_cluster_reaped_t *ask);

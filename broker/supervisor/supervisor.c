@@ -2,8 +2,9 @@
 #include "broker/supervisor/supervisor.h"
 
 #include "broker/supervisor/control.h"
+#include "broker/supervisor/handover.h"
 #include "broker/supervisor/notify.h"
-#include "broker/supervisor/reaper.h"
+#include "broker/supervisor/trial.h"
 #include "common/failpoint.h"
 #include "common/message.h"
 #include "common/util.h"
@@ -39,9 +40,12 @@ struct supervisor {
     member_t *members[MEMBERS];
     control_t *control;
     reaper_t *reaper;
-    int signals;
-    bool was_ready; /* all four were, and everybody was told */
-    bool stopping;
+    round_t *round;
+    trial_t trial;
+    const supervisor_plan_t *plan;
+    uint32_t replacements; /* supervisors before this one in the same process */
+    bool was_ready;        /* all four were, and everybody was told */
+    bool stopping, is_replaced;
 };
 
 int supervisor_take_signals(status_t *st)
@@ -116,9 +120,32 @@ static void on_changed(void *arg, member_t *member, child_state_t before)
     if (state == CHILD_FAILED)
         log_error("%s: failed: it dies before it is ready, again and again; trying goes on slowly",
                   member_name(member));
-    control_changed(self->control, member);
+    round_changed(self->round, member);
     if (!self->stopping)
         tell_when_all_ready(self);
+}
+
+/* Its own successor
+ * --------------------------------------------------------------------------------
+ */
+
+static void on_replace(void *arg)
+{
+    supervisor_t *self = arg;
+    status_t st;
+    if (trial_start(&self->trial, self->plan->path, self->plan->argv, &st))
+        round_not_replaced(self->round, &st);
+}
+
+static void on_tried(supervisor_t *self, int wait_status)
+{
+    status_t st;
+    if (trial_reaped(&self->trial, wait_status, &st)) {
+        round_not_replaced(self->round, &st);
+    } else if (!self->stopping) {
+        self->is_replaced = true;
+        io_set_stop(self->io);
+    }
 }
 
 static member_t *find_pid(supervisor_t *self, pid_t pid)
@@ -139,7 +166,10 @@ static void reap(supervisor_t *self)
         int wait_status;
         status_t ignored;
         FAILPOINT(&ignored, "reap");
-        if (!member) {
+        if (info.si_pid == self->trial.pid) {
+            if (waitpid(info.si_pid, &wait_status, WNOHANG) == info.si_pid)
+                on_tried(self, wait_status);
+        } else if (!member) {
             reaper_reap(self->reaper, info.si_pid);
         } else if (waitpid(info.si_pid, &wait_status, WNOHANG) == info.si_pid) {
             member_reaped(member, wait_status);
@@ -159,6 +189,7 @@ static void begin_stopping(supervisor_t *self, unsigned number)
     self->stopping = true;
     notify_manager("STOPPING=1");
     control_close(self->control);
+    round_close(self->round);
     stop_next(self);
 }
 
@@ -180,38 +211,59 @@ static void on_signal(void *arg, int fd, uint32_t events)
 /* Life --------------------------------------------------------------------------------------------
  */
 
-static status_code_t make_members(supervisor_t *self, const char *libexec, status_t *st)
+static status_code_t restore(supervisor_t *self, const json_t *inherited, status_t *st)
+{
+    self->was_ready = json_is_true(json_object_get(inherited, "was_ready"));
+    self->replacements = (uint32_t)handover_integer(inherited, "replacements") + 1;
+    keeper_restore(self->world.keeper, json_object_get(inherited, "keeper"));
+    reaper_restore(self->reaper, json_object_get(inherited, "reaper"));
+    const json_t *members = json_object_get(inherited, "members");
+    for (size_t i = 0; i < MEMBERS; i++) {
+        const char *name = member_name(self->members[i]);
+        if (!member_restore(self->members[i], json_object_get(members, name)))
+            return status_set(st, STATUS_INTERNAL, "the predecessor left no state of %s", name);
+    }
+    log_info("took the place of a predecessor in this process");
+    return STATUS_OK;
+}
+
+static status_code_t make(supervisor_t *self, const json_t *inherited, status_t *st)
 {
     for (size_t i = 0; i < MEMBERS; i++) {
-        AUTO_FREE char *path = util_format("%s/%s", libexec, rows[i].executable);
+        AUTO_FREE char *path = util_format("%s/%s", self->plan->libexec, rows[i].executable);
         self->members[i] = member_new(&self->world, msg_service_name(rows[i].service), path,
                                       rows[i].sockets, rows[i].socket_count, on_changed, self);
     }
-    self->reaper = reaper_new();
-    self->control = control_new(&self->world, self->members, MEMBERS, self->reaper, st);
-    return self->control ? STATUS_OK : st->code;
+    if (inherited && restore(self, inherited, st))
+        return st->code;
+    self->control = control_new(&self->world, self->members, MEMBERS, self->reaper, self->round,
+                                self->replacements, st);
+    if (!self->control)
+        return st->code;
+    if (io_set_add(self->io, self->plan->signals, EPOLLIN, on_signal, self))
+        return status_errno(st, errno, "watch signals");
+    if (inherited)
+        round_replaced(self->round, json_object_get(inherited, "round"));
+    return STATUS_OK;
 }
 
-supervisor_t *supervisor_new(const cluster_t *cluster, const settings_t *settings,
-                             const listeners_t *listeners, int lock_fd, int signals,
-                             const char *libexec, status_t *st)
+supervisor_t *supervisor_new(const supervisor_plan_t *plan, const json_t *inherited, status_t *st)
 {
     supervisor_t *self = zmalloc(sizeof *self);
-    self->signals = signals;
+    self->plan = plan;
     self->io = io_set_new(NULL);
     self->world = (member_world_t){.io = self->io,
-                                   .cluster = cluster,
-                                   .listeners = listeners,
-                                   .policy = &settings->policy,
+                                   .cluster = plan->cluster,
+                                   .listeners = plan->listeners,
+                                   .policy = &plan->settings->policy,
                                    .keeper = keeper_new(self->io),
-                                   .libexec = libexec,
-                                   .lock_fd = lock_fd};
-    if (make_members(self, libexec, st))
+                                   .libexec = plan->libexec,
+                                   .lock_fd = plan->lock_fd};
+    self->reaper = reaper_new();
+    self->round = round_new(self->io, self->members, MEMBERS, on_replace, self);
+    trial_init(&self->trial, self->io);
+    if (make(self, inherited, st))
         supervisor_destroy(&self);
-    else if (io_set_add(self->io, signals, EPOLLIN, on_signal, self)) {
-        status_errno(st, errno, "watch signals");
-        supervisor_destroy(&self);
-    }
     return self;
 }
 
@@ -220,10 +272,12 @@ void supervisor_destroy(supervisor_t **self_p)
     supervisor_t *self = *self_p;
     if (!self)
         return;
-    io_set_remove(self->io, self->signals);
+    io_set_remove(self->io, self->plan->signals);
     control_destroy(&self->control);
     for (size_t i = 0; i < MEMBERS; i++)
         member_destroy(&self->members[i]);
+    trial_destroy(&self->trial);
+    round_destroy(&self->round);
     reaper_destroy(&self->reaper);
     keeper_destroy(&self->world.keeper);
     io_set_destroy(&self->io);
@@ -231,10 +285,33 @@ void supervisor_destroy(supervisor_t **self_p)
     *self_p = NULL;
 }
 
-void supervisor_run(supervisor_t *self)
+bool supervisor_run(supervisor_t *self)
 {
-    /* Last in the table first: the broker has something to connect to when the others come. */
+    /* Last in the table first: the broker has something to connect to when the others come. One
+     * that is not DOWN was taken over. */
     for (size_t i = MEMBERS; i-- > 0;)
-        member_handle(self->members[i], CHILD_START);
-    io_set_run(self->io);
+        if (member_state(self->members[i]) == CHILD_DOWN)
+            member_handle(self->members[i], CHILD_START);
+    /* Who died while nobody was there to read the signal. */
+    reap(self);
+    if (!self->is_replaced)
+        io_set_run(self->io);
+    return self->is_replaced;
+}
+
+json_t *supervisor_hand_over(supervisor_t **self_p)
+{
+    supervisor_t *self = *self_p;
+    json_t *members = json_object();
+    for (size_t i = 0; i < MEMBERS; i++)
+        json_object_set_new(members, member_name(self->members[i]),
+                            member_hand_over(self->members[i]));
+    json_t *state =
+        json_pack("{s:b, s:i, s:o, s:o, s:o, s:o}", "was_ready", self->was_ready, "replacements",
+                  (int)self->replacements, "keeper", keeper_save(self->world.keeper), "reaper",
+                  reaper_save(self->reaper), "round", round_save(self->round), "members", members);
+    keeper_forget(self->world.keeper);
+    supervisor_destroy(self_p);
+    zsys_shutdown(); /* waits until the last answers have left */
+    return state;
 }

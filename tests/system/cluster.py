@@ -75,6 +75,7 @@ class Cluster:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="shimd-"))
         self.run, self.root = self.dir / "run", self.dir / "root"
         self.log_path = self.dir / "log"
+        self.bin = BIN  # of shimd and what it starts
         self.sockets_before = shim_sockets()
         self.supervisor = None
         self.clients = []
@@ -82,7 +83,7 @@ class Cluster:
     # Life
 
     def start(self, *more, config=None, wait=True):
-        command = [BIN / "shimd", "--run-dir", self.run, "--root-dir", self.root, "--libexec-dir", BIN]
+        command = [self.bin / "shimd", "--run-dir", self.run, "--root-dir", self.root, "--libexec-dir", self.bin]
         if config:
             (self.dir / "shimd.conf").write_text(config)
             command += ["--config", self.dir / "shimd.conf"]

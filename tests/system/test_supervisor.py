@@ -28,7 +28,7 @@ DOUBLE = SOURCE / "tests/doubles/worker_double.py"
 NAMES = ["broker", "bundle", "shim", "metadata"]
 SOCKETS = ["client.sock", "events.sock", "publish.sock", "shim-events.sock", "worker.sock"]
 WAIT_SECONDS = 15
-UNAVAILABLE, INVALID_ARGUMENT = 14, 3
+UNAVAILABLE, INVALID_ARGUMENT, FAILED_PRECONDITION = 14, 3, 9
 
 
 def until(condition, what, seconds=WAIT_SECONDS):
@@ -633,8 +633,8 @@ def test_restart_that_fails_says_why(real):
 
 def test_restart_of_what_is_not_there(real):
     real.start()
-    status, message, _ = Client(real).ask("cluster.restart", {"process": "supervisor"})
-    assert status == INVALID_ARGUMENT and "process supervisor: not broker" in message
+    status, message, _ = Client(real).ask("cluster.restart", {"process": "shimd"})
+    assert status == INVALID_ARGUMENT and "process shimd: not broker" in message
 
 
 def test_restart_of_the_broker_is_answered_by_it(real):
@@ -645,6 +645,70 @@ def test_restart_of_the_broker_is_answered_by_it(real):
     real.await_log("broker: ready", count=2)
     after = Client(real).processes()["broker"]
     assert after["pid"] != before["pid"] and after["restarts"] == 1
+
+
+def test_supervisor_takes_its_own_place(real):
+    real.mode("bundle", "orphan")
+    real.start()
+    real.await_log("inherited process ")
+    os.kill(real.pid("metadata"), signal.SIGKILL)
+    real.await_log("metadata: ready", count=2)
+    client = Client(real)
+    before = client.processes()
+    for count in (1, 2):
+        assert client.ask("cluster.restart", {"process": "supervisor"})[0] == 0
+        after = client.processes()
+        own = after.pop("supervisor")
+        assert (own["pid"], own["restarts"]) == (real.process.pid, count)
+        for name, row in after.items():
+            assert (row["pid"], row["state"], row["restarts"]) == (before[name]["pid"], "READY", before[name]["restarts"])
+            assert row["uptime_ms"] >= before[name]["uptime_ms"] and row.get("obituary") == before[name].get("obituary")
+    assert "another shimd (pid" in real.fails()[1], "the lock is held on"
+    # It hears of deaths, and still is the one to whom orphans come.
+    real.mode("shim", "orphan")
+    os.kill(real.pid("shim"), signal.SIGKILL)
+    real.await_log("shim: ready", count=2)
+    real.await_log("inherited process ", count=2)
+    descriptors = len(os.listdir(f"/proc/{real.process.pid}/fd"))
+    assert client.ask("cluster.restart", {"process": "supervisor"})[0] == 0
+    until(lambda: len(os.listdir(f"/proc/{real.process.pid}/fd")) <= descriptors, "no descriptor is left open")
+    assert real.stop() == 0
+    assert not [seen["pid"] for name in NAMES[1:] for seen in real.seen(name) if is_alive(seen["pid"])]
+
+
+def test_restart_of_all(real):
+    real.start()
+    client = Client(real)
+    before = client.processes()
+    client.send("cluster.restart", {"process": "all"})
+    real.await_log("broker: ready", count=2)
+    after = Client(real).processes()
+    assert {name: row["restarts"] for name, row in after.items()} == dict.fromkeys(after, 1)
+    assert {name for name in after if after[name]["pid"] == before[name]["pid"]} == {"supervisor"}
+    order = [real.log().index(f"{name}: restart asked for") for name in ["shim", "bundle", "metadata", "broker"]]
+    assert order == sorted(order)
+
+
+def test_what_cannot_start_replaces_nobody(real):
+    """A supervisor that refused its configuration would take the whole cluster with it."""
+    real.restart_settings(first_delay=10)
+    real.start()
+    before = Client(real).processes()
+    real.config.write_text("colour = red\n")
+    for process in ("supervisor", "all"):
+        status, message, _ = Client(real).ask("cluster.restart", {"process": process})
+        assert status == FAILED_PRECONDITION and "unknown key colour" in message
+    real.config.write_text("")
+    assert Client(real).ask("cluster.restart", {"process": "supervisor"})[0] == 0
+    after = Client(real).processes()
+    assert {name: row["pid"] for name, row in after.items()} == {name: row["pid"] for name, row in before.items()}
+
+
+def test_check_says_whether_it_could_start(cluster):
+    assert subprocess.run(cluster.command("--check"), check=True, capture_output=True).stderr == b""
+    cluster.config.write_text("colour = red\n")
+    assert "unknown key colour" in cluster.fails("--check")[1]
+    assert not cluster.run.exists()
 
 
 def test_broker_that_is_killed_is_told_apart_from_its_successor(real):
