@@ -2,11 +2,21 @@
 #include "client/commands.h"
 #include "client/event_line.h"
 #include "client/event_stream.h"
+#include "client/event_where.h"
 #include "client/message_json.h"
 #include "client/output.h"
+#include "client/subscription.h"
 #include "common/util.h"
 
 #include <stdio.h>
+
+/* What was handed over is out of this process, or this process ends. */
+static void flush(void)
+{
+    fflush(stdout);
+    if (ferror(stdout)) /* whoever read them is gone, and nobody else is there to print for */
+        exit(0);
+}
 
 static void print_event(void *arg, const msgpack_object *event)
 {
@@ -14,46 +24,93 @@ static void print_event(void *arg, const msgpack_object *event)
     event_line_t line;
     if (session_json(session)) {
         output_json(message_json_object(event));
-        return;
+    } else {
+        event_line_read(event, &line);
+        AUTO_FREE char *text = event_line_text(&line);
+        puts(text);
     }
-    event_line_read(event, &line);
-    AUTO_FREE char *text = event_line_text(&line);
-    puts(text);
-    fflush(stdout);
-    if (ferror(stdout)) /* whoever read them is gone, and nobody else is there to print for */
-        exit(0);
+    flush();
 }
 
-static status_code_t read_options(session_t *session, event_stream_options_t *ret, status_t *st)
+static void print_gap(void *arg, uint64_t first, uint64_t last)
 {
-    const options_t *options = session_options(session);
-    const char *until = options_text(options, "until");
-    ret->raw = options_flag(options, "raw");
-    ret->from_seq = options_given(options, "since") || until || ret->raw;
-    ret->ns = options_given(options, "namespace") ? session_ns(session) : NULL;
-    ret->filters = session_filters(session);
-    ret->until_now = until ? !strcmp(until, "now") : ret->raw;
-    if (options_u64(options, "since", INT64_MAX, &ret->since, st))
-        return st->code;
-    if (ret->until_now)
-        return STATUS_OK;
-    return options_u64(options, "until", INT64_MAX, &ret->until, st);
+    session_t *session = arg;
+    fprintf(stderr, "shimctl: events %" PRIu64 " to %" PRIu64 " are no longer in the journal\n",
+            first, last);
+    if (session_json(session))
+        output_json(json_pack("{s:{s:I,s:I}}", "gap", "first", (json_int_t)first, "last",
+                              (json_int_t)last));
+    flush();
 }
 
-int cmd_events(session_t *session)
+/* Both ends of what is wanted. */
+typedef struct range {
+    event_where_t since, until;
+} range_t;
+
+static int read_range(session_t *session, range_t *ret)
+{
+    status_t st;
+    const options_t *options = session_options(session);
+    if (event_where_option(options, "since", &ret->since, &st) ||
+        event_where_option(options, "until", &ret->until, &st))
+        return session_fail(&st);
+    if (options_flag(options, "follow") && ret->until.kind == EVENT_WHERE_NOW)
+        return session_usage(session, "--follow goes on where --until now ends");
+    if (options_flag(options, "raw") &&
+        (options_flag(options, "follow") || options_given(options, "subscriber")))
+        return session_usage(session, "--raw goes with neither --follow nor --subscriber");
+    return 0;
+}
+
+static int follow(session_t *session, const range_t *range)
 {
     status_t st = {.code = STATUS_OK};
-    event_stream_options_t wanted = {0};
-    if (read_options(session, &wanted, &st))
-        return session_fail(&st);
+    bool raw = options_flag(session_options(session), "raw");
+    event_stream_options_t wanted = {.ns = event_where_is_all(session) ? NULL : session_ns(session),
+                                     .filters = session_filters(session),
+                                     .raw = raw,
+                                     .since = range->since,
+                                     .until = range->until};
+    if (raw && wanted.until.kind == EVENT_WHERE_NONE)
+        wanted.until.kind = EVENT_WHERE_NOW;
+    /* To see up to a point what there is begins with the oldest of it. */
+    if (wanted.since.kind == EVENT_WHERE_NONE && wanted.until.kind != EVENT_WHERE_NONE)
+        wanted.since = (event_where_t){.kind = EVENT_WHERE_SEQ};
     AUTO(event_stream)
     stream = event_stream_new(session, &wanted, &st);
     if (!stream)
         return session_fail(&st);
-    event_stream_run(stream, print_event, session, &st);
-    if (event_stream_lost_some(stream) && wanted.since)
-        fprintf(stderr,
-                "shimctl: events: the journal no longer has all of them since %" PRIu64 "\n",
-                wanted.since);
+    event_stream_run(stream, print_event, print_gap, session, &st);
     return st.code ? session_fail(&st) : 0;
+}
+
+static int read_as(session_t *session, const char *name, const range_t *range)
+{
+    status_t st = {.code = STATUS_OK};
+    subscription_options_t wanted = {.begin = {.name = name,
+                                               .all = event_where_is_all(session),
+                                               .filters = session_filters(session)},
+                                     .until_now = range->until.kind == EVENT_WHERE_NOW,
+                                     .no_ack = options_flag(session_options(session), "no-ack")};
+    if (range->until.kind == EVENT_WHERE_SEQ || range->until.kind == EVENT_WHERE_TIME)
+        return session_usage(session, "with --subscriber only --until now is an end");
+    event_where_begin(&range->since, &wanted.begin);
+    if (subscription_run(session, &wanted, print_event, print_gap, session, &st)) {
+        session_explain(&st, "subscriber", name);
+        return session_fail(&st);
+    }
+    return 0;
+}
+
+int cmd_events(session_t *session)
+{
+    range_t range = {.since.kind = EVENT_WHERE_NONE};
+    const char *subscriber = options_text(session_options(session), "subscriber");
+    int failed = read_range(session, &range);
+    if (failed)
+        return failed;
+    if (!subscriber && options_flag(session_options(session), "no-ack"))
+        return session_usage(session, "--no-ack goes with --subscriber");
+    return subscriber ? read_as(session, subscriber, &range) : follow(session, &range);
 }

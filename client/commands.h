@@ -46,6 +46,12 @@ int cmd_namespaces_remove(session_t *session);
 int cmd_logs(session_t *session);
 int cmd_doctor(session_t *session);
 int cmd_events(session_t *session);
+
+int cmd_subscribers_ack(session_t *session);
+int cmd_subscribers_create(session_t *session);
+int cmd_subscribers_delete(session_t *session);
+int cmd_subscribers_list(session_t *session);
+
 int cmd_cluster_restart(session_t *session);
 int cmd_cluster_status(session_t *session);
 int cmd_messages(session_t *session);

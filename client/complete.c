@@ -2,6 +2,7 @@
 #include "client/complete.h"
 
 #include "client/arguments.h"
+#include "client/event_where.h"
 #include "client/help_topics.h"
 #include "common/util.h"
 
@@ -135,6 +136,20 @@ static void print_namespaces(session_t *session, const char *prefix)
         print_if(prefix, answer.namespaces.items[i].name);
 }
 
+static void print_subscribers(session_t *session, const char *prefix)
+{
+    status_t st;
+    msg_subscribers_t answer;
+    link_t *link = connect_quietly(session);
+    const msg_event_subscribers_t ask = {.all = event_where_is_all(session)};
+    if (!link || link_call(link, MSG_event_subscribers, &ask, session_ns(session), ASK_MS,
+                           session_zone(session), &answer, &st))
+        return;
+    for (size_t i = 0; i < answer.subscribers.count; i++)
+        if (!ask.all || !answer.subscribers.items[i].ns) /* what the name means here */
+            print_if(prefix, answer.subscribers.items[i].name);
+}
+
 static void print_signals(const char *prefix)
 {
     for (uint32_t number = 1; number < NSIG; number++)
@@ -182,6 +197,9 @@ static void print_words(session_t *session, word_kind_t kind, const char *prefix
         break;
     case WORD_NAMESPACE:
         print_namespaces(session, prefix);
+        break;
+    case WORD_SUBSCRIBER:
+        print_subscribers(session, prefix);
         break;
     case WORD_SIGNAL:
         print_signals(prefix);

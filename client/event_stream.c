@@ -11,15 +11,21 @@
 #define PAGE_LIMIT 1000      /* events asked for at a time */
 #define FUTURE     INT64_MAX /* behind every sequence number */
 #define HIGH_WATER 10000 /* events waiting here; what comes on top is fetched from the journal */
+#define LOOK_MS    500   /* how often the clock is looked at for an end that is a time */
+
+/* Events come into the journal so long after they happened at most: JOURNAL_LATE_NS. */
+#define LATE_NS ((int64_t)600 * 1000000000)
 
 struct event_stream {
     session_t *session;
     event_stream_options_t options;
     filter_t *filter; /* NULL for none */
     zsock_t *sub;
-    uint64_t next; /* the sequence number to come */
-    bool lost;
+    uint64_t next;  /* the sequence number to come */
+    uint64_t until; /* the last one; 0 while there is no end */
+    bool is_past;   /* what comes now is too new for an end that is a time */
     event_stream_handler_t *handler;
+    event_stream_gap_t *gap;
     void *arg;
 };
 
@@ -62,14 +68,20 @@ void event_stream_destroy(event_stream_t **self_p)
     *self_p = NULL;
 }
 
-bool event_stream_lost_some(const event_stream_t *self)
-{
-    return self->lost;
-}
-
 static bool is_at_end(const event_stream_t *self)
 {
-    return self->options.until && self->next > self->options.until;
+    return self->is_past || (self->until && self->next > self->until);
+}
+
+static bool is_in_time(event_stream_t *self, int64_t time)
+{
+    const event_where_t *since = &self->options.since, *until = &self->options.until;
+    if (since->kind == EVENT_WHERE_TIME && time < since->time)
+        return false;
+    if (until->kind != EVENT_WHERE_TIME || time <= until->time)
+        return true;
+    self->is_past = self->is_past || time - LATE_NS > until->time;
+    return false;
 }
 
 /* Pages of the journal are filtered before they are sent; the subscription brings everything. */
@@ -81,10 +93,18 @@ static status_code_t hand_over(event_stream_t *self, const msgpack_object *event
     const char *ns = self->options.ns;
     if (ns && (line.ns->size != strlen(ns) || memcmp(line.ns->ptr, ns, line.ns->size)))
         return STATUS_OK;
+    if (!is_in_time(self, line.time))
+        return STATUS_OK;
     filter_rewind(self->filter);
     if (filter_match_event(self->filter, event))
         self->handler(self->arg, event);
     return filter_status(self->filter, st);
+}
+
+static bool reads_past(const event_stream_t *self)
+{
+    event_where_kind_t kind = self->options.since.kind;
+    return kind == EVENT_WHERE_SEQ || kind == EVENT_WHERE_TIME;
 }
 
 /* The journal -----------------------------------------------------------------------------------
@@ -108,7 +128,9 @@ static status_code_t hand_over_page(event_stream_t *self, const msg_bytes_t *eve
 static status_code_t read_page(event_stream_t *self, uint64_t until, uint64_t *last, status_t *st)
 {
     msg_event_page_t page;
+    const event_where_t *since = &self->options.since;
     const msg_event_list_t ask = {.since = self->next,
+                                  .since_time = since->kind == EVENT_WHERE_TIME ? since->time : 0,
                                   .until = until,
                                   .limit = PAGE_LIMIT,
                                   .all = !self->options.ns,
@@ -118,8 +140,9 @@ static status_code_t read_page(event_stream_t *self, uint64_t until, uint64_t *l
     link_t *link = session_link(self->session, st);
     if (link && !link_call(link, MSG_event_list, &ask, session_ns(self->session),
                            session_timeout_ms(self->session), zone, &page, st)) {
+        if (page.gap)
+            self->gap(self->arg, self->next, page.first - 1);
         hand_over_page(self, &page.events, st);
-        self->lost = self->lost || page.gap;
         *last = page.last;
         /* An answer that leads nowhere must not be asked for again for ever. */
         if (page.next > self->next)
@@ -138,21 +161,38 @@ static status_code_t catch_up(event_stream_t *self, uint64_t until, status_t *st
     do {
         if (read_page(self, until, &last, st))
             return st->code;
-    } while (self->next <= (until && until < last ? until : last));
+    } while (!self->is_past && self->next <= (until && until < last ? until : last));
     return STATUS_OK;
 }
 
-/* Where to begin, and where "now" is. */
-static status_code_t find_bounds(event_stream_t *self, status_t *st)
+/* Whether an end that is a time has come; then it is the newest event there is now. */
+static bool has_time_come(const event_stream_t *self)
+{
+    const event_where_t *until = &self->options.until;
+    return until->kind == EVENT_WHERE_TIME && until->time < util_now_ns();
+}
+
+static status_code_t find_last(event_stream_t *self, uint64_t *ret, status_t *st)
 {
     msg_event_page_t page;
     const msg_event_list_t ask = {
         .since = FUTURE, .limit = 1, .all = true, .raw = self->options.raw};
     if (session_call(self->session, MSG_event_list, &ask, &page, st))
         return st->code;
-    self->next = self->options.from_seq ? self->options.since : page.last + 1;
-    if (self->options.until_now)
-        self->options.until = page.last;
+    *ret = page.last;
+    return STATUS_OK;
+}
+
+/* Where to begin, and where "now" is. */
+static status_code_t find_bounds(event_stream_t *self, status_t *st)
+{
+    const event_where_t *since = &self->options.since, *until = &self->options.until;
+    uint64_t last = 0;
+    if (find_last(self, &last, st))
+        return st->code;
+    self->next = reads_past(self) ? since->seq : last + 1;
+    if (until->kind == EVENT_WHERE_SEQ)
+        self->until = until->seq;
     return STATUS_OK;
 }
 
@@ -194,7 +234,7 @@ static status_code_t receive_one(event_stream_t *self, status_t *st)
     frame_set_t set;
     status_t ignored;
     zmq_pollitem_t item = {.socket = zsock_resolve(self->sub), .events = ZMQ_POLLIN};
-    zmq_poll(&item, 1, -1);
+    zmq_poll(&item, 1, self->options.until.kind == EVENT_WHERE_TIME ? LOOK_MS : -1);
     if (!frame_receive(item.socket, &set))
         return STATUS_OK;
     zmq_msg_t *key = &set.frames[0], *body = &set.frames[1];
@@ -212,19 +252,29 @@ static status_code_t receive_one(event_stream_t *self, status_t *st)
     return st->code;
 }
 
-status_code_t event_stream_run(event_stream_t *self, event_stream_handler_t *handler, void *arg,
-                               status_t *st)
+/* Reads to the newest event there is now, or to an end before it. */
+static status_code_t finish(event_stream_t *self, status_t *st)
+{
+    uint64_t last = 0;
+    if (find_last(self, &last, st) || last < self->next)
+        return st->code;
+    return catch_up(self, self->until && self->until < last ? self->until : last, st);
+}
+
+status_code_t event_stream_run(event_stream_t *self, event_stream_handler_t *handler,
+                               event_stream_gap_t *gap, void *arg, status_t *st)
 {
     self->handler = handler;
+    self->gap = gap;
     self->arg = arg;
     if (find_bounds(self, st))
         return st->code;
-    if (self->options.from_seq && catch_up(self, self->options.until, st))
+    if (self->options.until.kind == EVENT_WHERE_NOW || has_time_come(self))
+        return finish(self, st);
+    if (reads_past(self) && catch_up(self, self->until, st))
         return st->code;
-    if (self->options.until_now)
-        return STATUS_OK;
-    while (!is_at_end(self))
+    while (!is_at_end(self) && !has_time_come(self))
         if (receive_one(self, st))
             return st->code;
-    return STATUS_OK;
+    return has_time_come(self) ? finish(self, st) : STATUS_OK;
 }

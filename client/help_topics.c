@@ -56,7 +56,12 @@
     "prints them as they happen; --since N begins with number N (0 for the oldest that is "        \
     "kept),\n"                                                                                     \
     "--until now ends with what there is. Each event comes once and in order. With --json, seq\n"  \
-    "is its number: going on with --since SEQ+1 neither leaves one out nor repeats one.\n\n"       \
+    "is its number: going on with --since SEQ+1 neither leaves one out nor repeats one. --since\n" \
+    "and --until take times too, and 10m for ten minutes ago.\n\n"                                 \
+    "With --subscriber NAME the cluster keeps the place of a reader: it may be killed at any\n"    \
+    "moment, and the next run with that name goes on behind what was printed. `subscribers\n"      \
+    "list` shows how far each is behind. The journal does not wait for them: one that comes too\n" \
+    "late is told which numbers are gone.\n\n"                                                     \
     "  /containers/create, update, delete      records\n"                                          \
     "  /tasks/create, start, exit, delete      life of a task; exit has exit_status\n"             \
     "  /tasks/exec-added, exec-started         execs; their end is a /tasks/exit too\n"            \
@@ -67,7 +72,8 @@
     "exits how processes ended; both know of what was deleted.\n\n"                                \
     "  shimctl events --since 0 --until now\n"                                                     \
     "  shimctl explain a\n"                                                                        \
-    "  shimctl events --json 'topic==\"/tasks/exit\",event.exit_status!=0'\n"
+    "  shimctl events --json 'topic==\"/tasks/exit\",event.exit_status!=0'\n"                      \
+    "  shimctl events --json --subscriber billing\n"
 
 #define LOGS                                                                                       \
     "run, tasks start and exec pass output on while they follow the process. With --detach a "     \

@@ -26,6 +26,7 @@ typedef enum word_kind {
     WORD_SIGNAL,
     WORD_PROCESS, /* of the cluster */
     WORD_METHOD,
+    WORD_SUBSCRIBER,
     WORD_HELP, /* a command or a topic of help */
 } word_kind_t;
 

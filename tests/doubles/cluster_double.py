@@ -149,7 +149,7 @@ class Cluster:
         self.seen = open(self.run / "seen", "a", encoding="utf-8")
         self.containers, self.namespaces = {}, {}
         self.processes, self.waits, self.later = {}, [], []
-        self.journal, self.hidden = [], 0
+        self.journal, self.hidden, self.trimmed = [], 0, 0
 
     # requests -----------------------------------------------------------------------------------
 
@@ -228,17 +228,21 @@ class Cluster:
             self.pub.send_multipart([f"{ns}{topic}".encode(), msgpack.packb(event)])
 
     def on_event_list(self, ns, ask):
-        since, last = max(ask.get("since", 1), 1), len(self.journal)
+        asked, last = ask.get("since", 0), len(self.journal)
+        since = max(asked, self.trimmed + 1)
         until = min(ask.get("until") or last, last)
         end = min(until, since + min(ask.get("limit", 1000), 3) - 1)
         events = [e for e in self.journal[since - 1:end] if ask.get("all") or e["ns"] == ns]
-        return {"events": events, "first": 1 if last else 0, "last": last, "next": max(since, end + 1)}
+        return {"events": events, "first": self.trimmed + 1 if last else 0, "last": last,
+                "next": max(since, end + 1), "gap": 0 < asked <= self.trimmed}
 
     def on_event_publish(self, ns, ask):
         """The test's own remote control: /double/hide keeps the next events from subscribers, /double/sync
-        sends a .sync."""
+        sends a .sync, /double/trim takes the first ones out of the journal."""
         if ask["topic"] == "/double/hide":
             self.hidden = ask["event"]["count"]
+        elif ask["topic"] == "/double/trim":
+            self.trimmed = ask["event"]["count"]
         elif ask["topic"] == "/double/sync":
             self.pub.send_multipart([b".sync", msgpack.packb({"seq": len(self.journal)})])
         else:

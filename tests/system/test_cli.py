@@ -209,7 +209,7 @@ def test_pid_file_is_there_before_the_start(cluster):
     (["logs", "--tail", "few", "a"], 6, "--tail few"),
     (["-n", "../x", "t", "ls"], 6, "namespace ../x: not an identifier"),
     (["--timeout", "soon", "t", "ls"], 6, "--timeout soon: not a time"),
-    (["events", "--since", "soon"], 6, "--since soon: not a whole number"),
+    (["events", "--since", "soon"], 6, "--since soon: neither a time like"),
     (["t", "kill", "-s", "FOO", "a"], 6, "invalid signal: FOO"),
     (["t", "kill"], 2, "tasks kill needs ID"),
     (["t", "ps", "a", "b"], 2, "b is one word too many"),
@@ -706,6 +706,17 @@ def test_events_live_without_gap_or_repetition(cluster, publish):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_events_tell_what_is_gone(cluster, publish):
+    for n in range(1, 6):
+        publish("/t/x", n=n)
+    publish("/double/trim", count=3)
+    done = cluster.ctl("events", "--json", "--since", "2", "--until", "now")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert rows[0] == {"gap": {"first": 2, "last": 3}} and [row["seq"] for row in rows[1:]] == [4, 5]
+    assert done.stderr == "shimctl: events 2 to 3 are no longer in the journal\n"
+    assert cluster.ctl("events", "--since", "0", "--until", "now").stderr == ""
 
 
 def test_events_begin_with_the_present(cluster, publish):

@@ -146,7 +146,8 @@ static call_t call_of(fixture_t *self, const char *ns, const void *ask, void *an
                     .ask = ask,
                     .answer = answer,
                     .zone = self->zone,
-                    .now = self->now ? self->now : util_now_ns()};
+                    .now = self->now ? self->now : util_now_ns(),
+                    .delivered = self->delivered};
 }
 
 status_code_t fixture_write(fixture_t *self, call_run_t *run, const char *ns, const void *ask,

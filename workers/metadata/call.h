@@ -10,6 +10,7 @@ typedef struct call {
     void *answer;       /* struct of the method's answer, all zero at first */
     msgpack_zone *zone; /* memory for the answer; it outlives the transaction */
     int64_t now;        /* ns since the epoch */
+    uint64_t delivered; /* event.ack: what was fetched, and more must not be acknowledged */
 } call_t;
 
 /* Looks at an ask before a transaction is begun for it. */

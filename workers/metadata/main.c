@@ -58,20 +58,34 @@ static status_code_t read_last(store_t *store, uint64_t *ret, status_t *st)
     return txn_status(txn, st);
 }
 
+/* What is in the journal goes out to those who listen, and to those who wait for it. */
+static void on_events(void *arg, news_t *news)
+{
+    metadata_t *self = arg;
+    publisher_send(self->publisher, news);
+    if (news && self->service)
+        service_on_events(self->service);
+}
+
 static status_code_t start(metadata_t *self, worker_t *worker, status_t *st)
 {
     const cluster_t *cluster = worker_cluster(worker);
     AUTO_FREE char *path = util_format("%s/metadata", cluster->root_dir);
     AUTO_FREE char *endpoint = cluster_endpoint(cluster, CLUSTER_PUBLISH);
     uint64_t last = 0;
+    settings_t settings;
+    if (settings_read(&settings, cluster->config, st))
+        return st->code;
     self->store = store_open(path, STORE_MAP_INITIAL, STORE_MAP_MAX, st);
     if (!self->store || read_last(self->store, &last, st))
         return st->code;
     self->publisher = publisher_new(worker_io(worker), endpoint, last, st);
     if (!self->publisher)
         return st->code;
-    self->batch = batch_new(self->store, worker_io(worker), publisher_send, self->publisher);
-    self->service = service_new(worker, self->store, self->batch);
+    self->batch = batch_new(self->store, worker_io(worker), on_events, self);
+    self->service = service_new(worker, self->store, self->batch, &settings, st);
+    if (!self->service)
+        return st->code;
     self->intake = intake_new(worker_loop(worker), self->batch, on_told, self);
     self->releaser = releaser_new(worker_loop(worker), self->store, self->batch, on_released, self);
     self->shim_events = shim_events_new(worker_io(worker), cluster, self->intake, st);

@@ -9,21 +9,26 @@
 #include "workers/metadata/incarnations.h"
 #include "workers/metadata/journal.h"
 #include "workers/metadata/namespaces.h"
+#include "workers/metadata/polls.h"
 #include "workers/metadata/requests.h"
 #include "workers/metadata/restarts.h"
+#include "workers/metadata/subscribers.h"
 #include "workers/metadata/trail.h"
 
 #include <assert.h>
 
 /* Requests the broker may hand over at once. An incarnation.end keeps its place while it waits for
- * a shim's events, which do not come through the broker. */
-#define WINDOW 256
+ * a shim's events, which do not come through the broker; an event.fetch while it waits for events,
+ * of which each subscriber has one at most. */
+#define WINDOW (256 + SUBSCRIBERS_MAX)
 
 /* A request that a bundle worker which is away may be given later. */
 #define SWEEP_MS 300000
 
+#define DAY_NS ((int64_t)24 * 3600 * 1000000000)
+
 typedef enum ns_need { NS_NONE, NS_OPTIONAL, NS_NEEDED } ns_need_t;
-typedef enum access { READS, WRITES } access_t;
+typedef enum access { READS, WRITES, WAITS } access_t;
 
 typedef struct method {
     msg_id_t id;
@@ -47,6 +52,11 @@ static const method_t methods[] = {
     {MSG_event_publish, WRITES, NS_NEEDED, journal_publish, journal_check_publish},
     {MSG_event_list, READS, NS_OPTIONAL, journal_list, NULL},
     {MSG_event_about, READS, NS_NEEDED, trail_about, NULL},
+    {MSG_event_subscribe, WRITES, NS_OPTIONAL, subscribers_subscribe, subscribers_check},
+    {MSG_event_fetch, WAITS, NS_OPTIONAL, NULL, NULL},
+    {MSG_event_ack, WRITES, NS_OPTIONAL, subscribers_ack, NULL},
+    {MSG_event_subscribers, READS, NS_OPTIONAL, subscribers_list, NULL},
+    {MSG_event_unsubscribe, WRITES, NS_OPTIONAL, subscribers_unsubscribe, NULL},
     {MSG_request_get, READS, NS_NONE, requests_get, NULL},
     {MSG_request_list, READS, NS_NEEDED, requests_list, NULL},
     {MSG_request_record, WRITES, NS_NONE, requests_record, NULL},
@@ -66,6 +76,7 @@ struct service {
     store_t *store;
     batch_t *batch;
     ends_t *ends;
+    polls_t *polls;
     worker_method_t handlers[ARRAY_SIZE(methods)];
     bool is_settled; /* the request that is being answered has its outcome stored, or cannot have */
 };
@@ -132,6 +143,20 @@ static void on_read(void *arg, request_t *request, const void *ask)
         request_answer(request, call.answer);
 }
 
+/* The one method whose answer may have to wait. */
+static void on_fetch(void *arg, request_t *request, const void *ask)
+{
+    service_t *self = arg;
+    const char *ns;
+    if (find_ns(method_of(request), request, &ns))
+        polls_fetch(self->polls, request, ns, ask);
+}
+
+void service_on_events(service_t *self)
+{
+    polls_on_events(self->polls);
+}
+
 /* Writes ----------------------------------------------------------------------------------------
  */
 
@@ -178,12 +203,28 @@ void service_sweep_logs(service_t *self, const char *ns, const char *id)
     link_ask(worker_link(self->worker), MSG_log_sweep, &ask, ns, SWEEP_MS, NULL, on_swept, self);
 }
 
+/* What follows from a write that was done. */
+static void follow_up(const write_t *self)
+{
+    const call_t *call = &self->call;
+    if (self->method->id == MSG_container_delete) {
+        const msg_container_delete_t *ask = call->ask;
+        service_sweep_logs(self->service, call->ns, ask->id);
+    } else if (self->method->id == MSG_event_subscribe) {
+        const msg_subscriber_t *subscriber = call->answer;
+        if (subscriber->created_at == call->now)
+            polls_on_begin(self->service->polls, subscriber);
+    } else if (self->method->id == MSG_event_unsubscribe) {
+        const msg_event_unsubscribe_t *ask = call->ask;
+        polls_on_end(self->service->polls, ask->all ? "" : call->ns, ask->name);
+    }
+}
+
 static void answer_write(void *arg, const status_t *st)
 {
     AUTO_FREE write_t *self = arg;
-    const msg_container_delete_t *deleted = self->call.ask;
-    if (self->method->id == MSG_container_delete && !st->code && !self->outcome.code)
-        service_sweep_logs(self->service, self->call.ns, deleted->id);
+    if (!st->code && !self->outcome.code)
+        follow_up(self);
     self->service->is_settled = true;
     if (st->code)
         request_fail(self->request, st);
@@ -204,6 +245,11 @@ static void add_write(void *arg, request_t *request, const char *ns, const void 
                            .answer = answer_in_zone(write->method, request),
                            .zone = request_zone(request),
                            .now = util_now_ns()};
+    if (write->method->id == MSG_event_ack) {
+        const msg_event_ack_t *ack = ask;
+        const char *space = ack->all ? "" : ns ? ns : "";
+        write->call.delivered = polls_delivered(self->polls, space, ack->name);
+    }
     batch_add(self->batch, run_write, answer_write, write);
 }
 
@@ -301,14 +347,22 @@ static void record(void *arg, request_t *request, const msg_request_record_t *ou
 /* -----------------------------------------------------------------------------------------------
  */
 
-service_t *service_new(worker_t *worker, store_t *store, batch_t *batch)
+static worker_handler_t *const handlers[] = {
+    [READS] = on_read, [WRITES] = on_write, [WAITS] = on_fetch};
+
+service_t *service_new(worker_t *worker, store_t *store, batch_t *batch, const settings_t *settings,
+                       status_t *st)
 {
+    polls_t *polls =
+        polls_new(worker_io(worker), store, batch, settings->subscriber_idle * DAY_NS, st);
+    if (!polls)
+        return NULL;
     service_t *self = zmalloc(sizeof *self);
-    *self = (service_t){.worker = worker, .store = store, .batch = batch};
+    *self = (service_t){.worker = worker, .store = store, .batch = batch, .polls = polls};
     self->ends = ends_new(worker_loop(worker), store, add_write, self);
     for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
-        self->handlers[i] = (worker_method_t){
-            .id = methods[i].id, .handler = methods[i].access == READS ? on_read : on_write};
+        self->handlers[i] =
+            (worker_method_t){.id = methods[i].id, .handler = handlers[methods[i].access]};
     worker_serve(worker, self->handlers, ARRAY_SIZE(methods), self, WINDOW);
     worker_set_journal(worker,
                        &(worker_journal_t){.lookup = lookup, .record = record, .arg = self});
@@ -320,6 +374,7 @@ void service_destroy(service_t **self_p)
     service_t *self = *self_p;
     if (!self)
         return;
+    polls_destroy(&self->polls);
     ends_destroy(&self->ends);
     free(self);
     *self_p = NULL;

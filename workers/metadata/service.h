@@ -5,12 +5,18 @@
 
 #include "common/worker.h"
 #include "workers/metadata/batch.h"
+#include "workers/metadata/settings.h"
 
 typedef struct service service_t;
 
-/* Serves `worker` with its methods and is its journal. All must outlive it. */
-service_t *service_new(worker_t *worker, store_t *store, batch_t *batch);
+/* Serves `worker` with its methods and is its journal. All must outlive it. NULL when the store
+ * cannot be read. */
+service_t *service_new(worker_t *worker, store_t *store, batch_t *batch, const settings_t *settings,
+                       status_t *st);
 void service_destroy(service_t **self);
+
+/* Events came into the journal. Answers nothing from inside the call. */
+void service_on_events(service_t *self);
 
 /* Exit or delete events of that container (NULL: of any) came into the journal: an incarnation.end
  * that waits for them may go on. */

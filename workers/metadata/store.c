@@ -33,6 +33,7 @@ static const struct {
     [TABLE_TARGETS] = {"targets", 0},
     [TABLE_TRAILS] = {"trails", 0},
     [TABLE_ENDS] = {"ends", 0},
+    [TABLE_SUBSCRIBERS] = {"subscribers", 0},
 };
 
 const char *store_table_name(table_t table)

@@ -14,23 +14,24 @@
  *
  * Composite keys are texts joined by NUL bytes, so that they sort by their parts. */
 typedef enum table {
-    TABLE_NAMESPACES, /* NS -> namespace */
-    TABLE_CONTAINERS, /* NS, ID -> container without its spec, so that lists do not read specs */
-    TABLE_SPECS,      /* NS, ID -> the spec as it was given */
-    TABLE_JOURNAL,    /* u64 sequence number -> event map as it is published */
-    TABLE_NS_SEQ,     /* NS -> u64, last sequence number within the namespace; ".aside" likewise;
-                         ".seal": see store_seal_t */
-    TABLE_REQUESTS,   /* request id -> outcome */
-    TABLE_HEADS,      /* NS, ID -> newest incarnation */
-    TABLE_PROCESSES,  /* NS, ID, INCARNATION, EXEC ("" for init) -> events seen */
-    TABLE_EXITS,      /* NS, ID, INCARNATION, EXEC -> exit record, an incarnation.exit */
-    TABLE_EXPIRY,     /* u64 big-endian time, kind, key -> nothing: when a record may go */
-    TABLE_HELD,       /* NS, ID, INCARNATION, u64 big-endian number -> event that waits */
-    TABLE_DUE,        /* u64 big-endian time, key of TABLE_HELD -> nothing: until when */
-    TABLE_ASIDE,      /* u64 sequence number of its own -> event map with the reason */
-    TABLE_TARGETS,    /* NS, ID, u64 big-endian time, request id -> nothing: requests about ID */
-    TABLE_TRAILS,     /* NS, ID -> u64, sequence number of the newest event about ID */
-    TABLE_ENDS,       /* u64 big-endian time counted down, key of TABLE_EXITS -> nothing */
+    TABLE_NAMESPACES,  /* NS -> namespace */
+    TABLE_CONTAINERS,  /* NS, ID -> container without its spec, so that lists do not read specs */
+    TABLE_SPECS,       /* NS, ID -> the spec as it was given */
+    TABLE_JOURNAL,     /* u64 sequence number -> event map as it is published */
+    TABLE_NS_SEQ,      /* NS -> u64, last sequence number within the namespace; ".aside" likewise;
+                          ".seal": see store_seal_t */
+    TABLE_REQUESTS,    /* request id -> outcome */
+    TABLE_HEADS,       /* NS, ID -> newest incarnation */
+    TABLE_PROCESSES,   /* NS, ID, INCARNATION, EXEC ("" for init) -> events seen */
+    TABLE_EXITS,       /* NS, ID, INCARNATION, EXEC -> exit record, an incarnation.exit */
+    TABLE_EXPIRY,      /* u64 big-endian time, kind, key -> nothing: when a record may go */
+    TABLE_HELD,        /* NS, ID, INCARNATION, u64 big-endian number -> event that waits */
+    TABLE_DUE,         /* u64 big-endian time, key of TABLE_HELD -> nothing: until when */
+    TABLE_ASIDE,       /* u64 sequence number of its own -> event map with the reason */
+    TABLE_TARGETS,     /* NS, ID, u64 big-endian time, request id -> nothing: requests about ID */
+    TABLE_TRAILS,      /* NS, ID -> u64, sequence number of the newest event about ID */
+    TABLE_ENDS,        /* u64 big-endian time counted down, key of TABLE_EXITS -> nothing */
+    TABLE_SUBSCRIBERS, /* NS ("" for all), NAME -> subscriber */
     TABLE_COUNT
 } table_t;
 
