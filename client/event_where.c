@@ -15,29 +15,30 @@ bool event_where_number(const char *text, uint64_t *ret)
     return is_number && !errno && *ret <= INT64_MAX;
 }
 
+status_code_t event_where_read(const char *what, const char *text, event_where_t *ret, status_t *st)
+{
+    bool is_digits = *text && strspn(text, "0123456789") == strlen(text);
+    *ret = (event_where_t){.kind = EVENT_WHERE_TIME};
+    status_clear(st);
+    if (!strcmp(text, "now"))
+        ret->kind = EVENT_WHERE_NOW;
+    else if (event_where_number(text, &ret->seq))
+        ret->kind = EVENT_WHERE_SEQ;
+    else if (is_digits)
+        status_set(st, STATUS_INVALID_ARGUMENT, "%s %s: not the number of an event, up to %" PRId64,
+                   what, text, INT64_MAX);
+    else
+        arguments_moment(what, text + (*text == '@'), util_now_ns(), &ret->time, st);
+    return st->code;
+}
+
 status_code_t event_where_option(const options_t *options, const char *name, event_where_t *ret,
                                  status_t *st)
 {
     const char *text = options_text(options, name);
     AUTO_FREE char *what = util_format("--%s", name);
     status_clear(st);
-    if (!text)
-        return STATUS_OK;
-    if (!strcmp(text, "now")) {
-        ret->kind = EVENT_WHERE_NOW;
-        return STATUS_OK;
-    }
-    if (event_where_number(text, &ret->seq)) {
-        ret->kind = EVENT_WHERE_SEQ;
-        return STATUS_OK;
-    }
-    ret->kind = EVENT_WHERE_TIME;
-    bool is_digits = *text && strspn(text, "0123456789") == strlen(text);
-    if (is_digits)
-        return status_set(st, STATUS_INVALID_ARGUMENT,
-                          "%s %s: not the number of an event, up to %" PRId64, what, text,
-                          INT64_MAX);
-    return arguments_moment(what, text + (*text == '@'), util_now_ns(), &ret->time, st);
+    return text ? event_where_read(what, text, ret, st) : STATUS_OK;
 }
 
 void event_where_begin(const event_where_t *self, msg_event_subscribe_t *ret)

@@ -18,7 +18,11 @@ typedef struct event_where {
 } event_where_t;
 
 /* Reads "123", a sequence number; "now"; "@1700000000", seconds since the epoch; and a moment as
- * arguments_moment takes it otherwise. `*ret` stays as it is when the option was not given. */
+ * arguments_moment takes it otherwise. INVALID_ARGUMENT, beginning with `what`. */
+status_code_t event_where_read(const char *what, const char *text, event_where_t *ret,
+                               status_t *st);
+
+/* The same for an option's value. `*ret` stays as it is when it was not given. */
 status_code_t event_where_option(const options_t *options, const char *name, event_where_t *ret,
                                  status_t *st);
 

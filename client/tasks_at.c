@@ -1,11 +1,9 @@
 /* The tasks as they were at a moment of the past. */
 #include "client/tasks_at.h"
 
-#include "client/arguments.h"
 #include "client/event_map.h"
+#include "client/event_where.h"
 #include "common/util.h"
-
-#include <ctype.h>
 
 #define PAGE_LIMIT 1000 /* events: some milliseconds of the metadata worker's time */
 
@@ -48,21 +46,15 @@ static known_t *add(tasks_at_t *self, const char *ns, const char *id, const char
 /* The moment ------------------------------------------------------------------------------------
  */
 
-static bool is_number(const char *text)
-{
-    size_t size = strspn(text, "0123456789");
-    return size > 0 && !text[size];
-}
-
 static status_code_t read_when(tasks_at_t *self, const char *when, status_t *st)
 {
-    if (!is_number(when))
-        return arguments_moment("--at", when, util_now_ns(), &self->time, st);
-    char *end;
-    errno = 0;
-    self->seq = strtoull(when, &end, 10);
-    if (errno || !self->seq)
+    event_where_t where;
+    if (event_where_read("--at", when, &where, st))
+        return st->code;
+    if (where.kind == EVENT_WHERE_SEQ && !where.seq)
         return status_set(st, STATUS_INVALID_ARGUMENT, "--at %s: no sequence number", when);
+    self->seq = where.seq;
+    self->time = where.kind == EVENT_WHERE_NOW ? util_now_ns() : where.time;
     return STATUS_OK;
 }
 

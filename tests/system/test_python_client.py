@@ -11,6 +11,7 @@ import uuid
 
 import pytest
 from cluster import SOURCE, Refused, is_alive, until
+from test_subscribers import publish_many
 
 EXAMPLE = SOURCE / "examples/shimd_client.py"
 NOT_FOUND, DEADLINE_EXCEEDED = 5, 4
@@ -84,6 +85,15 @@ def test_events_without_gaps(cluster):
     for event in itertools.islice(stream, MANY):
         numbers.append(event["ns_seq"])
     assert numbers == list(range(numbers[0], numbers[0] + MANY + 1))
+
+
+def test_a_reader_that_stops_reading_misses_nothing(cluster):
+    """More goes by than is kept for it anywhere; the last ones it hears of by .sync only."""
+    stream = cluster.client().events("default", since=1)
+    publish_many(cluster.client(), 1)
+    assert next(stream)["seq"] == 1
+    publish_many(cluster.client(), 15000)
+    assert [event["seq"] for event in itertools.islice(stream, 15000)] == list(range(2, 15002))
 
 
 def test_events_of_the_past(cluster):

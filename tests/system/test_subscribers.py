@@ -160,7 +160,7 @@ def run(cluster, *words, code=0):
 
 def test_a_reader_killed_at_random_moments(cluster, tmp_path):
     """Nothing is missing, in order, and a death repeats no more than a page; processes die meanwhile too."""
-    count, out, dice = 2000, tmp_path / "out", random.Random(4)
+    count, out, dice = 1200, tmp_path / "out", random.Random(4)
     run(cluster, "subscribers", "create", "r", "event.n>0")
     writer = threading.Thread(target=lambda c=cluster.client(): [publish(c, n) for n in range(count + 1)])
     writer.start()
