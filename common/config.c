@@ -53,6 +53,30 @@ static status_code_t take_word(const char *section, const config_item_t *row, co
                       text, all);
 }
 
+static status_code_t take_duration(const char *section, const config_item_t *row, const char *text,
+                                   void *target, status_t *st)
+{
+    static const struct {
+        char unit;
+        long seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10), seconds = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+        if (end != text && end[0] == units[i].unit && !end[1])
+            seconds = units[i].seconds;
+    if (!seconds || errno || value < 0 || value > row->most / seconds ||
+        value * seconds < row->least)
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "%s/%s = %s: not a number of seconds, minutes, hours or days like 45s, "
+                          "30m, 12h or 7d, from %lds to %ldd",
+                          section, row->key, text, row->least, row->most / 86400);
+    int result = (int)(value * seconds);
+    memcpy((char *)target + row->offset, &result, sizeof result);
+    return STATUS_OK;
+}
+
 static status_code_t take_number(const char *section, const config_item_t *row, const char *text,
                                  void *target, status_t *st)
 {
@@ -68,21 +92,30 @@ static status_code_t take_number(const char *section, const config_item_t *row, 
     return STATUS_OK;
 }
 
+status_code_t config_take_item(zconfig_t *section, zconfig_t *item, const config_item_t *rows,
+                               size_t count, void *target, status_t *st)
+{
+    const config_item_t *row = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (streq(rows[i].key, zconfig_name(item)))
+            row = &rows[i];
+    if (!row || zconfig_child(item))
+        return status_set(st, STATUS_INVALID_ARGUMENT, "unknown key %s/%s", zconfig_name(section),
+                          zconfig_name(item));
+    const char *name = zconfig_name(section), *value = zconfig_value(item);
+    if (row->words)
+        return take_word(name, row, value, target, st);
+    if (row->unit == CONFIG_DURATION)
+        return take_duration(name, row, value, target, st);
+    return take_number(name, row, value, target, st);
+}
+
 status_code_t config_take_items(zconfig_t *section, const config_item_t *rows, size_t count,
                                 void *target, status_t *st)
 {
-    for (zconfig_t *item = zconfig_child(section); item; item = zconfig_next(item)) {
-        const config_item_t *row = NULL;
-        for (size_t i = 0; i < count; i++)
-            if (streq(rows[i].key, zconfig_name(item)))
-                row = &rows[i];
-        if (!row || zconfig_child(item))
-            return status_set(st, STATUS_INVALID_ARGUMENT, "unknown key %s/%s",
-                              zconfig_name(section), zconfig_name(item));
-        if ((row->words ? take_word : take_number)(zconfig_name(section), row, zconfig_value(item),
-                                                   target, st))
+    for (zconfig_t *item = zconfig_child(section); item; item = zconfig_next(item))
+        if (config_take_item(section, item, rows, count, target, st))
             return st->code;
-    }
     return STATUS_OK;
 }
 

@@ -20,7 +20,7 @@ static const config_item_t restart_numbers[] = {
 };
 /* clang-format on */
 
-static const char *const foreign_sections[] = {"broker", "bundle", "shim", "metadata"};
+static const char *const foreign_sections[] = {"broker", "bundle", "shim", "metadata", "journal"};
 
 void settings_init(settings_t *self)
 {

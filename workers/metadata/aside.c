@@ -7,17 +7,6 @@
 
 #define COUNTER ".aside" /* in TABLE_NS_SEQ; no namespace begins with a dot */
 
-static uint64_t next_seq(txn_t *txn)
-{
-    msg_bytes_t found;
-    uint64_t seq = 0;
-    if (txn_get(txn, TABLE_NS_SEQ, COUNTER, strlen(COUNTER), &found))
-        memcpy(&seq, found.data, sizeof seq);
-    seq++;
-    txn_put(txn, TABLE_NS_SEQ, COUNTER, strlen(COUNTER), &seq, sizeof seq);
-    return seq;
-}
-
 static void make_room(txn_t *txn)
 {
     scan_t scan;
@@ -36,7 +25,7 @@ void aside_add(txn_t *txn, const journal_event_t *event, int64_t now)
 {
     msgpack_sbuffer buffer;
     make_room(txn);
-    uint64_t seq = next_seq(txn);
+    uint64_t seq = txn_next(txn, COUNTER);
     msgpack_sbuffer_init(&buffer);
     journal_pack(&buffer, event, seq, 0);
     txn_append(txn, TABLE_ASIDE, &seq, sizeof seq, buffer.data, buffer.size);

@@ -68,12 +68,26 @@ static bool remove_subject(txn_t *txn, const store_key_t *entry, int64_t now)
     return true;
 }
 
-static void prune(txn_t *txn, int64_t now)
+/* True when it came to `most`. */
+static bool prune(txn_t *txn, int64_t now, int most)
 {
     store_key_t entry;
-    for (int i = 0; i < EXPIRY_PRUNE_MAX && oldest(txn, now, &entry); i++)
+    int count = 0;
+    for (; count < most && oldest(txn, now, &entry); count++)
         if (remove_subject(txn, &entry, now))
             txn_delete(txn, TABLE_EXPIRY, entry.bytes, entry.size);
+    return count == most;
+}
+
+bool expiry_is_due(txn_t *txn, int64_t now)
+{
+    store_key_t entry;
+    return oldest(txn, now, &entry);
+}
+
+bool expiry_sweep(txn_t *txn, int64_t now)
+{
+    return prune(txn, now, EXPIRY_SWEEP_MAX / EXPIRY_PRUNE_MAX);
 }
 
 void expiry_add(txn_t *txn, expiry_kind_t kind, const void *key, size_t size, int64_t when,
@@ -81,5 +95,5 @@ void expiry_add(txn_t *txn, expiry_kind_t kind, const void *key, size_t size, in
 {
     store_key_t entry = index_key(kind, key, size, when);
     txn_put(txn, TABLE_EXPIRY, entry.bytes, entry.size, "", 0);
-    prune(txn, now);
+    prune(txn, now, EXPIRY_PRUNE_MAX);
 }

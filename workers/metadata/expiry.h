@@ -20,4 +20,10 @@ typedef enum expiry_kind {
 void expiry_add(txn_t *txn, expiry_kind_t kind, const void *key, size_t size, int64_t when,
                 int64_t now);
 
+/* For times in which nothing is added. Sweep removes at most EXPIRY_SWEEP_MAX records; true when
+ * there may be more. */
+#define EXPIRY_SWEEP_MAX 256
+bool expiry_is_due(txn_t *txn, int64_t now);
+bool expiry_sweep(txn_t *txn, int64_t now);
+
 #endif

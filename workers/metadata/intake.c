@@ -12,9 +12,8 @@
 
 typedef struct item {
     intake_t *owner;
-    char *ns, *topic, *type;
-    uint8_t *data;         /* fields or raw */
-    journal_event_t event; /* borrows the above */
+    char *ns, *topic, *type; /* in `text` */
+    journal_event_t event;   /* borrows these, and its fields or raw from there */
     task_event_t kind;
     incarnations_event_t task;
     char id[IDENTIFIER_SIZE], exec_id[IDENTIFIER_SIZE];
@@ -23,6 +22,7 @@ typedef struct item {
     bool is_probe;               /* the first of those that wait, tried alone */
     intake_done_t *done;
     void *arg;
+    char text[];
 } item_t;
 
 struct intake {
@@ -32,7 +32,8 @@ struct intake {
     void *arg;
     zlistx_t *waiting; /* item_t that could not be stored, oldest first; owns them */
     size_t waiting_bytes;
-    int timer; /* -1 while none waits */
+    msgpack_zone *zone; /* for the fields of one event */
+    int timer;          /* -1 while none waits */
 };
 
 static void item_destroy(item_t **self_p)
@@ -40,10 +41,6 @@ static void item_destroy(item_t **self_p)
     item_t *self = *self_p;
     if (!self)
         return;
-    free(self->ns);
-    free(self->topic);
-    free(self->type);
-    free(self->data);
     free(self);
     *self_p = NULL;
 }
@@ -120,13 +117,13 @@ static void read_task(item_t *self)
             self->kind = topics[i].kind;
             exec_key = topics[i].exec_key;
         }
-    msgpack_unpacked unpacked;
-    msgpack_unpacked_init(&unpacked);
+    msgpack_object map;
+    size_t at = 0;
     const msg_bytes_t *fields = &self->event.event;
     if (fields->data &&
-        msgpack_unpack_next(&unpacked, (const char *)fields->data, fields->size, NULL) > 0)
-        read_fields(self, &unpacked.data, exec_key);
-    msgpack_unpacked_destroy(&unpacked);
+        msgpack_unpack((const char *)fields->data, fields->size, &at, self->owner->zone, &map) > 0)
+        read_fields(self, &map, exec_key);
+    msgpack_zone_clear(self->owner->zone);
     if (!strcmp(self->exec_id, self->id))
         self->exec_id[0] = '\0';
 }
@@ -269,17 +266,16 @@ status_code_t intake_add(intake_t *self, const intake_event_t *event, intake_don
     if (check(event, st))
         return st->code;
     const msg_bytes_t *content = event->fields.data ? &event->fields : &event->raw;
-    item_t *item = zmalloc(sizeof *item);
-    *item = (item_t){.owner = self,
-                     .ns = util_strdup(event->ns),
-                     .topic = util_strdup(event->topic),
-                     .type = util_strdup(event->type),
-                     .data = zmalloc(content->size + 1),
-                     .done = when_done,
-                     .arg = arg};
+    size_t texts = strlen(event->ns) + strlen(event->topic) + strlen(event->type) + 3;
+    item_t *item = zmalloc(sizeof *item + texts + content->size);
+    *item = (item_t){.owner = self, .done = when_done, .arg = arg};
+    item->ns = item->text;
+    item->topic = stpcpy(item->ns, event->ns) + 1;
+    item->type = stpcpy(item->topic, event->topic) + 1;
+    uint8_t *data = (uint8_t *)stpcpy(item->type, event->type) + 1;
     if (content->size)
-        memcpy(item->data, content->data, content->size);
-    msg_bytes_t kept = {.data = item->data, .size = content->size};
+        memcpy(data, content->data, content->size);
+    msg_bytes_t kept = {.data = data, .size = content->size};
     item->event = (journal_event_t){.ns = item->ns,
                                     .topic = item->topic,
                                     .type = item->type,
@@ -300,6 +296,7 @@ intake_t *intake_new(zloop_t *loop, batch_t *batch, intake_told_t *told, void *a
 {
     intake_t *self = zmalloc(sizeof *self);
     *self = (intake_t){.loop = loop, .batch = batch, .told = told, .arg = arg, .timer = -1};
+    self->zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
     self->waiting = zlistx_new();
     zlistx_set_destructor(self->waiting, (zlistx_destructor_fn *)item_destroy);
     return self;
@@ -313,6 +310,7 @@ void intake_destroy(intake_t **self_p)
     if (self->timer >= 0)
         zloop_timer_end(self->loop, self->timer);
     zlistx_destroy(&self->waiting);
+    msgpack_zone_free(self->zone);
     free(self);
     *self_p = NULL;
 }

@@ -4,7 +4,11 @@
 #include "common/util.h"
 #include "workers/metadata/trail.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#define BUFFER_MAX (64u << 10) /* bytes; what a larger event needs is given back */
+#define KEY_MAX    (76 + 256)  /* namespace and topic */
 
 static uint64_t number_at(const void *data)
 {
@@ -29,14 +33,9 @@ uint64_t journal_last(txn_t *txn, table_t table)
     return seq;
 }
 
-static uint64_t next_in_ns(txn_t *txn, const char *ns)
+uint64_t journal_last_in(txn_t *txn, const char *ns)
 {
-    msg_bytes_t found;
-    uint64_t seq = 1;
-    if (txn_get(txn, TABLE_NS_SEQ, ns, strlen(ns), &found))
-        seq = number_at(found.data) + 1;
-    txn_put(txn, TABLE_NS_SEQ, ns, strlen(ns), &seq, sizeof seq);
-    return seq;
+    return txn_number(txn, ns);
 }
 
 static void pack_text(msgpack_packer *packer, const char *text)
@@ -92,19 +91,33 @@ void journal_pack(msgpack_sbuffer *out, const journal_event_t *event, uint64_t s
     }
 }
 
+/* The event goes to the publisher in memory of its own size: it may wait there. */
+static void tell(txn_t *txn, const journal_event_t *event, const msgpack_sbuffer *packed)
+{
+    char key[KEY_MAX + 1];
+    void *data = malloc(packed->size);
+    if (!data)
+        abort();
+    memcpy(data, packed->data, packed->size);
+    snprintf(key, sizeof key, "%s%s", event->ns, event->topic);
+    txn_tell(txn, key, data, packed->size);
+}
+
 uint64_t journal_append(txn_t *txn, const journal_event_t *event)
 {
-    uint64_t seq = journal_last(txn, TABLE_JOURNAL) + 1;
+    static msgpack_sbuffer buffer; /* kept from event to event */
+    uint64_t seq = txn_journal_last(txn) + 1;
     journal_event_t linked = *event;
     if (event->subject)
         linked.prev = trail_add(txn, event->ns, event->subject, seq);
-    msgpack_sbuffer buffer;
-    msgpack_sbuffer_init(&buffer);
-    journal_pack(&buffer, &linked, seq, next_in_ns(txn, event->ns));
+    msgpack_sbuffer_clear(&buffer);
+    journal_pack(&buffer, &linked, seq, txn_next(txn, event->ns));
     txn_append(txn, TABLE_JOURNAL, &seq, sizeof seq, buffer.data, buffer.size);
-    AUTO_FREE char *key = util_format("%s%s", event->ns, event->topic);
-    size_t size = buffer.size;
-    txn_tell(txn, key, msgpack_sbuffer_release(&buffer), size);
+    tell(txn, event, &buffer);
+    if (buffer.alloc > BUFFER_MAX) {
+        msgpack_sbuffer_destroy(&buffer);
+        msgpack_sbuffer_init(&buffer);
+    }
     return seq;
 }
 

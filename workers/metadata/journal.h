@@ -42,6 +42,9 @@ void journal_pack(msgpack_sbuffer *out, const journal_event_t *event, uint64_t s
 uint64_t journal_first(txn_t *txn, table_t table);
 uint64_t journal_last(txn_t *txn, table_t table);
 
+/* The number of the newest event within a namespace; 0 when it never had one. */
+uint64_t journal_last_in(txn_t *txn, const char *ns);
+
 /* The value under that key; NULL when the object is no map or has none. */
 const msgpack_object *journal_field(const msgpack_object *map, const char *name);
 

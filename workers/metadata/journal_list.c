@@ -3,6 +3,7 @@
 
 #include "common/filter.h"
 #include "common/util.h"
+#include "workers/metadata/retention.h"
 
 #include <string.h>
 
@@ -66,16 +67,17 @@ static bool is_wanted(const wanted_t *wanted, const msg_bytes_t *event)
     return answer;
 }
 
+/* Of the first event from `seq` on that is still there; INT64_MAX for none. */
 static int64_t time_at(txn_t *txn, uint64_t seq)
 {
-    msg_bytes_t event;
-    if (!txn_get(txn, TABLE_JOURNAL, &seq, sizeof seq, &event))
-        return 0;
+    scan_t scan;
     msgpack_unpacked unpacked;
     msgpack_unpacked_init(&unpacked);
-    int64_t time = 0;
-    if (msgpack_unpack_next(&unpacked, (const char *)event.data, event.size, NULL) > 0)
+    int64_t time = INT64_MAX;
+    if (scan_seek(&scan, txn, TABLE_JOURNAL, &seq, sizeof seq) &&
+        msgpack_unpack_next(&unpacked, (const char *)scan.value.data, scan.value.size, NULL) > 0)
         time = time_of(&unpacked.data);
+    scan_close(&scan);
     msgpack_unpacked_destroy(&unpacked);
     return time;
 }
@@ -146,6 +148,22 @@ msg_bytes_t journal_array(const msgpack_sbuffer *maps, size_t count, msgpack_zon
     return ret;
 }
 
+/* What was trimmed is known to the number; what is missing in front besides was damaged. */
+static void find_gap(txn_t *txn, const call_t *call, msg_event_page_t *answer)
+{
+    const msg_event_list_t *ask = call->ask;
+    bool is_before = ask->since && ask->since < answer->first;
+    if (ask->raw) {
+        answer->gap = is_before;
+        return;
+    }
+    retention_gone_t gone = retention_gone(txn, ask->all ? NULL : call->ns);
+    bool is_damaged = is_before && retention_gone(txn, NULL).seq + 1 < answer->first;
+    answer->gone = gone.seq;
+    answer->gap = is_damaged || (ask->since && ask->since <= gone.seq) ||
+                  (ask->since_time && ask->since_time <= gone.time);
+}
+
 status_code_t journal_list(txn_t *txn, const call_t *call, status_t *st)
 {
     const msg_event_list_t *ask = call->ask;
@@ -159,7 +177,7 @@ status_code_t journal_list(txn_t *txn, const call_t *call, status_t *st)
     table_t table = ask->raw ? TABLE_ASIDE : TABLE_JOURNAL;
     answer->first = journal_first(txn, table);
     answer->last = journal_last(txn, table);
-    answer->gap = ask->since && ask->since < answer->first;
+    find_gap(txn, call, answer);
 
     wanted_t wanted = {.table = table,
                        .first = ask->since > answer->first ? ask->since : answer->first,

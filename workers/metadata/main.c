@@ -9,6 +9,7 @@
 #include "workers/metadata/releaser.h"
 #include "workers/metadata/service.h"
 #include "workers/metadata/shim_events.h"
+#include "workers/metadata/trimmer.h"
 
 #include <malloc.h>
 
@@ -22,6 +23,8 @@ typedef struct metadata {
     intake_t *intake;
     releaser_t *releaser;
     shim_events_t *shim_events;
+    retention_t retention;
+    trimmer_t *trimmer;
     uint64_t trimmed; /* batch_count at the last time memory was given back */
 } metadata_t;
 
@@ -74,7 +77,8 @@ static status_code_t start(metadata_t *self, worker_t *worker, status_t *st)
     AUTO_FREE char *endpoint = cluster_endpoint(cluster, CLUSTER_PUBLISH);
     uint64_t last = 0;
     settings_t settings;
-    if (settings_read(&settings, cluster->config, st))
+    if (settings_read(&settings, cluster->config, st) ||
+        retention_read(&self->retention, cluster->config, st))
         return st->code;
     self->store = store_open(path, STORE_MAP_INITIAL, STORE_MAP_MAX, st);
     if (!self->store || read_last(self->store, &last, st))
@@ -88,6 +92,7 @@ static status_code_t start(metadata_t *self, worker_t *worker, status_t *st)
         return st->code;
     self->intake = intake_new(worker_loop(worker), self->batch, on_told, self);
     self->releaser = releaser_new(worker_loop(worker), self->store, self->batch, on_released, self);
+    self->trimmer = trimmer_new(worker_io(worker), self->store, self->batch, &self->retention);
     self->shim_events = shim_events_new(worker_io(worker), cluster, self->intake, st);
     return self->shim_events ? STATUS_OK : st->code;
 }
@@ -98,6 +103,7 @@ static void stop(metadata_t *self)
     if (self->batch)
         batch_commit(self->batch); /* what came after the last answer */
     shim_events_destroy(&self->shim_events);
+    trimmer_destroy(&self->trimmer);
     releaser_destroy(&self->releaser);
     intake_destroy(&self->intake);
     service_destroy(&self->service);

@@ -126,6 +126,15 @@ void txn_append(txn_t *self, table_t table, const void *key, size_t size, const 
 bool txn_delete(txn_t *self, table_t table, const void *key, size_t size);
 size_t txn_count(txn_t *self, table_t table);
 
+/* Numbers that are counted up again and again, in TABLE_NS_SEQ under their names of at most
+ * TXN_NAME_MAX bytes: the next one, from 1 on, and the last one. They are kept in memory, and
+ * written with the commit. */
+#define TXN_NAME_MAX 76
+uint64_t txn_next(txn_t *self, const char *name);
+uint64_t txn_number(txn_t *self, const char *name);
+
+uint64_t txn_journal_last(const txn_t *self); /* of all that ever were in TABLE_JOURNAL */
+
 /* Messages as values. A record that is there and cannot be decoded fails the transaction. */
 bool txn_get_message(txn_t *self, table_t table, const store_key_t *key, msg_id_t id,
                      msgpack_zone *zone, void *ret);
@@ -154,9 +163,9 @@ void txn_tell(txn_t *self, const char *key, void *data, size_t size);
 
 struct news {
     news_t *next;
-    char *key;
     void *data;
     size_t size;
+    char key[];
 };
 void news_destroy(news_t **self);
 

@@ -7,15 +7,6 @@
 #include <assert.h>
 #include <string.h>
 
-struct txn {
-    store_t *store;
-    MDB_txn *mdb;
-    int error; /* the first failure */
-    size_t writes;
-    uint64_t journal_last; /* what the seal will say */
-    news_t *news, **news_end;
-};
-
 static int begin(store_t *store, unsigned flags, MDB_txn **ret)
 {
     int error = mdb_txn_begin(store->env, NULL, flags, ret);
@@ -75,6 +66,7 @@ static void seal(txn_t *self)
 int txn_commit(txn_t **self_p, news_t **ret_news)
 {
     txn_t *self = *self_p;
+    txn_write_numbers(self);
     if (self->writes)
         seal(self);
     int error = self->error;
@@ -100,6 +92,11 @@ void txn_fail(txn_t *self, int error)
 {
     if (!self->error)
         self->error = store_error(self->store, error);
+}
+
+uint64_t txn_journal_last(const txn_t *self)
+{
+    return self->journal_last;
 }
 
 size_t txn_writes(const txn_t *self)
@@ -295,10 +292,12 @@ bool scan_has_prefix(const scan_t *self, const store_key_t *prefix)
 
 void txn_tell(txn_t *self, const char *key, void *data, size_t size)
 {
-    news_t *item = calloc(1, sizeof *item);
+    size_t key_size = strlen(key) + 1;
+    news_t *item = malloc(sizeof *item + key_size);
     if (!item)
         abort();
-    *item = (news_t){.key = util_strdup(key), .data = data, .size = size};
+    *item = (news_t){.data = data, .size = size};
+    memcpy(item->key, key, key_size);
     *self->news_end = item;
     self->news_end = &item->next;
 }
@@ -308,7 +307,6 @@ void news_destroy(news_t **self)
     while (*self) {
         news_t *item = *self;
         *self = item->next;
-        free(item->key);
         free(item->data);
         free(item);
     }
