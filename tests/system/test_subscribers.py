@@ -1,5 +1,6 @@
 """Named readers of events: what was not acknowledged comes again, and nothing is missing, whoever dies or sleeps."""
 
+import contextlib
 import json
 import os
 import random
@@ -31,6 +32,16 @@ def publish_many(client, count, window=500, **fields):
         while number - answered >= window or (number == count and answered < count):
             assert msgpack.unpackb(client.socket.recv_multipart()[0])["status"] == 0
             answered += 1
+
+
+@contextlib.contextmanager
+def started(command, **more):
+    """A process that is killed at the end, also of a test that fails."""
+    with subprocess.Popen(command, **more) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 class Reader:
@@ -78,6 +89,7 @@ def test_what_is_not_acknowledged_comes_again(cluster):
         cluster.await_successor(process, cluster.kill(process))
         again = Reader(cluster, "r", oldest=True)
         assert again.found["acked"] == 3 and again.numbers() == [3, 4, 5]
+    cluster.await_successor("metadata", cluster.kill("metadata"))
     assert again.ack(5) == 5, "what an earlier life of the worker has given may be acknowledged"
     refused(INVALID_ARGUMENT, again.ack, 7)
     assert again.numbers() == [5]
@@ -125,18 +137,18 @@ def test_waiting(cluster):
     begun = time.monotonic()
     assert reader.fetch(wait_ms=300)["events"] == [] and 0.3 <= time.monotonic() - begun < 5
     assert reader.fetch(wait_ms=20000, timeout=1)["events"] == [], "it is answered before its deadline"
-    thread, first = in_background(Reader(cluster, "r").fetch, wait_ms=20000)
+    thread, first = in_background(Reader(cluster, "r").fetch, wait_ms=30000, timeout=60)
     until(lambda: cluster.status()["metadata"].get("in_flight") == 1, "it waits")
-    second_thread, second = in_background(Reader(cluster, "r").fetch, wait_ms=20000)
+    second_thread, second = in_background(Reader(cluster, "r").fetch, wait_ms=30000, timeout=60)
     thread.join(20)
     assert first == [ABORTED]
     publish(client, 1)  # does not match
     cluster.await_successor("metadata", cluster.kill("metadata"))
     client.call("cluster.restart", {"process": "metadata"}, timeout=60)
     publish(client, 2)
-    second_thread.join(20)
+    second_thread.join(20)  # before its time is over
     assert [event["event"]["n"] for event in second[0]["events"]] == [2]
-    thread, third = in_background(reader.fetch, wait_ms=20000, after=2)
+    thread, third = in_background(reader.fetch, wait_ms=30000, after=2, timeout=60)
     until(lambda: cluster.status()["metadata"].get("in_flight") == 1, "it waits")
     client.call("event.unsubscribe", {"name": "r", "all": True})
     thread.join(20)
@@ -167,7 +179,7 @@ def test_a_reader_killed_at_random_moments(cluster, tmp_path):
     command = cluster.command("--json", "events", "--subscriber", "r")
     kills = 0
     while writer.is_alive() or kills < 5:
-        with open(out, "ab") as file, subprocess.Popen(command, stdout=file) as reader:
+        with open(out, "ab") as file, started(command, stdout=file) as reader:
             before = out.stat().st_size
             until(lambda: out.stat().st_size > before or not writer.is_alive(), "it prints")  # noqa: B023
             time.sleep(dice.random() * 0.1)
@@ -199,7 +211,7 @@ def anonymous_memory(cluster):
 def stopped_reader(cluster, out, words, count, **fields):
     """A reader that is stopped while so many events go by, and goes on then; what the processes grew by meanwhile."""
     client = cluster.client()
-    with open(out, "wb") as file, subprocess.Popen(cluster.command(*words), stdout=file) as reader:
+    with open(out, "wb") as file, started(cluster.command(*words), stdout=file) as reader:
         publish(client, 0)
         until(lambda: out.read_text().count("\n") == 1, "it reads")
         publish_many(client, 1000, **fields)  # what the processes themselves need for so much at a time
@@ -249,11 +261,11 @@ def test_commands(cluster):
     assert json.loads(run(cluster, "--json", "subscribers", "ls").splitlines()[0])["acked"] == 5
 
     first = cluster.command("events", "--subscriber", "a")
-    with subprocess.Popen(first, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader:
+    with started(first, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader:
         publish(client, 6)
         assert reader.stdout.readline().endswith('{"n":6}\n')
         until(lambda: cluster.status()["metadata"].get("in_flight") == 1, "it waits")
-        with subprocess.Popen(first) as other:
+        with started(first) as other:
             _, complaint = reader.communicate(timeout=20)
             assert reader.returncode == 13 and "read by another client" in complaint
             run(cluster, "subscribers", "rm", "a")
@@ -286,7 +298,7 @@ def test_since_and_until(cluster):
     assert found("--since", "10m", "--until", "0s") == [1, 2, 3, 4, 5]
     assert found("--since", "1h", "--until", "30m") == []
     begun = time.time()
-    with subprocess.Popen(cluster.command("--json", "events", "--since", "5", "--follow", "--until", f"@{begun + 1.5}"),
+    with started(cluster.command("--json", "events", "--since", "5", "--follow", "--until", f"@{begun + 1.5}"),
                           stdout=subprocess.PIPE, text=True) as reader:
         assert json.loads(reader.stdout.readline())["event"]["n"] == 5
         publish(client, 6)
