@@ -35,11 +35,18 @@ static void print_event(void *arg, const msgpack_object *event)
 static void print_gap(void *arg, uint64_t first, uint64_t last)
 {
     session_t *session = arg;
-    fprintf(stderr, "shimctl: events %" PRIu64 " to %" PRIu64 " are no longer in the journal\n",
-            first, last);
+    json_t *gap = json_pack("{s:I}", "last", (json_int_t)last);
+    if (first) {
+        fprintf(stderr, "shimctl: events %" PRIu64 " to %" PRIu64 " are no longer in the journal\n",
+                first, last);
+        json_object_set_new(gap, "first", json_integer((json_int_t)first));
+    } else {
+        fprintf(stderr, "shimctl: some events up to %" PRIu64 " are no longer in the journal\n",
+                last);
+    }
     if (session_json(session))
-        output_json(json_pack("{s:{s:I,s:I}}", "gap", "first", (json_int_t)first, "last",
-                              (json_int_t)last));
+        output_json(json_pack("{s:O}", "gap", gap));
+    json_decref(gap);
     flush();
 }
 

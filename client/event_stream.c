@@ -23,6 +23,7 @@ struct event_stream {
     zsock_t *sub;
     uint64_t next;  /* the sequence number to come */
     uint64_t until; /* the last one; 0 while there is no end */
+    uint64_t told;  /* the newest that `gap` was told of */
     bool is_past;   /* what comes now is too new for an end that is a time */
     event_stream_handler_t *handler;
     event_stream_gap_t *gap;
@@ -124,6 +125,18 @@ static status_code_t hand_over_page(event_stream_t *self, const msg_bytes_t *eve
     return code;
 }
 
+void event_stream_tell_gap(const msg_event_page_t *page, uint64_t since, bool is_of_one,
+                           uint64_t *told, event_stream_gap_t *gap, void *arg)
+{
+    uint64_t last = page->gone >= since ? page->gone : page->first - 1;
+    if (!page->gap || last <= *told)
+        return;
+    /* Where namespaces have limits of their own, others' events may be left in between. */
+    bool is_whole = since && (is_of_one || page->first > last);
+    gap(arg, is_whole ? since : 0, last);
+    *told = last;
+}
+
 /* One page from `next` to `until` (0: to the end). `last` is the newest there is. */
 static status_code_t read_page(event_stream_t *self, uint64_t until, uint64_t *last, status_t *st)
 {
@@ -140,8 +153,8 @@ static status_code_t read_page(event_stream_t *self, uint64_t until, uint64_t *l
     link_t *link = session_link(self->session, st);
     if (link && !link_call(link, MSG_event_list, &ask, session_ns(self->session),
                            session_timeout_ms(self->session), zone, &page, st)) {
-        if (page.gap)
-            self->gap(self->arg, self->next, page.first - 1);
+        event_stream_tell_gap(&page, self->next, self->options.ns, &self->told, self->gap,
+                              self->arg);
         hand_over_page(self, &page.events, st);
         *last = page.last;
         /* An answer that leads nowhere must not be asked for again for ever. */

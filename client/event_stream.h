@@ -19,8 +19,14 @@ typedef struct event_stream_options {
 /* `event` is gone after the call; it is any msgpack object that stands in the stream. */
 typedef void event_stream_handler_t(void *arg, const msgpack_object *event);
 
-/* Wanted events with these numbers are no longer in the journal. */
+/* Wanted events with these numbers are no longer in the journal; some of those up to `last` when
+ * `first` is 0. */
 typedef void event_stream_gap_t(void *arg, uint64_t first, uint64_t last);
+
+/* Calls `gap` if the page, asked for from `since` on, says that something is gone and it was not
+ * told of yet. `is_of_one` namespace. `*told` is kept for the next page. */
+void event_stream_tell_gap(const msg_event_page_t *page, uint64_t since, bool is_of_one,
+                           uint64_t *told, event_stream_gap_t *gap, void *arg);
 
 /* Subscribes first and reads the journal then, so that nothing can fall between. NULL with a status
  * when there is no cluster or a filter is wrong. */

@@ -16,6 +16,7 @@ typedef struct subscription {
     event_stream_handler_t *handler;
     event_stream_gap_t *gap;
     void *arg;
+    uint64_t told;  /* the newest that `gap` was told of */
     uint64_t after; /* everything up to here was handled */
     uint64_t until; /* 0 for no end */
 } subscription_t;
@@ -66,8 +67,7 @@ static status_code_t read_page(subscription_t *self, msgpack_zone *zone, status_
     msg_event_page_t page;
     if (ask(self, MSG_event_fetch, &body, zone, &page, st))
         return st->code;
-    if (page.gap)
-        self->gap(self->arg, self->after + 1, page.first - 1);
+    event_stream_tell_gap(&page, self->after + 1, !begin->all, &self->told, self->gap, self->arg);
     hand_over(self, &page.events);
     uint64_t seq = page.next - 1;
     if (seq > self->after && !self->options->no_ack && acknowledge(self, seq, zone, st))

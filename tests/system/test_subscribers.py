@@ -241,6 +241,31 @@ def test_a_stopped_reader_of_the_live_stream_misses_nothing(cluster, tmp_path):
     stopped_reader(cluster, tmp_path / "out", ("--json", "events", "--since", "0"), 15000)
 
 
+def test_a_reader_that_comes_too_late_is_told(fresh_cluster):
+    cluster = fresh_cluster.start(config="journal\n    max-events = 100\n")
+    client = cluster.client()
+    for name in ("a", "b"):
+        run(cluster, "subscribers", "create", name)
+    publish_many(client, 500)
+
+    def oldest():
+        return client.call("event.list", {"all": True, "limit": 1})["first"]
+
+    until(lambda: 390 < oldest() <= 401, "the journal is trimmed")
+    first = oldest()
+    assert " 500 (gap) " in " ".join(run(cluster, "subscribers", "ls").split())
+    done = cluster.shimctl("--json", "events", "--subscriber", "a", "--until", "now")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert rows[0] == {"gap": {"first": 1, "last": first - 1}}
+    assert [row["event"]["n"] for row in rows[1:]] == list(range(first, 501))
+    assert done.stderr == f"shimctl: events 1 to {first - 1} are no longer in the journal\n"
+    late = cluster.shimctl("events", "--since", "5", "--until", "now")
+    assert late.stderr.startswith("shimctl: events 5 to ") and late.stderr.count("\n") == 1
+    assert "gap" in run(cluster, "--json", "events", "--subscriber", "b", "--until", "now").splitlines()[0]
+    for name in ("a", "b"):  # told once
+        assert run(cluster, "--json", "events", "--subscriber", name, "--until", "now") == ""
+
+
 def test_commands(cluster):
     client = cluster.client()
     for number in range(1, 6):

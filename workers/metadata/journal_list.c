@@ -149,18 +149,24 @@ msg_bytes_t journal_array(const msgpack_sbuffer *maps, size_t count, msgpack_zon
 }
 
 /* What was trimmed is known to the number; what is missing in front besides was damaged. */
+bool journal_has_gap(txn_t *txn, const char *ns, uint64_t since)
+{
+    uint64_t first = journal_first(txn, TABLE_JOURNAL);
+    bool is_damaged = since < first && retention_gone(txn, NULL).seq + 1 < first;
+    return is_damaged || since <= retention_gone(txn, ns).seq;
+}
+
 static void find_gap(txn_t *txn, const call_t *call, msg_event_page_t *answer)
 {
     const msg_event_list_t *ask = call->ask;
-    bool is_before = ask->since && ask->since < answer->first;
+    const char *ns = ask->all ? NULL : call->ns;
     if (ask->raw) {
-        answer->gap = is_before;
+        answer->gap = ask->since && ask->since < answer->first;
         return;
     }
-    retention_gone_t gone = retention_gone(txn, ask->all ? NULL : call->ns);
-    bool is_damaged = is_before && retention_gone(txn, NULL).seq + 1 < answer->first;
+    retention_gone_t gone = retention_gone(txn, ns);
     answer->gone = gone.seq;
-    answer->gap = is_damaged || (ask->since && ask->since <= gone.seq) ||
+    answer->gap = (ask->since && journal_has_gap(txn, ns, ask->since)) ||
                   (ask->since_time && ask->since_time <= gone.time);
 }
 

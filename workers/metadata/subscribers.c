@@ -50,7 +50,7 @@ static void put(txn_t *txn, const msg_subscriber_t *record)
 static void complete(txn_t *txn, msg_subscriber_t *record)
 {
     record->last = journal_last(txn, TABLE_JOURNAL);
-    record->gap = record->acked + 1 < journal_first(txn, TABLE_JOURNAL);
+    record->gap = journal_has_gap(txn, record->ns, record->acked + 1);
 }
 
 /* event.subscribe --------------------------------------------------------------------------------
