@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Prints figures: medians of several rounds, and ratios of what was measured in the same round.
 
-    bench.py --build DIR [--rounds N] [broker|cycle|memory|list]...
+    bench.py --build DIR [--rounds N] [broker|cycle|memory|list|recovery]...
 """
 
 import argparse
@@ -14,7 +14,8 @@ import sys
 import tempfile
 import time
 
-from managers import NAMESPACE, both_managers, memory_of, processor_seconds, until
+from managers import CONTAINERD_CONFIG, NAMESPACE, both_managers, memory_of, processor_seconds, until
+from recovery import bench_recovery
 
 SHIMD, CONTAINERD = "shimd", "containerd"
 ONE, MANY = 1, 1000  # requests under way
@@ -171,7 +172,12 @@ def bench_list(build, rounds):
     print_ratio("command, shimctl / ctr", commands, "none")
 
 
-PARTS = {"broker": bench_broker, "cycle": bench_cycle, "memory": bench_memory, "list": bench_list}
+def bench_deaths(build, _):
+    """Two hundred kills of each process are rounds enough."""
+    bench_recovery(build, CONTAINERD_CONFIG)
+
+
+PARTS = {"broker": bench_broker, "cycle": bench_cycle, "memory": bench_memory, "list": bench_list, "recovery": bench_deaths}
 
 
 def main():
