@@ -52,6 +52,33 @@ void router_dispatch(router_t *self, service_t *service)
         send_job(self, service, job);
 }
 
+status_code_t router_ask(router_t *self, msg_id_t id, const void *ask)
+{
+    const method_t *method = zhashx_lookup(self->methods, msg_type(id)->name);
+    msg_uuid_t uuid;
+    status_t st;
+    msg_uuid_new(&uuid);
+    job_t *job = job_new(&uuid);
+    job->service = method->service;
+    job->method = method->name;
+    job->redelivery = method->redelivery;
+    job->class = CLASS_READ;
+    job->takes_slot = job->is_own = true;
+    job->serial = ++self->serial;
+    job->deadline = util_now_ms() + (int64_t)method->seconds * 1000;
+    job->peer = (msg_peer_t){.pid = getpid(), .uid = getuid(), .gid = getgid()};
+    frame_encode(&job->body, id, ask);
+    job->body_size = zmq_msg_size(&job->body);
+    if (service_enqueue(job->service, job, false, &st)) {
+        job_destroy(&job);
+        return st.code;
+    }
+    zhashx_insert(self->jobs, &job->id, job);
+    router_watch_deadline(self, job);
+    router_dispatch(self, job->service);
+    return STATUS_OK;
+}
+
 void router_take_answer(router_t *self, arrival_t *arrival)
 {
     job_t *job = zhashx_lookup(self->jobs, &arrival->header.id);
@@ -72,7 +99,7 @@ void router_take_answer(router_t *self, arrival_t *arrival)
 /* What becomes of a job whose worker died: true when it goes to the successor. */
 static bool goes_on(job_t *job, status_t *st)
 {
-    if (job->route_count == 0)
+    if (job->route_count == 0 && !job->is_own)
         return false; /* it expired; recovery sees to what it left */
     if (job->redelivery == REDELIVERY_NEVER) {
         status_set(st, STATUS_UNAVAILABLE, "%s: the worker died, outcome unknown", job->method);
@@ -83,11 +110,29 @@ static bool goes_on(job_t *job, status_t *st)
         job->deaths++;
     job->redelivered = true;
     if (job->deaths >= SERVICE_DEATHS_MAX) {
-        status_set(st, STATUS_INTERNAL, "%s: set aside, %u workers died with it", job->method,
-                   job->deaths);
+        const char *obituary = job->service->obituary;
+        status_set(st, STATUS_INTERNAL, "%s: set aside, %u workers died with it%s%s", job->method,
+                   job->deaths, *obituary ? ", the last one: " : "", obituary);
         return false;
     }
     return true;
+}
+
+/* Nobody else can say what became of a request whose workers all died: the same id again is to have
+ * the same answer, and not three more of them. */
+static void set_aside(router_t *self, const job_t *job, const status_t *st)
+{
+    msg_request_record_t record = {.id = job->id,
+                                   .method = job->method,
+                                   .ns = job->ns[0] ? job->ns : NULL,
+                                   .status = (uint32_t)st->code,
+                                   .message = st->text,
+                                   .peer = (msg_peer_t *)&job->peer};
+    log_error("%s, namespace %s, asked by process %lld of user %lld", st->text,
+              job->ns[0] ? job->ns : "-", (long long)job->peer.pid, (long long)job->peer.uid);
+    bool is_recorded = job->class == CLASS_WRITE || job->class == CLASS_URGENT;
+    if (is_recorded && router_ask(self, MSG_request_record, &record))
+        log_warn("%s: set aside, and not recorded", job->method);
 }
 
 static int compare_newest_first(const void *a, const void *b)
@@ -123,7 +168,7 @@ void router_requeue_all(router_t *self, service_t *service, bool died)
             continue;
         }
         if (st.code == STATUS_INTERNAL)
-            log_error("%s", st.text);
+            set_aside(self, job, &st);
         job_fail(job, &st);
         router_finish(self, job);
     }

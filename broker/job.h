@@ -39,6 +39,7 @@ typedef struct job {
     char ns[80];
     msg_peer_t peer;
     bool redelivered;
+    bool is_own;     /* the broker's: it goes on although nobody waits for its answer */
     unsigned deaths; /* workers that died with it, unless it is a wait */
     zmq_msg_t body;
     size_t body_size;

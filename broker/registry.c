@@ -155,6 +155,8 @@ static void on_exited(router_t *self, const msg_worker_exited_t *exited)
     service_t *service = zhashx_lookup(self->services, exited->service);
     if (!service)
         return;
+    snprintf(service->obituary, sizeof service->obituary, "%s",
+             exited->obituary ? exited->obituary : "");
     if (service->pid == exited->pid)
         lose_worker(self, service);
     if (exited->failed && !service->has_worker) {
@@ -191,32 +193,12 @@ void router_take_notice(router_t *self, arrival_t *arrival, msg_id_t notice)
 /* The supervisor sees a death at once, but not a loop that has stopped turning. */
 static void ask_restart(router_t *self, service_t *service)
 {
-    service_t *cluster = router_service(self, msg_service_name(SERVICE_CLUSTER));
-    const method_t *method = zhashx_lookup(self->methods, msg_type(MSG_cluster_restart)->name);
-    msg_uuid_t id;
-    status_t st;
-    service->restart_asked = util_monotonic_us(); /* not again before the limit, whatever happens */
-    msg_uuid_new(&id);
-    job_t *job = job_new(&id);
-    job->service = cluster;
-    job->method = method->name;
-    job->redelivery = REDELIVERY_NEVER;
-    job->class = CLASS_READ;
-    job->takes_slot = true;
-    job->serial = ++self->serial;
-    job->deadline = util_now_ms() + (int64_t)method->seconds * 1000;
-    job->peer = (msg_peer_t){.pid = getpid(), .uid = getuid(), .gid = getgid()};
     msg_cluster_restart_t ask = {.process = service->name, .hung = true};
-    frame_encode(&job->body, MSG_cluster_restart, &ask);
-    if (service_enqueue(cluster, job, false, &st)) {
-        job_destroy(&job);
+    service->restart_asked = util_monotonic_us(); /* not again before the limit, whatever happens */
+    if (router_ask(self, MSG_cluster_restart, &ask))
         return;
-    }
-    zhashx_insert(self->jobs, &job->id, job);
-    router_watch_deadline(self, job);
     log_warn("%s: worker %u has been silent for %d ms, asking for a restart", service->name,
              service->pid, ROUTER_HANG_MS);
-    router_dispatch(self, cluster);
 }
 
 /* A broker that did not run itself has heard nobody: the workers get their time again. */

@@ -47,6 +47,10 @@ void router_refuse(router_t *self, arrival_t *arrival, const status_t *st);
 
 /* delivery */
 void router_dispatch(router_t *self, service_t *service);
+
+/* A request of the broker's own, whose answer nobody waits for. RESOURCE_EXHAUSTED when there is no
+ * room for it. */
+status_code_t router_ask(router_t *self, msg_id_t method, const void *ask);
 void router_take_answer(router_t *self, arrival_t *arrival);
 
 /* What the service's worker was given goes back into the queue, to be given to its successor when

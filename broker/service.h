@@ -32,6 +32,7 @@ struct service {
     uint32_t slots;     /* of those, how many count against the window */
     uint32_t waits;     /* of those, how many have no deadline */
     uint64_t answered, redelivered;
+    char obituary[256]; /* of the worker that died last; empty when nobody said */
 };
 
 service_t *service_new(const char *name);

@@ -11,13 +11,14 @@
 #include "workers/shim/restart.h"
 #include "workers/shim/state.h"
 
-#define LOADS_AT_ONCE 32   /* mute ones do not count */
+#define LOADS_AT_ONCE 8    /* more would only compete for the processor with what is asked for */
+#define PLACE_MS      100  /* a shim that has not answered by then holds no place any more */
 #define LOAD_AGAIN_MS 2000 /* before a mute shim is asked again */
 
 typedef struct loader {
     manager_t *manager;
     void (*done)(manager_t *self);
-    zlistx_t *waiting;    /* task_t; not owned */
+    zlistx_t *waiting;    /* task_t, whose load_place is the handle; not owned */
     unsigned running;     /* loads that hold a place */
     unsigned uninspected; /* tasks whose shim is not known yet */
     unsigned left;        /* tasks that are neither adopted nor gone */
@@ -28,7 +29,7 @@ typedef struct load {
     loader_t *loader;
     task_t *task;
     endpoint_t endpoint;
-    io_timer_t again;
+    io_timer_t again, slow;
     unsigned execs; /* whose state was asked and is not known yet */
     bool record_missing, is_inspected, has_place, is_downgraded;
 } load_t;
@@ -58,6 +59,7 @@ static void load_finish(load_t *load)
     set_inspected(load);
     give_place(load);
     io_timer_stop(loader->manager->io, &load->again);
+    io_timer_stop(loader->manager->io, &load->slow);
     free(load);
     loader->left--;
     load_next(loader);
@@ -265,6 +267,13 @@ static void connect_shim(load_t *load)
     keep_or_bury(load);
 }
 
+static void on_slow(void *arg)
+{
+    load_t *load = arg;
+    give_place(load);
+    load_next(load->loader);
+}
+
 static void on_again(void *arg)
 {
     load_t *load = arg;
@@ -343,7 +352,10 @@ static void load_task(loader_t *loader, task_t *task)
     load_t *load = zmalloc(sizeof *load);
     *load = (load_t){.loader = loader, .task = task, .has_place = true};
     io_timer_init(&load->again, on_again, load);
+    io_timer_init(&load->slow, on_slow, load);
+    io_timer_in(loader->manager->io, &load->slow, PLACE_MS);
     loader->running++;
+    task->load_place = NULL;
     if (!task->bundle && task->incarnation[0]) {
         bury(load); /* a run without a bundle */
         return;
@@ -367,6 +379,7 @@ static void load_next(loader_t *loader)
         load_task(loader, zlistx_detach(loader->waiting, NULL));
     if (loader->left == 0) {
         log_debug("load: done");
+        loader->manager->loader = NULL;
         zlistx_destroy(&loader->waiting);
         free(loader);
     }
@@ -381,7 +394,16 @@ static void add_task(loader_t *loader, const char *ns, const char *id, const cha
     task->phase = TASK_LOADING;
     task->heard_ms = util_now_ms();
     task->bundle = util_strdup(bundle);
-    zlistx_add_end(loader->waiting, task);
+    task->load_place = zlistx_add_end(loader->waiting, task);
+}
+
+void load_hurry(manager_t *self, task_t *task)
+{
+    loader_t *loader = self->loader;
+    if (loader && task->load_place) {
+        zlistx_detach(loader->waiting, task->load_place);
+        load_task(loader, task);
+    }
 }
 
 static void begin(loader_t *loader)
@@ -438,6 +460,7 @@ void load_begin(manager_t *self, void (*done)(manager_t *self))
 {
     loader_t *loader = zmalloc(sizeof *loader);
     *loader = (loader_t){.manager = self, .done = done, .waiting = zlistx_new()};
+    self->loader = loader;
     link_ask(self->link, MSG_bundle_list, &(msg_bundle_list_t){0}, NULL, 0, NULL, on_bundles,
              loader);
 }

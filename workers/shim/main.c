@@ -102,6 +102,7 @@ process_t *manager_find(manager_t *self, request_t *request, const void *ask, co
         task = NULL;
     if (task && task->phase == TASK_LOADING && !task->unresponsive) {
         manager_park(task, request, ask);
+        load_hurry(self, task);
         return NULL;
     }
     if (task && task->phase == TASK_CREATING) {

@@ -23,6 +23,7 @@ typedef struct manager {
     char *grpc_address;  /* hashed into the shims' socket names: the cluster's own, and stable */
     char *ttrpc_address; /* where shims send their events */
     char *runc_root;
+    struct loader *loader;  /* NULL once every task is adopted or gone */
     bool is_loading;        /* not all bundles of the predecessor were looked at */
     zhashx_t *restarts;     /* see restart.h */
     char life[64];          /* of the cluster: the same as long as its supervisor runs */
@@ -73,6 +74,8 @@ void bury_task(manager_t *self, task_t *task);
 /* load.c: looks at the bundles that are there. `done` when the table is complete (not yet checked).
  */
 void load_begin(manager_t *self, void (*done)(manager_t *self));
+void load_hurry(manager_t *self,
+                task_t *task);           /* somebody asks for it: it is the next to be loaded */
 void load_back(void *arg, shim_t *shim); /* a lost connection was made again */
 
 /* A request for a task that is still being loaded, or a create for one that is still being cleaned

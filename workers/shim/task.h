@@ -87,6 +87,7 @@ struct task {
     process_t init;
     zhashx_t *execs;    /* process_t by exec id; owned */
     zlistx_t *parked;   /* what waits until it is loaded; see manager_park */
+    void *load_place;   /* where it stands among those that nobody has begun to load; or NULL */
     zlistx_t *deleters; /* request_t of task.delete, answered when it is gone; not owned */
     int64_t heard_ms;   /* when the shim last told its state */
     bool unresponsive;
