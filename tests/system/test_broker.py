@@ -392,7 +392,7 @@ def test_three_deaths(cell):
         assert {worker.request()[0]["id"], worker.request()[0]["id"]} == {ident, wait}
         cell.exited(pid)
     status, message, _ = cell.client.answer(ident)
-    assert (status, message) == (INTERNAL, "task.create: set aside, 3 workers died with it")
+    assert (status, message) == (INTERNAL, "task.create: set aside, 3 workers died with it, the last one: killed")
     worker = Worker(cell, pid=1004)
     header, _ = worker.request()
     assert header["id"] == wait  # waiting kills nobody

@@ -57,7 +57,7 @@ def test_reading_can_kill_too(cell):
         header, _ = worker.request()
         assert header.get("redelivered", False) == (pid > 1001)
         cell.exited(pid)
-    assert cell.client.answer(ident)[:2] == (INTERNAL, "task.get: set aside, 3 workers died with it")
+    assert cell.client.answer(ident)[:2] == (INTERNAL, "task.get: set aside, 3 workers died with it, the last one: killed")
 
 
 def test_worker_on_a_new_connection(cell):
