@@ -110,7 +110,7 @@ def test_outcome_is_recorded_before_it_is_answered(world):
     assert header["method"] == "request.record" and world.client.silent()
     assert record["id"] == ident and record["method"] == "task.create" and record["ns"] == "default"
     assert record["status"] == OK and msgpack.unpackb(record["answer"]) == {"pid": 4711}
-    assert record["peer"] == {"pid": os.getpid(), "uid": os.getuid(), "gid": os.getgid()}
+    assert record["peer"] == {"pid": os.getpid(), "uid": os.getuid(), "gid": os.getgid(), "comm": "python3"}
     assert world.client.silent()
     world.journal.reply(header)
     assert world.client.answer(ident) == (OK, "", {"pid": 4711})
