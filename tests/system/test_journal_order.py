@@ -133,6 +133,7 @@ def test_a_misbehaving_shim(cluster, events):
             "it is in the journal", "the task has ended", "it came too late"}
         lines = cluster.shimctl("events", "--raw").stdout.splitlines()
         assert len(lines) == len(aside)
+        assert all(line.endswith(f"}} # {e['reason']}") for line, e in zip(lines, aside))
 
 
 def test_metadata_worker_killed_while_events_are_held(cluster):

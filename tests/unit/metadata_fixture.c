@@ -212,15 +212,15 @@ static void pack_text(msgpack_packer *packer, const char *text)
     msgpack_pack_str_with_body(packer, text, strlen(text));
 }
 
-void fixture_shim_event(fixture_t *self, const char *ns, const char *topic, const char *id,
-                        const char *exec_id, uint32_t pid, int64_t time)
+static void shim_event(fixture_t *self, const char *ns, const char *topic, const char *id,
+                       const char *exec_id, uint32_t pid, uint32_t exit_status, int64_t time)
 {
     bool named_id = !strcmp(topic, "/tasks/exit") || !strcmp(topic, "/tasks/delete");
     msgpack_sbuffer buffer;
     msgpack_packer packer;
     msgpack_sbuffer_init(&buffer);
     msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
-    msgpack_pack_map(&packer, (size_t)1 + (exec_id != NULL) + (pid != 0));
+    msgpack_pack_map(&packer, (size_t)1 + (exec_id != NULL) + (pid != 0) + (exit_status != 0));
     pack_text(&packer, "container_id");
     pack_text(&packer, id);
     if (exec_id) {
@@ -231,6 +231,10 @@ void fixture_shim_event(fixture_t *self, const char *ns, const char *topic, cons
         pack_text(&packer, "pid");
         msgpack_pack_uint32(&packer, pid);
     }
+    if (exit_status) {
+        pack_text(&packer, "exit_status");
+        msgpack_pack_uint32(&packer, exit_status);
+    }
     intake_event_t event = {.ns = ns,
                             .topic = topic,
                             .type = "containerd.events.Task",
@@ -240,6 +244,18 @@ void fixture_shim_event(fixture_t *self, const char *ns, const char *topic, cons
     assert_int_equal(intake_add(self->intake, &event, acknowledge, self, &st), STATUS_OK);
     msgpack_sbuffer_destroy(&buffer);
     batch_commit(self->batch);
+}
+
+void fixture_shim_event(fixture_t *self, const char *ns, const char *topic, const char *id,
+                        const char *exec_id, uint32_t pid, int64_t time)
+{
+    shim_event(self, ns, topic, id, exec_id, pid, 0, time);
+}
+
+void fixture_shim_exit(fixture_t *self, const char *ns, const char *id, const char *exec_id,
+                       uint32_t pid, uint32_t exit_status, int64_t time)
+{
+    shim_event(self, ns, "/tasks/exit", id, exec_id, pid, exit_status, time);
 }
 
 typedef struct release {

@@ -57,6 +57,10 @@ status_code_t fixture_read(fixture_t *self, call_run_t *run, const char *ns, con
 void fixture_shim_event(fixture_t *self, const char *ns, const char *topic, const char *id,
                         const char *exec_id, uint32_t pid, int64_t time);
 
+/* The same for an exit with its status. */
+void fixture_shim_exit(fixture_t *self, const char *ns, const char *id, const char *exec_id,
+                       uint32_t pid, uint32_t exit_status, int64_t time);
+
 /* Releases the held events whose time has come by then. */
 void fixture_release(fixture_t *self, int64_t now);
 

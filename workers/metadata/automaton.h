@@ -75,6 +75,7 @@ typedef struct automaton_event {
     task_event_t kind;
     bool is_exec; /* an exec's, not init's */
     bool is_ours; /* not told by the shim: `time` is when it had happened at the latest */
+    bool is_kill; /* an exit by SIGKILL, before which an oom may be missing */
     uint32_t pid; /* 0 when it tells none */
     int64_t time; /* ns since the epoch: the shim's stamp */
 } automaton_event_t;

@@ -48,6 +48,16 @@ static bool misses(const automaton_t *init, automaton_count_t count)
     return init->known_counts[count] > init->counts[count];
 }
 
+/* That the kernel killed it for want of memory is known with its exit record at the latest, and
+ * `self` knows of the exit then. */
+static automaton_verdict_t judge_oom_before(const judge_t *j, const automaton_t *self)
+{
+    bool is_undecided = j->event->is_kill && !j->waited && !automaton_knows(self, TASK_EVENT_EXIT);
+    if (is_undecided || misses(j->init, AUTOMATON_COUNT_OOM))
+        return hold(j, TASK_EVENT_OOM, false, 0);
+    return AUTOMATON_APPEND;
+}
+
 static automaton_verdict_t judge_init_exit(const judge_t *j)
 {
     const automaton_t *init = j->init;
@@ -63,7 +73,7 @@ static automaton_verdict_t judge_init_exit(const judge_t *j)
         j->missing->any_open = true;
         return AUTOMATON_HOLD;
     }
-    return misses(init, AUTOMATON_COUNT_OOM) ? hold(j, TASK_EVENT_OOM, false, 0) : AUTOMATON_APPEND;
+    return judge_oom_before(j, init);
 }
 
 static automaton_verdict_t judge_delete(const judge_t *j)
@@ -152,8 +162,7 @@ static automaton_verdict_t judge_exec_exit(const judge_t *j)
     if (is_of_use_before(j) || (self->phase == AUTOMATON_EXITED && is_mine))
         return AUTOMATON_REPEAT;
     if (self->phase == AUTOMATON_STARTED && is_mine)
-        return misses(j->init, AUTOMATON_COUNT_OOM) ? hold(j, TASK_EVENT_OOM, false, 0)
-                                                    : AUTOMATON_APPEND;
+        return judge_oom_before(j, self);
     automaton_verdict_t verdict = judge_place(j);
     if (verdict != AUTOMATON_APPEND)
         return verdict;

@@ -18,7 +18,8 @@ typedef struct head {
     int64_t time, deadline;
     char exec_id[ORDER_EXEC_SIZE];
     char evidence[ORDER_EVIDENCE_SIZE];
-    char unused[3];
+    uint8_t is_kill;
+    char unused[2];
 } head_t;
 
 static store_key_t key_of(const store_key_t *run, uint64_t number)
@@ -62,6 +63,7 @@ void held_put(txn_t *txn, const store_key_t *run, const order_item_t *item)
                    .kind = (uint8_t)item->event.kind,
                    .is_exec = item->event.is_exec,
                    .is_ours = item->event.is_ours,
+                   .is_kill = item->event.is_kill,
                    .is_raw = event && !event->event.data,
                    .time = item->event.time,
                    .deadline = item->deadline};
@@ -133,6 +135,7 @@ bool held_next(txn_t *txn, const store_key_t *run, uint64_t after, order_item_t 
                               .event = {.kind = (task_event_t)head.kind,
                                         .is_exec = head.is_exec,
                                         .is_ours = head.is_ours,
+                                        .is_kill = head.is_kill,
                                         .pid = head.pid,
                                         .time = head.time},
                               .index = head.index,

@@ -9,6 +9,7 @@
 
 #define IDENTIFIER_SIZE 77 /* with its NUL */
 #define TYPE_MAX        256
+#define KILLED          137 /* exit status after SIGKILL */
 
 typedef struct item {
     intake_t *owner;
@@ -18,6 +19,7 @@ typedef struct item {
     incarnations_event_t task;
     char id[IDENTIFIER_SIZE], exec_id[IDENTIFIER_SIZE];
     msg_incarnation_exit_t exit; /* what a delete tells of the exit */
+    bool is_kill;                /* an exit by SIGKILL */
     bool is_end;                 /* init's exit or delete came into the journal */
     bool is_probe;               /* the first of those that wait, tried alone */
     intake_done_t *done;
@@ -97,6 +99,7 @@ static void read_fields(item_t *self, const msgpack_object *map, const char *exe
     read_identifier(map, "container_id", self->id);
     read_identifier(map, exec_key, self->exec_id);
     self->task.pid = (uint32_t)read_number(map, "pid");
+    self->is_kill = self->kind == TASK_EVENT_EXIT && read_number(map, "exit_status") == KILLED;
     if (self->kind == TASK_EVENT_DELETE)
         self->exit =
             (msg_incarnation_exit_t){.id = self->id,
@@ -140,6 +143,7 @@ static void take(item_t *self, txn_t *txn, const store_key_t *key, int64_t now)
     }
     order_item_t item = {.event = {.kind = self->kind,
                                    .is_exec = self->exec_id[0],
+                                   .is_kill = self->is_kill,
                                    .pid = self->task.pid,
                                    .time = self->event.time}};
     snprintf(item.exec_id, sizeof item.exec_id, "%s", self->exec_id);

@@ -98,6 +98,9 @@ static bool goes_before(const order_item_t *held, const order_item_t *item)
         held->event.is_ours || item->event.is_ours || held->event.time < item->event.time;
     if (held->number == item->number)
         return false;
+    /* Shims look at the cgroup when they have told of the exit: their stamps say nothing. */
+    if (ends_run(held) && item->event.kind == TASK_EVENT_OOM)
+        return false;
     if (ends_run(item) && ends_run(held))
         return held->event.kind == TASK_EVENT_EXIT && item->event.kind == TASK_EVENT_DELETE;
     if (!is_earlier || ends_run(item))
@@ -328,6 +331,9 @@ void order_learn(order_t *self, order_item_t *item)
         return;
     if (has_room(self)) {
         hold(self, item, AUTOMATON_WAIT_MIN_NS);
+        /* The shim's own may wait for nothing but this. */
+        if (item->event.kind == TASK_EVENT_EXIT)
+            settle(self);
     } else {
         force(self, item);
         settle(self);

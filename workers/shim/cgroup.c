@@ -1,4 +1,4 @@
-/* The cgroup of a container without a shim. */
+/* The cgroup of a container. */
 #include "workers/shim/cgroup.h"
 
 #include "common/util.h"
@@ -7,13 +7,15 @@
 #include <mntent.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FREEZER "freezer"
+#define MEMORY  "memory"
 
 /* The path below the hierarchy's root from /proc/PID/cgroup: "4:freezer:/a/b" in version 1,
- * "0::/a/b" in version 2. False when there is none, or it is the root, where everything else is
- * too. */
-static bool find_path(pid_t pid, bool is_v1, char path[4096])
+ * "0::/a/b" in version 2, for which `controller` is NULL. False when there is none, or it is the
+ * root, where everything else is too. */
+static bool find_path(pid_t pid, const char *controller, char path[4096])
 {
     char name[64], line[4096 + 128];
     snprintf(name, sizeof name, "/proc/%d/cgroup", (int)pid);
@@ -26,7 +28,7 @@ static bool find_path(pid_t pid, bool is_v1, char path[4096])
         if (!place)
             continue;
         *place++ = '\0';
-        if (is_v1 ? !strcmp(controllers, FREEZER) : !controllers[0] && line[0] == '0')
+        if (controller ? !strcmp(controllers, controller) : !controllers[0] && line[0] == '0')
             snprintf(path, 4096, "%s", place);
     }
     if (file)
@@ -42,7 +44,8 @@ static char *find_dir(pid_t pid, bool *is_v1)
     FILE *mounts = setmntent("/proc/self/mounts", "re");
     for (struct mntent *mount; mounts && !found && (mount = getmntent(mounts));) {
         *is_v1 = !strcmp(mount->mnt_type, "cgroup") && hasmntopt(mount, FREEZER);
-        if ((*is_v1 || !strcmp(mount->mnt_type, "cgroup2")) && find_path(pid, *is_v1, path))
+        if ((*is_v1 || !strcmp(mount->mnt_type, "cgroup2")) &&
+            find_path(pid, *is_v1 ? FREEZER : NULL, path))
             found = util_format("%s%s", mount->mnt_dir, path);
     }
     if (mounts)
@@ -82,4 +85,48 @@ void cgroup_thaw(pid_t pid)
     const char *word = is_v1 ? "THAWED" : "0";
     if (fd >= 0 && write(fd, word, strlen(word)) < 0)
         return; /* its cgroup is going away, with what was in it */
+}
+
+/* Memory -----------------------------------------------------------------------------------------
+ */
+
+/* Below one mount; NULL when that is not where memory is counted. */
+static char *oom_file_below(const struct mntent *mount, pid_t pid)
+{
+    char path[4096], own[4096];
+    bool is_v1 = !strcmp(mount->mnt_type, "cgroup") && hasmntopt(mount, MEMORY);
+    const char *controller = is_v1 ? MEMORY : NULL;
+    if ((!is_v1 && strcmp(mount->mnt_type, "cgroup2")) || !find_path(pid, controller, path) ||
+        (find_path(getpid(), controller, own) && !strcmp(own, path)))
+        return NULL;
+    char *file = util_format("%s%s/%s", mount->mnt_dir, path,
+                             is_v1 ? "memory.oom_control" : "memory.events");
+    if (!access(file, R_OK))
+        return file;
+    free(file);
+    return NULL;
+}
+
+char *cgroup_oom_file(pid_t pid)
+{
+    char *found = NULL;
+    FILE *mounts = setmntent("/proc/self/mounts", "re");
+    for (struct mntent *mount; mounts && !found && (mount = getmntent(mounts));)
+        found = oom_file_below(mount, pid);
+    if (mounts)
+        endmntent(mounts);
+    return found;
+}
+
+uint32_t cgroup_oom_kills(const char *file)
+{
+    unsigned kills = 0;
+    char line[128];
+    FILE *stream = fopen(file, "re");
+    while (stream && fgets(line, sizeof line, stream))
+        if (sscanf(line, "oom_kill %u", &kills) == 1)
+            break;
+    if (stream)
+        fclose(stream);
+    return kills;
 }

@@ -1,9 +1,11 @@
-/* The cgroup of a container that has no shim any more, as far as it has to be used without one. */
+/* The cgroup of a container: as far as it has to be used without a shim, and as evidence of how its
+ * processes ended. */
 #ifndef SHIMD_SHIM_CGROUP_H
 #define SHIMD_SHIM_CGROUP_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* The processes in the same cgroup as `pid` (in the freezer's hierarchy where cgroups are of
@@ -14,5 +16,13 @@ size_t cgroup_pids(pid_t pid, pid_t **ret);
 
 /* Thaws that cgroup: a frozen process does not die of a signal. */
 void cgroup_thaw(pid_t pid);
+
+/* The file that counts how often the kernel killed in that cgroup because memory was short
+ * (memory.oom_control of version 1, memory.events of version 2). The caller frees. NULL when there
+ * is none, and where this process is in the same cgroup: that tells nothing of a container. */
+char *cgroup_oom_file(pid_t pid);
+
+/* What it counts; 0 when it cannot be read, as when the cgroup is gone. */
+uint32_t cgroup_oom_kills(const char *file);
 
 #endif

@@ -12,6 +12,7 @@
 #define LOOK_LAST_MS  60000 /* up to this */
 #define AGAIN_MS      1000  /* before a Wait or a record that failed is tried again */
 #define NS_PER_SECOND 1000000000
+#define KILLED        137 /* exit status after SIGKILL */
 
 static process_ref_t *ref_new(const process_t *process)
 {
@@ -82,6 +83,7 @@ static void send_record(manager_t *self, process_t *process)
                                   .unknown = process->exit_why != NULL,
                                   .why = process->exit_why,
                                   .source = process->exit_source,
+                                  .oom_kills = process->oom_kills,
                                   .stopped = restart_stopped_in(process->task),
                                   .unstarted = process->is_unstarted};
     link_ask(self->link, MSG_incarnation_exit, &ask, process->task->ns, -1, NULL, on_recorded,
@@ -100,6 +102,8 @@ void exits_record(manager_t *self, process_t *process, const exit_news_t *news)
     process->exited_at = news->at;
     process->exit_source = news->source;
     process->exit_why = news->why;
+    if (news->status == KILLED && !news->why)
+        process->oom_kills = task_new_oom_kills(process->task);
     send_record(self, process);
 }
 

@@ -9,8 +9,10 @@
 void init_record_write(const char *bundle, const init_record_t *record)
 {
     status_t st;
-    json_t *object = json_pack("{s:I, s:I, s:b}", "pid", (json_int_t)record->pid, "start",
-                               (json_int_t)record->start, "started", record->has_started);
+    json_t *object =
+        json_pack("{s:I, s:I, s:I, s:s, s:b}", "pid", (json_int_t)record->pid, "start",
+                  (json_int_t)record->start, "oom_kills", (json_int_t)record->oom_before,
+                  "oom_file", record->oom_file, "started", record->has_started);
     if (record_write_json(bundle, NAME, object, &st))
         log_warn("%s: %s", bundle, st.text);
 }
@@ -23,7 +25,11 @@ bool init_record_read(const char *bundle, init_record_t *ret)
         return false;
     *ret = (init_record_t){.pid = (uint32_t)json_integer_value(json_object_get(object, "pid")),
                            .start = (uint64_t)json_integer_value(json_object_get(object, "start")),
+                           .oom_before =
+                               (uint32_t)json_integer_value(json_object_get(object, "oom_kills")),
                            .has_started = json_is_true(json_object_get(object, "started"))};
+    const char *file = json_string_value(json_object_get(object, "oom_file"));
+    snprintf(ret->oom_file, sizeof ret->oom_file, "%s", file ? file : "");
     json_decref(object);
     return ret->pid && ret->start;
 }

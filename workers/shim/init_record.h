@@ -5,13 +5,16 @@
 
 #include "common/status.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 typedef struct init_record {
     uint32_t pid;
-    uint64_t start;   /* proc_start_time */
-    bool has_started; /* it was asked to become the container's own program */
+    uint64_t start;      /* proc_start_time */
+    uint32_t oom_before; /* kills for want of memory that its cgroup counted, and that were told */
+    char oom_file[PATH_MAX]; /* where it counts them; "" when that is nowhere */
+    bool has_started;        /* it was asked to become the container's own program */
 } init_record_t;
 
 /* init.json. A failure is logged: the task goes on, and is lost with its shim. */

@@ -3,7 +3,6 @@
  * a failed start, and crash when it ends. */
 #include "workers/shim/call.h"
 #include "workers/shim/in_flight.h"
-#include "workers/shim/init_record.h"
 #include "workers/shim/state.h"
 
 #include "common/proto/task.pb-c.h"
@@ -107,9 +106,7 @@ static void send_start(starting_t *self, process_t *process)
     process->was_started = true;
     begun_add(&process->task->begun, process->task->bundle, request_id(self->request), BEGUN_DONE);
     if (!self->ref.exec_id[0])
-        init_record_write(
-            process->task->bundle,
-            &(init_record_t){.pid = process->pid, .start = process->start, .has_started = true});
+        task_write_init(process->task, true);
     shim_call(process->task->shim, "Start", &message.base, self->ref.manager->timeouts.call,
               self->ref.ns, on_started, self);
 }

@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "common/proc.h"
+#include "workers/shim/cgroup.h"
 #include "workers/shim/exec_record.h"
 #include "workers/shim/init_record.h"
 #include "workers/shim/manager.h"
@@ -72,6 +73,7 @@ static void task_free(void **item)
     begun_clear(&task->begun);
     free(task->intent);
     free(task->bundle);
+    free(task->oom_file);
     free(task->runtime);
     free(task);
     *item = NULL;
@@ -188,6 +190,51 @@ process_t *process_ref_find(const process_ref_t *self)
     return task_process(task, self->exec_id);
 }
 
+void task_write_init(task_t *self, bool has_started)
+{
+    init_record_t record = {.pid = self->init.pid,
+                            .start = self->init.start,
+                            .oom_before = self->oom_before,
+                            .has_started = has_started};
+    snprintf(record.oom_file, sizeof record.oom_file, "%s", self->oom_file ? self->oom_file : "");
+    init_record_write(self->bundle, &record);
+}
+
+/* What a predecessor knew: what was counted at first, for the cgroup may be another's as well, and
+ * where, for of a process that has ended /proc does not tell. */
+static bool recall_oom_file(task_t *self)
+{
+    init_record_t earlier;
+    if (!self->bundle || !init_record_read(self->bundle, &earlier) || earlier.pid != self->init.pid)
+        return false;
+    self->oom_before = earlier.oom_before;
+    self->oom_file = earlier.oom_file[0] ? util_strdup(earlier.oom_file) : NULL;
+    return true;
+}
+
+static void find_oom_file(task_t *self)
+{
+    if (self->oom_file || recall_oom_file(self))
+        return;
+    self->oom_file = cgroup_oom_file((pid_t)self->init.pid);
+    if (self->oom_file)
+        self->oom_before = cgroup_oom_kills(self->oom_file);
+}
+
+uint32_t task_new_oom_kills(task_t *self)
+{
+    if (!self->oom_file)
+        recall_oom_file(self);
+    uint32_t before = self->oom_before;
+    uint32_t count = self->oom_file ? cgroup_oom_kills(self->oom_file) : 0;
+    if (count <= before)
+        return 0;
+    self->oom_before = count;
+    if (self->bundle)
+        task_write_init(self, self->init.state != PROCESS_CREATED);
+    return count - before;
+}
+
 void process_started(process_t *self, uint32_t pid)
 {
     if (self->pidfd >= 0 && self->pid == pid)
@@ -199,12 +246,10 @@ void process_started(process_t *self, uint32_t pid)
     self->pidfd = self->start ? proc_open((pid_t)pid, self->start) : -1;
     if (!self->start)
         return; /* it has ended already: the shim knows how */
-    if (!self->exec_id[0])
-        init_record_write(self->task->bundle,
-                          &(init_record_t){.pid = pid,
-                                           .start = self->start,
-                                           .has_started = self->state != PROCESS_CREATED});
-    else if (exec_record_write(self->task->bundle, self, &st))
+    if (!self->exec_id[0]) {
+        find_oom_file(self->task);
+        task_write_init(self->task, self->state != PROCESS_CREATED);
+    } else if (exec_record_write(self->task->bundle, self, &st))
         log_warn("%s: exec %s: %s", self->task->key, self->exec_id, st.text);
 }
 

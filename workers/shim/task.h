@@ -47,6 +47,7 @@ typedef struct process {
     uint32_t exit_status;
     int64_t exited_at;       /* ns since the epoch, 0 before */
     const char *exit_source; /* where the exit is known from; static */
+    uint32_t oom_kills;      /* in its cgroup, because memory was short, when it was killed */
     const char *exit_why;    /* why its code is not known, static; NULL when it is */
     bool has_exited;
     bool exit_recorded; /* the metadata worker has it */
@@ -79,8 +80,10 @@ struct task {
     struct manager *manager;
     char *bundle, *runtime; /* owned */
     begun_t begun;
-    deleter_t deleter; /* the task.delete that is under way, or was when a predecessor died */
-    intent_t *intent;  /* owned; NULL before it was made or read */
+    char *oom_file;      /* owned; cgroup_oom_file of init, NULL when there is none */
+    uint32_t oom_before; /* what it counted when that was last told, or at the beginning */
+    deleter_t deleter;   /* the task.delete that is under way, or was when a predecessor died */
+    intent_t *intent;    /* owned; NULL before it was made or read */
     task_phase_t phase;
     shim_t *shim; /* shared with the other tasks of its group; NULL without */
     log_pipe_t *log;
@@ -118,6 +121,12 @@ process_t *process_ref_find(const process_ref_t *self); /* NULL when it is gone 
 /* The process runs, as `pid`: from here on it can be told from others of that pid, and is found
  * again without a shim. */
 void process_started(process_t *self, uint32_t pid);
+
+/* Into the bundle, for when the shim is gone. `has_started`: as init_record_t says. */
+void task_write_init(task_t *self, bool has_started);
+
+/* How many kills for want of memory there were since it was last asked. */
+uint32_t task_new_oom_kills(task_t *self);
 
 /* Its shim has answered just now. */
 void task_heard(task_t *self);
