@@ -78,7 +78,8 @@ def test_whole_story_outlives_the_container(cluster):
 
 def test_why(cluster):
     client = cluster.client()
-    detached(cluster, "term", "trap 'exit 5' TERM; while true; do sleep 0.05; done")
+    detached(cluster, "term", "trap 'exit 5' TERM; touch /ready; while true; do sleep 0.05; done")
+    until((cluster.rootfs("term") / "ready").exists, "it listens to TERM")  # process 1 ignores it otherwise
     cluster.shimctl("tasks", "kill", "term")
     cluster.shimctl("tasks", "wait", "term")
     story = explained(cluster, "term")
@@ -131,6 +132,8 @@ def test_restart_policy(cluster):
         lambda: next((why for why in explained(cluster, "again")["because"] if why.startswith("restart due in")), None),
         "a restart that is due")
     assert "by policy on-failure:50" in why
+    assert cluster.shimctl("update", "--restart", "no", "again").returncode == 0
+    until(lambda: not any(why.startswith("restart due in") for why in explained(cluster, "again")["because"]), "an end of that")
     detached(cluster, "held", SLEEP, "--restart", "unless-stopped")
     cluster.shimctl("tasks", "kill", "-s", "KILL", "held")
     cluster.shimctl("tasks", "wait", "held")
