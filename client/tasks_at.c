@@ -68,20 +68,17 @@ static status_code_t list(tasks_at_t *self, const msg_event_list_t *ask, msgpack
                      session_timeout_ms(self->session), zone, ret, st);
 }
 
-static status_code_t too_early(const char *when, uint64_t first, status_t *st)
+/* All events since; the first page of them. */
+static msg_event_list_t ask_since(const tasks_at_t *self, uint32_t limit)
 {
-    return status_set(
-        st, STATUS_OUT_OF_RANGE,
-        "--at %s: the journal no longer reaches back so far, its oldest event is %llu", when,
-        (unsigned long long)first);
+    return (msg_event_list_t){
+        .since = self->seq ? self->seq + 1 : 0, .since_time = self->time, .limit = limit};
 }
 
-/* Whether the journal has all events since. */
 static status_code_t check_reach(tasks_at_t *self, const char *when, status_t *st)
 {
     msg_event_page_t page;
-    const msg_event_list_t ask = {.limit = 1, .all = true};
-    msgpack_unpacked oldest;
+    const msg_event_list_t ask = ask_since(self, 1);
     if (list(self, &ask, session_zone(self->session), &page, st))
         return st->code;
     if (self->seq > page.last)
@@ -89,15 +86,10 @@ static status_code_t check_reach(tasks_at_t *self, const char *when, status_t *s
                           when, (unsigned long long)page.last);
     if (self->time > util_now_ns())
         return status_set(st, STATUS_OUT_OF_RANGE, "--at %s: that is yet to come", when);
-    if (self->seq && self->seq + 1 < page.first)
-        return too_early(when, page.first, st);
-    if (!self->time || page.first <= 1)
-        return STATUS_OK;
-    msgpack_unpacked_init(&oldest);
-    bool is_early = event_map_first(&page.events, &oldest) &&
-                    self->time < (int64_t)event_map_number(&oldest.data, "time");
-    msgpack_unpacked_destroy(&oldest);
-    return is_early ? too_early(when, page.first, st) : STATUS_OK;
+    if (page.gap)
+        return status_set(st, STATUS_OUT_OF_RANGE,
+                          "--at %s: the journal no longer reaches back so far", when);
+    return STATUS_OK;
 }
 
 /* The present -----------------------------------------------------------------------------------
@@ -217,7 +209,7 @@ static void take_page(tasks_at_t *self, zhashx_t *seen, const msg_bytes_t *event
 
 static status_code_t read_since(tasks_at_t *self, zhashx_t *seen, status_t *st)
 {
-    msg_event_list_t ask = {.since = self->seq + 1, .since_time = self->time, .limit = PAGE_LIMIT};
+    msg_event_list_t ask = ask_since(self, PAGE_LIMIT);
     msg_event_page_t page;
     status_code_t code;
     do {
