@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Prints figures: medians of several rounds, and ratios of what was measured in the same round.
 
-    bench.py --build DIR [--rounds N] [broker|cycle|memory|list|recovery]...
+    bench.py --build DIR [--rounds N] [broker|cycle|events|list|memory|recovery]...
 """
 
 import argparse
@@ -14,22 +14,14 @@ import sys
 import tempfile
 import time
 
+from events import bench_events
+from figures import percentile, print_ratio, running
 from managers import CONTAINERD_CONFIG, NAMESPACE, both_managers, memory_of, processor_seconds, until
 from recovery import bench_recovery
 
 SHIMD, CONTAINERD = "shimd", "containerd"
 ONE, MANY = 1, 1000  # requests under way
 REQUESTS = {ONE: 5000, MANY: 100_000}
-
-
-@contextlib.contextmanager
-def running(*command):
-    process = subprocess.Popen([str(word) for word in command])
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def broker_path(build, kind, run):
@@ -73,16 +65,6 @@ CYCLES = 20  # a round
 TASKS = 50
 LISTS = 100  # a round
 COMMANDS = 10  # a round
-
-
-def percentile(values, percent):
-    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
-
-
-def print_ratio(what, rounds, aim):
-    """Of figures that were measured in the same round; how far the rounds are apart tells of the noise."""
-    ratios = [ours / theirs for ours, theirs in rounds]
-    print(f"  {what}: {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f} by round), aim {aim}")
 
 
 def processor_of(managers):
@@ -177,7 +159,7 @@ def bench_deaths(build, _):
     bench_recovery(build, CONTAINERD_CONFIG)
 
 
-PARTS = {"broker": bench_broker, "cycle": bench_cycle, "memory": bench_memory, "list": bench_list, "recovery": bench_deaths}
+PARTS = {"broker": bench_broker, "events": bench_events, "cycle": bench_cycle, "memory": bench_memory, "list": bench_list, "recovery": bench_deaths}
 
 
 def main():

@@ -1,11 +1,17 @@
 /* Events of shims into the journal, group-committed, and the same number of bare LMDB records.
  *
  *   journal_bench journal|requests|lmdb DIR BATCH RUNS
+ *   journal_bench trim DIR BATCH EVENTS
  *
  * Makes a store in DIR, which must not have one. RUNS tasks tell their create, start, exit and
  * delete, BATCH of them at a time; `requests` has the outcomes of task.create and task.start, and
- * the exit, recorded before the events come. `lmdb` appends records of an event's size, BATCH a
- * commit. Prints events a second.
+ * the exit, recorded before the events come. `lmdb` is LMDB alone: as many bytes as such an event
+ * has in the journal under the next number, MDB_APPEND, one table, BATCH a commit, synced in full.
+ * Prints events a second.
+ *
+ * `trim` appends BATCH events a commit until EVENTS are there, then goes on while these are removed
+ * again in the worker's pieces. Prints the median and the 99th percentile of a commit, in
+ * microseconds, without and with a piece in it.
  */
 #include "common/log.h"
 #include "common/util.h"
@@ -13,13 +19,16 @@
 #include "workers/metadata/incarnations.h"
 #include "workers/metadata/intake.h"
 #include "workers/metadata/requests.h"
+#include "workers/metadata/retention.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define NS         "default"
 #define PID        100
-#define EVENT_SIZE 300 /* bytes in the journal, about */
 #define FIELDS_MAX 256
 
 static const char *const topics[] = {"/tasks/create", "/tasks/start", "/tasks/exit",
@@ -168,36 +177,159 @@ static size_t run_journal(bench_t *self, size_t batch, size_t runs)
     return self->stored * 1000000 / (size_t)spent;
 }
 
-static void append_records(void *arg, txn_t *txn)
+/* LMDB alone ------------------------------------------------------------------------------------
+ */
+
+static void must(int error)
 {
-    static const uint8_t record[EVENT_SIZE];
-    bench_t *self = arg;
-    for (size_t i = 0; i < self->count; i++) {
-        uint64_t seq = ++self->stored;
-        txn_append(txn, TABLE_JOURNAL, &seq, sizeof seq, record, sizeof record);
+    if (error) {
+        fprintf(stderr, "journal_bench: %s\n", mdb_strerror(error));
+        exit(EXIT_FAILURE);
     }
 }
 
-static size_t run_lmdb(bench_t *self, size_t batch, size_t runs)
+static journal_event_t an_event(msgpack_sbuffer *fields)
+{
+    msgpack_packer packer;
+    msgpack_sbuffer_init(fields);
+    msgpack_packer_init(&packer, fields, msgpack_sbuffer_write);
+    msgpack_pack_map(&packer, 2);
+    msgpack_pack_str_with_body(&packer, "container_id", 12);
+    msgpack_pack_str_with_body(&packer, "c1000", 5);
+    msgpack_pack_str_with_body(&packer, "pid", 3);
+    msgpack_pack_uint32(&packer, PID);
+    return (journal_event_t){.ns = NS,
+                             .topic = topics[0],
+                             .type = "containerd.events.TaskEvent",
+                             .origin = JOURNAL_ORIGIN_SHIM,
+                             .incarnation = "00000000-2222-4333-8444-555555555555",
+                             .time = util_now_ns(),
+                             .prev = 1000000,
+                             .event = {.data = (uint8_t *)fields->data, .size = fields->size}};
+}
+
+static void commit_records(MDB_env *env, MDB_dbi table, const msgpack_sbuffer *record,
+                           uint64_t *seq, size_t count)
+{
+    MDB_txn *txn;
+    must(mdb_txn_begin(env, NULL, 0, &txn));
+    for (size_t i = 0; i < count; i++) {
+        MDB_val key = {.mv_data = seq, .mv_size = sizeof *seq};
+        MDB_val value = {.mv_data = record->data, .mv_size = record->size};
+        ++*seq;
+        must(mdb_put(txn, table, &key, &value, MDB_APPEND));
+    }
+    must(mdb_txn_commit(txn));
+}
+
+static size_t run_lmdb(const char *dir, size_t batch, size_t runs)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi table;
+    msgpack_sbuffer fields, record;
+    journal_event_t event = an_event(&fields);
+    msgpack_sbuffer_init(&record);
+    journal_pack(&record, &event, 1000000, 1000000);
+    must(mdb_env_create(&env));
+    must(mdb_env_set_maxdbs(env, 1));
+    must(mdb_env_set_mapsize(env, STORE_MAP_MAX));
+    if (mkdir(dir, 0700))
+        must(errno);
+    must(mdb_env_open(env, dir, MDB_NOTLS | MDB_NORDAHEAD, 0600));
+    must(mdb_txn_begin(env, NULL, 0, &txn));
+    must(mdb_dbi_open(txn, "journal", MDB_CREATE | MDB_INTEGERKEY, &table));
+    must(mdb_txn_commit(txn));
+    uint64_t seq = 0;
+    int64_t begun = util_monotonic_us();
+    while (seq < runs * ARRAY_SIZE(topics))
+        commit_records(env, table, &record, &seq, batch);
+    size_t rate = seq * 1000000 / (size_t)(util_monotonic_us() - begun);
+    mdb_env_close(env);
+    msgpack_sbuffer_destroy(&record);
+    msgpack_sbuffer_destroy(&fields);
+    return rate;
+}
+
+/* Trimming --------------------------------------------------------------------------------------
+ */
+
+typedef struct trimming {
+    const journal_event_t *event;
+    size_t count;
+    retention_t retention;
+    bool has_more;
+} trimming_t;
+
+static void append_events(void *arg, txn_t *txn)
+{
+    const trimming_t *self = arg;
+    for (size_t i = 0; i < self->count; i++)
+        journal_append(txn, self->event);
+}
+
+static void trim_events(void *arg, txn_t *txn)
+{
+    trimming_t *self = arg;
+    self->has_more =
+        retention_trim(txn, &self->retention, util_now_ns(), RETENTION_PIECE_MIN + 2 * self->count);
+}
+
+static int compare(const void *a, const void *b)
+{
+    int64_t one = *(const int64_t *)a, other = *(const int64_t *)b;
+    return (one > other) - (one < other);
+}
+
+static void print_times(int64_t *times, size_t count)
+{
+    qsort(times, count, sizeof *times, compare);
+    printf("%" PRId64 " %" PRId64 " ", times[count / 2], times[count * 99 / 100]);
+}
+
+static int64_t timed_commit(batch_t *batch, trimming_t *self, bool trims)
 {
     int64_t begun = util_monotonic_us();
-    self->count = batch;
-    while (self->stored < runs * ARRAY_SIZE(topics)) {
-        batch_add(self->batch, append_records, check, self);
-        batch_commit(self->batch);
-    }
-    return self->stored * 1000000 / (size_t)(util_monotonic_us() - begun);
+    batch_add(batch, append_events, check, self);
+    if (trims)
+        batch_add(batch, trim_events, check, self);
+    batch_commit(batch);
+    return util_monotonic_us() - begun;
+}
+
+static void run_trim(batch_t *batch, size_t size, size_t events)
+{
+    msgpack_sbuffer fields;
+    journal_event_t event = an_event(&fields);
+    trimming_t self = {.event = &event, .count = size};
+    size_t count = events / size, trimmed = 0;
+    int64_t *times = zmalloc(count * sizeof *times);
+    for (size_t i = 0; i < count; i++)
+        times[i] = timed_commit(batch, &self, false);
+    print_times(times, count);
+    self.retention.rest = (retention_limits_t){.max_age = 1000000, .max_events = 1};
+    for (self.has_more = true; self.has_more && trimmed < count;)
+        times[trimmed++] = timed_commit(batch, &self, true);
+    print_times(times, trimmed);
+    printf("%zu\n", trimmed);
+    free(times);
+    msgpack_sbuffer_destroy(&fields);
 }
 
 int main(int argc, char **argv)
 {
     status_t st;
     if (argc != 5) {
-        fprintf(stderr, "usage: journal_bench journal|requests|lmdb DIR BATCH RUNS\n");
+        fprintf(stderr, "usage: journal_bench journal|requests|lmdb|trim DIR BATCH COUNT\n");
         return EXIT_FAILURE;
     }
     log_open("bench", LOG_LEVEL_WARN);
     zsys_handler_set(NULL);
+    size_t batch = strtoul(argv[3], NULL, 10), count = strtoul(argv[4], NULL, 10);
+    if (!strcmp(argv[1], "lmdb")) {
+        printf("%zu\n", run_lmdb(argv[2], batch, count));
+        return EXIT_SUCCESS;
+    }
     zloop_t *loop = zloop_new();
     bench_t self = {.store = store_open(argv[2], STORE_MAP_INITIAL, STORE_MAP_MAX, &st),
                     .has_requests = !strcmp(argv[1], "requests")};
@@ -205,9 +337,10 @@ int main(int argc, char **argv)
         check(NULL, &st);
     self.batch = batch_new(self.store, NULL, NULL, NULL);
     self.intake = intake_new(loop, self.batch, on_told, NULL);
-    size_t batch = strtoul(argv[3], NULL, 10), runs = strtoul(argv[4], NULL, 10);
-    bool is_bare = !strcmp(argv[1], "lmdb");
-    printf("%zu\n", is_bare ? run_lmdb(&self, batch, runs) : run_journal(&self, batch, runs));
+    if (!strcmp(argv[1], "trim"))
+        run_trim(self.batch, batch, count);
+    else
+        printf("%zu\n", run_journal(&self, batch, count));
     intake_destroy(&self.intake);
     batch_destroy(&self.batch);
     store_destroy(&self.store);

@@ -5,6 +5,7 @@
 
 #include "common/util.h"
 #include "workers/metadata/call.h"
+#include "workers/metadata/process_record.h"
 
 /* How long exit records are kept: of init and all execs of a task after its end, of an exec in a
  * task that goes on (health probes make one every few seconds) after its own. */
@@ -26,9 +27,10 @@ typedef enum incarnations_found {
     INCARNATIONS_FOREIGN, /* its process id is none of the runs' */
 } incarnations_found_t;
 
-/* Finds the run that an event belongs to: its NS, ID, INCARNATION. */
+/* Finds the run that an event belongs to: its NS, ID, INCARNATION. `ret_init` is the record of its
+ * init process where that was read on the way, else it has no version. */
 incarnations_found_t incarnations_find(txn_t *txn, const incarnations_event_t *event,
-                                       store_key_t *ret);
+                                       store_key_t *ret, process_record_t *ret_init);
 
 /* True while a container has a task, or is about to. */
 bool incarnations_is_live(txn_t *txn, const char *ns, const char *id);

@@ -12,38 +12,46 @@ static store_key_t key_of(const incarnations_event_t *event, const char *incarna
     return STORE_KEY(event->ns, event->id, incarnation, event->exec_id);
 }
 
-static uint32_t pid_in(txn_t *txn, const incarnations_event_t *event, const char *incarnation)
+static uint32_t pid_in(txn_t *txn, const incarnations_event_t *event, const char *incarnation,
+                       process_record_t *ret)
 {
-    process_record_t process;
     store_key_t key = key_of(event, incarnation);
-    process_record_get(txn, &key, &process);
-    return process.state.pid;
+    process_record_get(txn, &key, ret);
+    return ret->state.pid;
 }
 
 /* The newest run, unless the process id or the stamp shows that the event is a late one of the run
- * before. NULL when it is of none that is known. */
-static const char *choose(txn_t *txn, const incarnations_event_t *event, const head_record_t *head)
+ * before. NULL when it is of none that is known. `ret` is the record of the event's process that
+ * was read last, which is that of the run, if any was. */
+static const char *choose(txn_t *txn, const incarnations_event_t *event, const head_record_t *head,
+                          process_record_t *ret)
 {
     if (!event->pid)
         return head->previous[0] && event->time < head->begun ? head->previous : head->incarnation;
-    uint32_t newest = pid_in(txn, event, head->incarnation);
+    process_record_t previous;
+    uint32_t newest = pid_in(txn, event, head->incarnation, ret);
     if (newest == event->pid)
         return head->incarnation;
-    if (head->previous[0] && pid_in(txn, event, head->previous) == event->pid)
+    if (head->previous[0] && pid_in(txn, event, head->previous, &previous) == event->pid) {
+        *ret = previous;
         return head->previous;
+    }
     /* An exec id may be used again within a run, by another process; init is one process. */
     return event->exec_id[0] || !newest ? head->incarnation : NULL;
 }
 
 incarnations_found_t incarnations_find(txn_t *txn, const incarnations_event_t *event,
-                                       store_key_t *ret)
+                                       store_key_t *ret, process_record_t *ret_init)
 {
     head_record_t head;
+    *ret_init = (process_record_t){.version = 0};
     if (!event->id[0] || !head_record_get(txn, event->ns, event->id, &head))
         return INCARNATIONS_NONE;
-    const char *incarnation = choose(txn, event, &head);
+    const char *incarnation = choose(txn, event, &head, ret_init);
     if (!incarnation)
         return INCARNATIONS_FOREIGN;
+    if (event->exec_id[0])
+        *ret_init = (process_record_t){.version = 0};
     *ret = STORE_KEY(event->ns, event->id, incarnation);
     return INCARNATIONS_FOUND;
 }

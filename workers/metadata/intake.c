@@ -134,10 +134,13 @@ static void read_task(item_t *self)
 /* Into the journal ------------------------------------------------------------------------------
  */
 
-static void take(item_t *self, txn_t *txn, const store_key_t *key, int64_t now)
+static void take(item_t *self, txn_t *txn, const store_key_t *key, const process_record_t *init,
+                 int64_t now)
 {
     run_t run;
-    if (!run_open(&run, txn, key, now)) {
+    if (init->version) {
+        run_open_with(&run, txn, key, init, now);
+    } else if (!run_open(&run, txn, key, now)) {
         txn_fail(txn, MDB_CORRUPTED); /* a head without its run */
         return;
     }
@@ -162,9 +165,10 @@ static void run(void *arg, txn_t *txn)
     self->is_end = false;
     self->event.incarnation = "";
     self->event.subject = self->task.id[0] ? self->task.id : NULL;
-    switch (incarnations_find(txn, &self->task, &key)) {
+    process_record_t init;
+    switch (incarnations_find(txn, &self->task, &key, &init)) {
     case INCARNATIONS_FOUND:
-        take(self, txn, &key, now);
+        take(self, txn, &key, &init, now);
         break;
     case INCARNATIONS_NONE:
         journal_append(txn, &self->event);

@@ -215,18 +215,26 @@ static const order_ops_t ops = {.load = load,
                                 .aside = aside,
                                 .is_full = is_full};
 
-bool run_open(run_t *self, txn_t *txn, const store_key_t *key, int64_t now)
+void run_open_with(run_t *self, txn_t *txn, const store_key_t *key, const process_record_t *init,
+                   int64_t now)
 {
-    *self = (run_t){.txn = txn, .key = *key};
+    *self = (run_t){.txn = txn, .key = *key, .init = *init};
     self->key.bytes[key->size] = '\0';
     self->ns = (const char *)self->key.bytes;
     self->id = self->ns + strlen(self->ns) + 1;
     self->incarnation = self->id + strlen(self->id) + 1;
-    store_key_t init = exec_key(self, "");
-    if (!process_record_get(txn, &init, &self->init))
-        return false;
     self->order = (order_t){
         .ops = &ops, .arg = self, .init = self->init.state, .held = self->init.held, .now = now};
+}
+
+bool run_open(run_t *self, txn_t *txn, const store_key_t *key, int64_t now)
+{
+    process_record_t init;
+    store_key_t process = *key; /* its exec id is empty */
+    process.bytes[process.size++] = '\0';
+    if (!process_record_get(txn, &process, &init))
+        return false;
+    run_open_with(self, txn, key, &init, now);
     return true;
 }
 

@@ -21,6 +21,10 @@ typedef struct run {
 /* Reads the state of the run. False when there is none; then nothing is open. `self` must not move
  * before run_close, which writes the state back. */
 bool run_open(run_t *self, txn_t *txn, const store_key_t *key, int64_t now);
+
+/* The same with the record of its init process, as it is in the store. */
+void run_open_with(run_t *self, txn_t *txn, const store_key_t *key, const process_record_t *init,
+                   int64_t now);
 void run_close(run_t *self);
 
 /* An event of the shim: into the journal, or held, or aside. `event` is borrowed during the call.

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <zlib.h>
+
+#define XXH_INLINE_ALL /* each record is summed up when it is read and when it is written */
+#include <xxhash.h>
 
 #define FULL_BYTES (1 << 20) /* with less left a filesystem may refuse as if it were full */
 
@@ -49,11 +51,9 @@ bool store_table_has_numbers(table_t table)
 uint32_t store_sum(table_t table, const void *key, size_t key_size, const void *data, size_t size)
 {
     const char *name = tables[table].name;
-    uint16_t border = (uint16_t)key_size;
-    uLong sum = crc32_z(0, (const Bytef *)name, strlen(name));
-    sum = crc32_z(sum, (const Bytef *)&border, sizeof border);
-    sum = crc32_z(sum, key, key_size);
-    return (uint32_t)(size ? crc32_z(sum, data, size) : sum); /* zlib takes NULL for a start */
+    uint64_t sum = XXH3_64bits_withSeed(name, strlen(name), key_size);
+    sum = XXH3_64bits_withSeed(key, key_size, sum);
+    return (uint32_t)XXH3_64bits_withSeed(data, size, sum);
 }
 
 store_key_t store_key_join(const char *const *texts, size_t count)
