@@ -1,6 +1,7 @@
 """Every event of a task once and in its order, whatever a shim does with them: the fake shim that reorders,
 repeats and drops, and the real one while one in ten of its Forward calls is refused."""
 
+import contextlib
 import json
 import os
 import random
@@ -15,6 +16,9 @@ from raw_ttrpc import RESPONSE, Events, encode, frame, receive_frame
 FAKE_SHIM = os.environ.get("SHIMD_FAKE_SHIM_DIR", f"{BUILD}/tests/fake-shim") + "/containerd-shim-fake-v2"
 REAL_SHIM = shutil.which("containerd-shim-runc-v2")
 TASKS = int(os.environ.get("SHIMD_TASKS", "150"))
+OUTAGE_TASKS = int(os.environ.get("SHIMD_OUTAGE_TASKS", "12"))
+OUTAGE_SECONDS = float(os.environ.get("SHIMD_OUTAGE_SECONDS", "2"))  # at most; up to 600 is promised
+KILLED_TASKS = 8
 THREADS = 4
 REFUSED_PERCENT = 10
 UNAVAILABLE = 14
@@ -209,3 +213,128 @@ def test_one_in_ten_forwards_is_refused(cluster):
         check_story(told, name, wanted)
     check_numbers(told)
     assert len(codes) == TASKS and proxy.refused > TASKS // 4
+
+
+# Outages --------------------------------------------------------------------------------------------------------
+
+class Gate(Proxy):
+    """A proxy that can be shut: who is connected is cut off, and who comes is not let in."""
+
+    def __init__(self, path, target):
+        self.is_shut, self.open_sockets = False, set()
+        super().__init__(path, target)
+
+    def serve(self, sock):
+        with self.changed:
+            if not self.is_shut:
+                self.open_sockets.add(sock)
+        if self.is_shut:
+            sock.close()
+        else:
+            super().serve(sock)
+        with self.changed:
+            self.open_sockets.discard(sock)
+
+    def shut(self):
+        with self.changed:
+            self.is_shut = True
+            for sock in self.open_sockets:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+
+def in_threads(cluster, count, run):
+    """Runs `run(client, number)` for each number; the answers by number."""
+    answers, failures, numbers = {}, [], iter(range(count))
+
+    def work():
+        client = cluster.client()
+        for number in numbers:
+            try:
+                answers[number] = run(client, number)
+            except (Refused, AssertionError) as failure:
+                failures.append(failure)
+
+    threads = [threading.Thread(target=work) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures
+    return answers
+
+
+@pytest.mark.skipif(not REAL_SHIM or not shutil.which("runc"), reason="no containerd-shim-runc-v2 or runc")
+def test_the_endpoint_is_away_at_random_moments(cluster):
+    """Shims give an event up after 50 seconds: what they tell nobody is known from elsewhere."""
+    spec, rand, is_over = specification(cluster, "template", "exit 0"), random.Random(2), threading.Event()
+    with Gate(str(cluster.dir / "gate.sock"), str(cluster.run / "shim-events.sock")) as gate:
+        runtime = proxied_runtime(cluster, gate.path)
+
+        def come_and_go():
+            while not is_over.wait(rand.random()):
+                gate.shut()
+                is_over.wait(1 + rand.random() * (OUTAGE_SECONDS - 1))
+                gate.is_shut = False
+
+        outages = threading.Thread(target=come_and_go)
+        outages.start()
+        try:
+            codes = in_threads(cluster, OUTAGE_TASKS, lambda client, i: run_short(client, f"o{i}", runtime, spec, i + 1))
+        finally:
+            is_over.set()
+            outages.join()
+    told = journal(cluster)
+    for number, wanted in codes.items():
+        check_story(told, f"o{number}", wanted)
+    check_numbers(told)
+
+
+@pytest.mark.skipif(not REAL_SHIM or not shutil.which("runc"), reason="no containerd-shim-runc-v2 or runc")
+def test_all_are_killed_at_once(fresh_cluster):
+    """Containers end while nobody is there to be told, and each end is in the journal once, with its code."""
+    cluster, rand = fresh_cluster.start(), random.Random(3)
+    spec = specification(cluster, "template", "exit 0")
+    names = [f"k{i}" for i in range(KILLED_TASKS)]
+    for number, name in enumerate(names):
+        make_task(cluster.client(), name, "io.containerd.runc.v2", spec, f"sleep {rand.uniform(0.2, 3):.2f}; exit {number + 1}")
+    for _ in range(3):
+        pids = [row["pid"] for row in cluster.status().values()]
+        for pid in pids:
+            os.kill(pid, KILL)
+        cluster.stop()
+        cluster.start()
+    for number, name in enumerate(names):
+        client = cluster.client()
+        assert client.call("task.wait", {"id": name}, "default", timeout=60)["exit_status"] == number + 1
+        client.call("task.delete", {"id": name}, "default", timeout=60)
+    told = journal(cluster)
+    for number, name in enumerate(names):
+        check_story(told, name, {name: [number + 1]})
+    check_numbers(told)
+
+
+# Retention ------------------------------------------------------------------------------------------------------
+
+def test_what_is_gone_is_told(fresh_cluster):
+    cluster = fresh_cluster
+    cluster.start(config="journal\n    max-events = 100\n    namespaces\n        audit\n            max-events = 1000\n")
+    client = cluster.client()
+    for number in range(300):
+        for ns in ("default", "audit"):
+            client.call("event.publish", {"topic": "/my/topic", "type": "my.Type", "event": {"n": number}}, ns)
+
+    def kept(ns):
+        return [e["event"]["n"] for e in client.call("event.list", {"limit": 10000}, ns)["events"] if e["topic"] == "/my/topic"]
+
+    until(lambda: len(kept("default")) <= 100, "the journal is trimmed")
+    assert kept("default")[-1] == 299 and kept("audit") == list(range(300))
+    page = client.call("event.list", {"since": 1, "limit": 1}, "default")
+    assert page["gap"] and page["gone"] < page["last"]
+    assert not client.call("event.list", {"since": page["gone"] + 1}, "default").get("gap")
+    assert not client.call("event.list", {"since": 1}, "audit").get("gap")
+    done = cluster.shimctl("-n", "default", "events", "--since", "1", "--until", "now")
+    assert done.returncode == 0 and "no longer" in done.stderr, done.stderr
+    cluster.await_successor("metadata", cluster.kill("metadata"))
+    seq = client.call("event.publish", {"topic": "/my/topic", "type": "my.Type", "event": {"n": 300}}, "default")["seq"]
+    assert seq == page["last"] + 1
