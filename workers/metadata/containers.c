@@ -116,10 +116,8 @@ status_code_t containers_find(txn_t *txn, const char *ns, const char *id, msgpac
     msg_bytes_t spec;
     if (!get_record(txn, &key, zone, ret))
         return not_found(ns, id, st);
-    if (!txn_get(txn, TABLE_SPECS, key.bytes, key.size, &spec)) {
-        txn_fail(txn, MDB_CORRUPTED); /* both are written together */
+    if (!txn_get(txn, TABLE_SPECS, key.bytes, key.size, &spec))
         return status_set(st, STATUS_DATA_LOSS, "container \"%s\" has lost its spec", id);
-    }
     uint8_t *copy = msgpack_zone_malloc(zone, spec.size + 1);
     if (!copy)
         abort();

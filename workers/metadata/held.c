@@ -117,6 +117,22 @@ static bool read_head(const msg_bytes_t *record, head_t *ret)
     return ret->version == VERSION && ret->kind <= TASK_EVENT_OTHER;
 }
 
+static void read_item(const head_t *head, uint64_t number, order_item_t *ret)
+{
+    *ret = (order_item_t){.number = number,
+                          .event = {.kind = (task_event_t)head->kind,
+                                    .is_exec = head->is_exec,
+                                    .is_ours = head->is_ours,
+                                    .is_kill = head->is_kill,
+                                    .pid = head->pid,
+                                    .time = head->time},
+                          .index = head->index,
+                          .deadline = head->deadline};
+    memcpy(ret->exec_id, head->exec_id, sizeof ret->exec_id);
+    memcpy(ret->evidence, head->evidence, sizeof ret->evidence);
+}
+
+/* One that cannot be read is none: it must not stop those behind it. */
 bool held_next(txn_t *txn, const store_key_t *run, uint64_t after, order_item_t *ret)
 {
     scan_t scan;
@@ -124,24 +140,12 @@ bool held_next(txn_t *txn, const store_key_t *run, uint64_t after, order_item_t 
     store_key_t from = key_of(run, after + 1);
     store_key_t prefix = {.size = from.size - NUMBER_SIZE};
     memcpy(prefix.bytes, from.bytes, prefix.size);
-    bool found = scan_seek(&scan, txn, TABLE_HELD, from.bytes, from.size) &&
-                 scan_has_prefix(&scan, &prefix) && scan.key.size == from.size;
-    if (found && !read_head(&scan.value, &head)) {
-        txn_fail(txn, MDB_CORRUPTED);
-        found = false;
-    }
-    if (found) {
-        *ret = (order_item_t){.number = number_at(scan.key.data + prefix.size),
-                              .event = {.kind = (task_event_t)head.kind,
-                                        .is_exec = head.is_exec,
-                                        .is_ours = head.is_ours,
-                                        .is_kill = head.is_kill,
-                                        .pid = head.pid,
-                                        .time = head.time},
-                              .index = head.index,
-                              .deadline = head.deadline};
-        memcpy(ret->exec_id, head.exec_id, sizeof ret->exec_id);
-        memcpy(ret->evidence, head.evidence, sizeof ret->evidence);
+    bool any = scan_seek(&scan, txn, TABLE_HELD, from.bytes, from.size);
+    bool found = false;
+    for (; any && !found && scan_has_prefix(&scan, &prefix); any = !found && scan_next(&scan)) {
+        found = scan.key.size == from.size && read_head(&scan.value, &head);
+        if (found)
+            read_item(&head, number_at(scan.key.data + prefix.size), ret);
     }
     scan_close(&scan);
     return found;
@@ -154,11 +158,8 @@ void held_take(txn_t *txn, const store_key_t *run, order_item_t *item, msgpack_z
     store_key_t key = key_of(run, item->number), due = due_key(&key, item->deadline);
     item->payload = NULL;
     if (txn_get(txn, TABLE_HELD, key.bytes, key.size, &record) && read_head(&record, &head) &&
-        head.topic_size) {
+        head.topic_size)
         item->payload = read_event(&head, &record, zone);
-        if (!item->payload)
-            txn_fail(txn, MDB_CORRUPTED);
-    }
     txn_delete(txn, TABLE_HELD, key.bytes, key.size);
     txn_delete(txn, TABLE_DUE, due.bytes, due.size);
 }
@@ -185,4 +186,26 @@ bool held_first_due(txn_t *txn, int64_t *ret_deadline, store_key_t *ret_run, uin
     }
     scan_close(&scan);
     return found;
+}
+
+void held_drop_due(txn_t *txn, int64_t deadline, const store_key_t *run, uint64_t number)
+{
+    store_key_t key = key_of(run, number), due = due_key(&key, deadline);
+    txn_delete(txn, TABLE_DUE, due.bytes, due.size);
+    txn_delete(txn, TABLE_HELD, key.bytes, key.size);
+}
+
+void held_reindex(txn_t *txn)
+{
+    scan_t scan;
+    head_t head;
+    for (bool any = scan_seek(&scan, txn, TABLE_HELD, NULL, 0); any; any = scan_next(&scan)) {
+        store_key_t key = {.size = scan.key.size};
+        if (!read_head(&scan.value, &head) || key.size + NUMBER_SIZE > sizeof key.bytes)
+            continue;
+        memcpy(key.bytes, scan.key.data, key.size);
+        store_key_t due = due_key(&key, head.deadline);
+        txn_put(txn, TABLE_DUE, due.bytes, due.size, "", 0); /* another table: the walk goes on */
+    }
+    scan_close(&scan);
 }

@@ -21,4 +21,10 @@ size_t held_count(txn_t *txn);
 /* The one whose time comes first: its deadline, and run and number. False when none is held. */
 bool held_first_due(txn_t *txn, int64_t *ret_deadline, store_key_t *ret_run, uint64_t *ret_number);
 
+/* Takes away an entry of the index by time that leads to nothing. */
+void held_drop_due(txn_t *txn, int64_t deadline, const store_key_t *run, uint64_t number);
+
+/* Enters all that are held into the index by time again. */
+void held_reindex(txn_t *txn);
+
 #endif

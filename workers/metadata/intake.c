@@ -141,7 +141,8 @@ static void take(item_t *self, txn_t *txn, const store_key_t *key, const process
     if (init->version) {
         run_open_with(&run, txn, key, init, now);
     } else if (!run_open(&run, txn, key, now)) {
-        txn_fail(txn, MDB_CORRUPTED); /* a head without its run */
+        /* The record of the run is lost: its order cannot be told any more. */
+        journal_append(txn, &self->event);
         return;
     }
     order_item_t item = {.event = {.kind = self->kind,

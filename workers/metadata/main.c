@@ -5,6 +5,7 @@
 #include "common/util.h"
 #include "common/worker.h"
 #include "workers/metadata/intake.h"
+#include "workers/metadata/mender.h"
 #include "workers/metadata/publisher.h"
 #include "workers/metadata/releaser.h"
 #include "workers/metadata/service.h"
@@ -12,6 +13,7 @@
 #include "workers/metadata/trimmer.h"
 
 #include <malloc.h>
+#include <signal.h>
 
 #define TRIM_MS 5000 /* how often memory of a burst of requests is given back */
 
@@ -19,6 +21,7 @@ typedef struct metadata {
     store_t *store;
     publisher_t *publisher;
     batch_t *batch;
+    mender_t *mender;
     service_t *service;
     intake_t *intake;
     releaser_t *releaser;
@@ -51,14 +54,21 @@ static int on_trim(zloop_t *loop, int timer, void *arg)
     return 0;
 }
 
-static status_code_t read_last(store_t *store, uint64_t *ret, status_t *st)
+/* LMDB trusts its file: what it does with a damaged one, or one that was cut off, ends here. */
+static struct sigaction actions[NSIG];
+
+static void on_crash(int number)
 {
-    AUTO(txn)
-    txn = txn_read(store, st);
-    if (!txn)
-        return st->code;
-    *ret = journal_last(txn, TABLE_JOURNAL);
-    return txn_status(txn, st);
+    store_suspect();
+    sigaction(number, &actions[number], NULL); /* happens again, to whoever had it before us */
+}
+
+static void watch_crashes(void)
+{
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGABRT};
+    struct sigaction action = {.sa_handler = on_crash};
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+        sigaction(numbers[i], &action, &actions[numbers[i]]);
 }
 
 /* What is in the journal goes out to those who listen, and to those who wait for it. */
@@ -75,18 +85,19 @@ static status_code_t start(metadata_t *self, worker_t *worker, status_t *st)
     const cluster_t *cluster = worker_cluster(worker);
     AUTO_FREE char *path = util_format("%s/metadata", cluster->root_dir);
     AUTO_FREE char *endpoint = cluster_endpoint(cluster, CLUSTER_PUBLISH);
-    uint64_t last = 0;
     settings_t settings;
     if (settings_read(&settings, cluster->config, st) ||
         retention_read(&self->retention, cluster->config, st))
         return st->code;
     self->store = store_open(path, STORE_MAP_INITIAL, STORE_MAP_MAX, st);
-    if (!self->store || read_last(self->store, &last, st))
+    if (!self->store)
         return st->code;
-    self->publisher = publisher_new(worker_io(worker), endpoint, last, st);
+    self->publisher =
+        publisher_new(worker_io(worker), endpoint, store_journal_last(self->store), st);
     if (!self->publisher)
         return st->code;
     self->batch = batch_new(self->store, worker_io(worker), on_events, self);
+    self->mender = mender_new(worker_loop(worker), self->store, self->batch);
     self->service = service_new(worker, self->store, self->batch, &settings, st);
     if (!self->service)
         return st->code;
@@ -107,6 +118,7 @@ static void stop(metadata_t *self)
     releaser_destroy(&self->releaser);
     intake_destroy(&self->intake);
     service_destroy(&self->service);
+    mender_destroy(&self->mender);
     batch_destroy(&self->batch);
     publisher_destroy(&self->publisher);
     store_destroy(&self->store);
@@ -117,6 +129,7 @@ int main(int argc, char **argv)
     worker_t *worker = worker_new(SERVICE_METADATA, argc, argv);
     metadata_t self = {.store = NULL};
     status_t st;
+    watch_crashes();
     if (start(&self, worker, &st)) {
         log_error("start: %s", st.text);
         stop(&self);

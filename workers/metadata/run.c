@@ -103,7 +103,10 @@ static void release(void *arg, order_item_t *item)
 static bool next_held(void *arg, uint64_t after, order_item_t *ret)
 {
     run_t *self = arg;
-    return held_next(self->txn, &self->key, after, ret);
+    bool found = held_next(self->txn, &self->key, after, ret);
+    if (!found && !after)
+        self->order.held = 0; /* those that were counted are lost */
+    return found;
 }
 
 static bool is_full(void *arg)
@@ -299,7 +302,8 @@ bool run_is_due(int64_t deadline, int64_t now)
     return deadline <= now || deadline > now + AUTOMATON_WAIT_MAX_NS;
 }
 
-static void release_one(txn_t *txn, const store_key_t *key, uint64_t number, int64_t now)
+static void release_one(txn_t *txn, const store_key_t *key, uint64_t number, int64_t deadline,
+                        int64_t now)
 {
     run_t run;
     order_item_t item;
@@ -308,7 +312,7 @@ static void release_one(txn_t *txn, const store_key_t *key, uint64_t number, int
         order_release(&run.order, &item);
         run_close(&run);
     } else {
-        txn_fail(txn, MDB_CORRUPTED);
+        held_drop_due(txn, deadline, key, number); /* its record or its run is lost */
     }
 }
 
@@ -320,7 +324,7 @@ bool run_release_due(txn_t *txn, int64_t now)
     int count = 0;
     while (count < RELEASE_MAX && held_first_due(txn, &deadline, &key, &number) &&
            run_is_due(deadline, now)) {
-        release_one(txn, &key, number, now);
+        release_one(txn, &key, number, deadline, now);
         count++;
     }
     return count > 0;

@@ -6,6 +6,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -157,7 +160,7 @@ static int read_seal(store_t *self)
     return txn_error(txn);
 }
 
-static int open_environment(store_t *self, const char *path)
+static int open_environment(store_t *self, const char *path, unsigned flags)
 {
     int error = mdb_env_create(&self->env);
     if (!error)
@@ -167,26 +170,31 @@ static int open_environment(store_t *self, const char *path)
     /* NOTLS: read transactions belong to their object, not to the thread. NORDAHEAD keeps pages
      * nobody asked for out of our resident set. */
     if (!error)
-        error = mdb_env_open(self->env, path, MDB_NOTLS | MDB_NORDAHEAD, 0600);
+        error = mdb_env_open(self->env, path, flags | MDB_NOTLS | MDB_NORDAHEAD, 0600);
     int stale = 0;
-    if (!error)
+    if (!error && !(flags & MDB_NOLOCK))
         error = mdb_reader_check(self->env, &stale);
     if (stale)
         log_debug("store: %d readers of dead processes removed", stale);
     return error;
 }
 
-store_t *store_open(const char *path, size_t map_size, size_t map_max, status_t *st)
+static store_t *store_new(const char *path, size_t map_size, size_t map_max)
 {
-    if (make_directories(path, st))
-        return NULL;
     store_t *self = calloc(1, sizeof *self);
     if (!self)
         abort();
     self->path = util_strdup(path);
     self->map_size = map_size;
     self->map_max = map_max;
-    int error = open_environment(self, path);
+    return self;
+}
+
+/* Opens what `self` stands for; destroys it when that fails. */
+static void open_all(store_t **self_p, unsigned flags, status_t *st)
+{
+    store_t *self = *self_p;
+    int error = open_environment(self, self->path, flags);
     while (!error && (error = open_tables(self)) == MDB_MAP_FULL && !store_grow(self))
         error = 0;
     if (!error)
@@ -194,13 +202,57 @@ store_t *store_open(const char *path, size_t map_size, size_t map_max, status_t 
     if (error) {
         store_status(self, store_error(self, error), st);
         status_wrap(st, "open");
-        store_destroy(&self);
-        return NULL;
+        store_destroy(self_p);
+        return;
     }
     MDB_envinfo info;
     mdb_env_info(self->env, &info);
     self->map_size = info.me_mapsize; /* larger than asked for when the file already is */
+}
+
+/* The last one opened in a directory. */
+static char suspect_path[PATH_MAX];
+
+void store_suspect(void)
+{
+    int fd = suspect_path[0] ? open(suspect_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
+    if (fd >= 0)
+        close(fd);
+}
+
+store_t *store_open(const char *path, size_t map_size, size_t map_max, status_t *st)
+{
+    if (make_directories(path, st))
+        return NULL;
+    store_t *self = store_new(path, map_size, map_max);
+    if (salvage_prepare(path, &self->report, st)) {
+        store_destroy(&self);
+        return NULL;
+    }
+    open_all(&self, 0, st);
+    for (size_t i = 0; self && i < self->report.lost_count; i++)
+        store_note_lost(self, self->report.lost[i].table, self->report.lost[i].key.bytes,
+                        self->report.lost[i].key.size);
+    snprintf(suspect_path, sizeof suspect_path, "%s/%s", path, SALVAGE_SUSPECT);
     return self;
+}
+
+store_t *store_create(const char *path, size_t map_size, status_t *st)
+{
+    store_t *self = store_new(path, map_size, map_size);
+    self->is_single_file = true;
+    open_all(&self, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC, st);
+    return self;
+}
+
+int store_flush(store_t *self)
+{
+    return mdb_env_sync(self->env, 1);
+}
+
+const salvage_report_t *store_report(const store_t *self)
+{
+    return &self->report;
 }
 
 void store_destroy(store_t **self_p)
@@ -235,6 +287,43 @@ size_t store_map_size(const store_t *self)
 uint64_t store_journal_last(const store_t *self)
 {
     return self->journal_last;
+}
+
+void store_set_journal_last(store_t *self, uint64_t last)
+{
+    self->journal_last = last;
+}
+
+/* Page numbers that are free are lists under the transactions that freed them. */
+static uint64_t count_free(store_t *self)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    uint64_t total = 0, count;
+    if (mdb_txn_begin(self->env, NULL, MDB_RDONLY, &txn))
+        return 0;
+    if (!mdb_cursor_open(txn, 0, &cursor)) {
+        while (!mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+            memcpy(&count, value.mv_data, sizeof count);
+            total += count;
+        }
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    return total;
+}
+
+void store_measure(store_t *self, store_sizes_t *ret)
+{
+    int fd;
+    struct stat info = {.st_size = 0};
+    MDB_stat stat;
+    *ret = (store_sizes_t){.map_bytes = self->map_size, .map_max_bytes = self->map_max};
+    if (!mdb_env_get_fd(self->env, &fd) && !fstat(fd, &info))
+        ret->file_bytes = (uint64_t)info.st_size;
+    if (!mdb_env_stat(self->env, &stat))
+        ret->free_bytes = count_free(self) * stat.ms_psize;
 }
 
 /* Damaged records -------------------------------------------------------------------------------

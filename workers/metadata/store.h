@@ -69,8 +69,17 @@ bool store_table_has_numbers(table_t table); /* for keys: u64 in the machine's o
 
 typedef struct store store_t;
 
+/* A new environment in the file `path` alone, for one writer, without sync until store_flush. It
+ * does not grow. */
+store_t *store_create(const char *path, size_t map_size, status_t *st);
+int store_flush(store_t *self);
+
+/* What opening found and did about damage. */
+const struct salvage_report *store_report(const store_t *self);
+
 /* Opens or makes the environment in directory `path` (0700; its parent is made too, 0711), with
- * full sync: a commit that returned is on the disk. `map_size` in bytes is where the map starts,
+ * full sync: a commit that returned is on the disk. A damaged one is made anew from what is whole
+ * (salvage.h). `map_size` in bytes is where the map starts,
  * `map_max` where it ends. Blocks. */
 store_t *store_open(const char *path, size_t map_size, size_t map_max, status_t *st);
 void store_destroy(store_t **self);
@@ -92,7 +101,20 @@ typedef struct store_lost {
 const store_lost_t *store_lost(const store_t *self, size_t *ret_count);
 void store_note_lost(store_t *self, table_t table, const void *key, size_t size);
 void store_forget_lost(store_t *self, size_t count); /* the first ones */
-uint64_t store_journal_last(const store_t *self);    /* of the last commit's seal */
+
+/* Of the last commit's seal. */
+uint64_t store_journal_last(const store_t *self);
+void store_set_journal_last(store_t *self, uint64_t last);
+
+/* How large it is. */
+typedef struct store_sizes {
+    uint64_t file_bytes, map_bytes, map_max_bytes, free_bytes; /* free: inside the file */
+} store_sizes_t;
+void store_measure(store_t *self, store_sizes_t *ret);
+
+/* Notes on the disk that the store's structure may be damaged, so that the next store_open looks it
+ * over as a whole. May be called from a signal's handler. */
+void store_suspect(void);
 
 /* A transaction. Its first failure sticks: later reads find nothing, later writes do nothing, and
  * the commit fails with it. */
@@ -113,7 +135,12 @@ int txn_commit(txn_t **self, news_t **ret_news);
 
 int txn_error(const txn_t *self);      /* 0 while nothing failed */
 void txn_fail(txn_t *self, int error); /* makes it fail */
-size_t txn_writes(const txn_t *self);  /* how many writes it made */
+
+/* The structure of the file is damaged. With a store in a directory the process ends here: its
+ * successor salvages what is there, and what was not answered is asked again. */
+void txn_fail_structure(txn_t *self, int error);
+void txn_touch(txn_t *self);          /* it has a seal to write even without a record */
+size_t txn_writes(const txn_t *self); /* how many writes it made */
 status_code_t txn_status(const txn_t *self, status_t *st);
 
 /* `ret` points into the map: it is valid until the next write of this transaction. */

@@ -2,6 +2,7 @@
 #ifndef SHIMD_STORE_INTERNAL_H
 #define SHIMD_STORE_INTERNAL_H
 
+#include "workers/metadata/salvage.h"
 #include "workers/metadata/store.h"
 
 struct store {
@@ -10,6 +11,8 @@ struct store {
     MDB_dbi tables[TABLE_COUNT];
     size_t map_size, map_max; /* bytes */
     uint64_t journal_last;    /* of the seal */
+    bool is_single_file;      /* of store_create */
+    salvage_report_t report;
     store_lost_t lost[STORE_LOST_MAX];
     size_t lost_count;
 };

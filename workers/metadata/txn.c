@@ -76,7 +76,8 @@ int txn_commit(txn_t **self_p, news_t **ret_news)
     }
     *ret_news = NULL;
     if (!error) {
-        self->store->journal_last = self->journal_last;
+        if (self->journal_last > self->store->journal_last)
+            self->store->journal_last = self->journal_last;
         *ret_news = TAKE(self->news);
     }
     txn_destroy(self_p);
@@ -94,9 +95,35 @@ void txn_fail(txn_t *self, int error)
         self->error = store_error(self->store, error);
 }
 
+void txn_fail_structure(txn_t *self, int error)
+{
+    txn_fail(self, error);
+    if (self->store->is_single_file)
+        return;
+    log_error("metadata store: its structure is damaged: %s: giving up", mdb_strerror(error));
+    store_suspect();
+    exit(EXIT_FAILURE);
+}
+
+/* What LMDB says of a record that it was asked for. */
+static void fail(txn_t *self, int error)
+{
+    bool is_structure = error == MDB_CORRUPTED || error == MDB_PAGE_NOTFOUND ||
+                        error == MDB_CURSOR_FULL || error == MDB_INVALID;
+    if (is_structure)
+        txn_fail_structure(self, error);
+    else
+        txn_fail(self, error);
+}
+
 uint64_t txn_journal_last(const txn_t *self)
 {
     return self->journal_last;
+}
+
+void txn_touch(txn_t *self)
+{
+    self->writes++;
 }
 
 size_t txn_writes(const txn_t *self)
@@ -139,7 +166,7 @@ bool txn_get(txn_t *self, table_t table, const void *key, size_t size, msg_bytes
     int error = mdb_get(self->mdb, self->store->tables[table], &k, &v);
     if (error) {
         if (error != MDB_NOTFOUND)
-            txn_fail(self, error);
+            fail(self, error);
         return false;
     }
     return unwrap(self, table, &k, &v, ret);
@@ -155,7 +182,8 @@ static void put(txn_t *self, table_t table, MDB_val key, MDB_val value, unsigned
     uint32_t sum = store_sum(table, key.mv_data, key.mv_size, value.mv_data, value.mv_size);
     int error = mdb_put(self->mdb, self->store->tables[table], &key, &room, flags | MDB_RESERVE);
     if (error) {
-        txn_fail(self, error);
+        /* A key behind the last one is there: one that no walk has seen. */
+        fail(self, error == MDB_KEYEXIST ? MDB_CORRUPTED : error);
         return;
     }
     if (value.mv_size)
@@ -189,7 +217,7 @@ bool txn_delete(txn_t *self, table_t table, const void *key, size_t size)
     if (!error)
         self->writes++;
     else if (error != MDB_NOTFOUND)
-        txn_fail(self, error);
+        fail(self, error);
     return !error;
 }
 
@@ -200,7 +228,7 @@ size_t txn_count(txn_t *self, table_t table)
         return 0;
     int error = mdb_stat(self->mdb, self->store->tables[table], &stat);
     if (error)
-        txn_fail(self, error);
+        fail(self, error);
     return stat.ms_entries;
 }
 
@@ -241,7 +269,7 @@ static bool move(scan_t *self, MDB_val key, MDB_cursor_op op)
         error = mdb_cursor_get(self->cursor, &key, &value, onward);
     if (error) {
         if (error != MDB_NOTFOUND)
-            txn_fail(self->txn, error);
+            fail(self->txn, error);
         return false;
     }
     self->key = (msg_bytes_t){.data = key.mv_data, .size = key.mv_size};
@@ -255,7 +283,7 @@ static bool open_cursor(scan_t *self, txn_t *txn, table_t table)
         return false;
     int error = mdb_cursor_open(txn->mdb, txn->store->tables[table], &self->cursor);
     if (error)
-        txn_fail(txn, error);
+        fail(txn, error);
     return !error;
 }
 

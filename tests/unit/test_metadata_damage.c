@@ -1,0 +1,382 @@
+/* A store whose file was damaged, at every place of what was written last: it opens, loses at most
+ * the record that was hit, tells of it, and its numbers go on. */
+#include "tests/unit/metadata_fixture.h"
+
+#include "common/log.h"
+#include "common/util.h"
+#include "workers/metadata/journal.h"
+#include "workers/metadata/mend.h"
+#include "workers/metadata/mender.h"
+#include "workers/metadata/salvage.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define NS       "default"
+#define SAMPLES  2500 /* places in the pages written last, beside all those of the meta pages */
+#define SEED     20261127u
+#define AT_ONCE  100 /* cases in one child */
+#define FILE_MAX (4u << 20)
+
+/* The disk is not what is tested here, and takes its time. */
+int fdatasync(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
+int fsync(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
+/* What is in the store --------------------------------------------------------------------------
+ */
+
+typedef struct known {
+    table_t table;
+    store_key_t key;
+    uint8_t *data;
+    size_t size;
+} known_t;
+
+#define KNOWN_MAX 2048
+static known_t known[KNOWN_MAX];
+static size_t known_count;
+static uint64_t known_last;
+
+static void keep(void *arg, table_t table, const msg_bytes_t *key, const msg_bytes_t *value)
+{
+    (void)arg;
+    assert_true(known_count < KNOWN_MAX);
+    known_t *record = &known[known_count++];
+    *record = (known_t){.table = table, .key = {.size = key->size}, .size = value->size};
+    memcpy(record->key.bytes, key->data, key->size);
+    record->data = malloc(value->size + 1);
+    memcpy(record->data, value->data, value->size);
+}
+
+static void forget_known(void)
+{
+    for (size_t i = 0; i < known_count; i++)
+        free(known[i].data);
+    known_count = 0;
+}
+
+static uint8_t *file_before, *file_after;
+static size_t size_before, size_after;
+
+static size_t read_file(fixture_t *f, uint8_t *ret)
+{
+    AUTO_FREE char *path = util_format("%s/data.mdb", f->path);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = read(fd, ret, FILE_MAX);
+    assert_true(size > 0);
+    return (size_t)size;
+}
+
+static void write_file(fixture_t *f, const uint8_t *data, size_t size)
+{
+    AUTO_FREE char *path = util_format("%s/data.mdb", f->path);
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, data, size), size);
+}
+
+static void fill(fixture_t *f, int first, int last)
+{
+    for (int i = first; i < last; i++) {
+        char id[32], run[UTIL_UUID_SIZE];
+        status_t st;
+        snprintf(id, sizeof id, "c%d", i);
+        util_uuid(run);
+        fixture_container(f, NS, id);
+        assert_int_equal(fixture_begin(f, NS, id, run, &st), STATUS_OK);
+        fixture_shim_event(f, NS, "/tasks/create", id, NULL, (uint32_t)i + 1, util_now_ns());
+        fixture_shim_event(f, NS, "/tasks/exit", id, NULL, (uint32_t)i + 1, util_now_ns() + 9);
+    }
+}
+
+static void put_big(void *arg, txn_t *txn)
+{
+    uint8_t data[9000];
+    memset(data, 'x', sizeof data);
+    txn_put(txn, TABLE_SPECS, arg, strlen(arg), data, sizeof data);
+}
+
+static void committed(void *arg, const status_t *st)
+{
+    (void)arg;
+    assert_int_equal(st->code, STATUS_OK);
+}
+
+/* A store that has seen some life, and what of its file the last commits have written. */
+static void prepare(fixture_t *f)
+{
+    forget_known();
+    file_before = malloc(FILE_MAX);
+    file_after = malloc(FILE_MAX);
+    fill(f, 0, 30);
+    size_before = read_file(f, file_before);
+    fill(f, 30, 32);
+    batch_add(f->batch, put_big, committed, "big");
+    batch_commit(f->batch);
+    fill(f, 32, 33);
+    size_after = read_file(f, file_after);
+    AUTO_FREE char *path = util_format("%s/data.mdb", f->path);
+    mdb_file_t file;
+    survey_t survey = {.budget = UINT64_MAX, .record = keep};
+    known_last = store_journal_last(f->store);
+    assert_true(salvage_survey(path, &file, &survey));
+    assert_string_equal(survey.flaw, "");
+    assert_int_equal(survey_total(survey.damaged), 0);
+    survey_clear(&survey);
+    mdb_file_close(&file);
+}
+
+static void finish(void)
+{
+    free(file_before);
+    free(file_after);
+    forget_known();
+}
+
+/* Cases ------------------------------------------------------------------------------------------
+ */
+
+typedef struct damage {
+    size_t at;
+    uint8_t flip;   /* bits; 0: the file ends here */
+    size_t size;    /* bytes that are hit; 0 for one */
+    unsigned times; /* that often, at places all over the file; 0 for once */
+} damage_t;
+
+static bool is_own(const known_t *record)
+{
+    return record->table == TABLE_NS_SEQ;
+}
+
+static FILE *told; /* the child's */
+
+/* Records that are not there any more, or are another one's. */
+static size_t count_missing(txn_t *txn)
+{
+    size_t missing = 0;
+    for (size_t i = 0; i < known_count; i++) {
+        msg_bytes_t found;
+        const known_t *record = &known[i];
+        bool is_there = txn_get(txn, record->table, record->key.bytes, record->key.size, &found);
+        bool is_same =
+            is_there && found.size == record->size && !memcmp(found.data, record->data, found.size);
+        missing += !is_own(record) && !is_same;
+    }
+    return missing;
+}
+
+static size_t count_marks(txn_t *txn, bool *ret_contiguous)
+{
+    size_t marks = 0;
+    uint64_t before = 0;
+    scan_t scan;
+    *ret_contiguous = true;
+    for (bool any = scan_seek(&scan, txn, TABLE_JOURNAL, NULL, 0); any; any = scan_next(&scan)) {
+        uint64_t seq;
+        memcpy(&seq, scan.key.data, sizeof seq);
+        *ret_contiguous = *ret_contiguous && (!before || seq == before + 1);
+        before = seq;
+        marks += memmem(scan.value.data, scan.value.size, "/shimd/", 7) != NULL;
+    }
+    scan_close(&scan);
+    return marks;
+}
+
+static void append(void *arg, txn_t *txn)
+{
+    uint64_t *ret = arg;
+    msg_bytes_t fields = {.data = (const uint8_t *)"\x80", .size = 1};
+    *ret = journal_append(txn, &(journal_event_t){.ns = NS,
+                                                  .topic = "/t",
+                                                  .type = "",
+                                                  .origin = JOURNAL_ORIGIN_CLIENT,
+                                                  .incarnation = "",
+                                                  .event = fields});
+}
+
+/* Runs in a child, whose only way to tell is how it ends. */
+static int try_one(fixture_t *f, const damage_t *damage, size_t most)
+{
+    status_t st;
+    uint64_t seq = 0, last;
+    bool is_contiguous;
+    f->store = store_open(f->path, STORE_MAP_INITIAL, STORE_MAP_MAX, &st);
+    if (!f->store) {
+        fprintf(told, "at %zu: %s\n", damage->at, st.text);
+        return 1;
+    }
+    batch_t *batch = batch_new(f->store, NULL, NULL, NULL);
+    mender_t *mender = mender_new(f->loop, f->store, batch);
+    last = store_journal_last(f->store);
+    batch_add(batch, append, committed, &seq);
+    batch_commit(batch);
+    txn_t *txn = txn_read(f->store, &st);
+    size_t missing = count_missing(txn), marks = count_marks(txn, &is_contiguous);
+    bool is_good = missing <= most && (!missing || marks) && (is_contiguous || most == SIZE_MAX) &&
+                   seq == last + 1 && seq > known_last - (most > 1 ? known_last : 0);
+    if (!is_good)
+        fprintf(told, "at %zu (page %zu + %zu) ^ %#x: %zu missing, %zu told, %s, seq %zu of %zu\n",
+                damage->at, damage->at / MDB_FILE_PAGE, damage->at % MDB_FILE_PAGE, damage->flip,
+                missing, marks, is_contiguous ? "contiguous" : "with gaps", (size_t)seq,
+                (size_t)known_last);
+    txn_destroy(&txn);
+    mender_destroy(&mender);
+    batch_destroy(&batch);
+    store_destroy(&f->store);
+    return !is_good;
+}
+
+static void clear_directory(const char *path)
+{
+    mkdir(path, 0700);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+        if (entry->d_name[0] != '.')
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    closedir(dir);
+}
+
+static unsigned next_random(unsigned *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 8;
+}
+
+static void hit(uint8_t *data, const damage_t *damage)
+{
+    unsigned random = (unsigned)damage->at;
+    for (size_t i = 0; i < (damage->size ? damage->size : 1) && damage->at + i < size_after; i++)
+        data[damage->at + i] ^= damage->flip;
+    for (unsigned i = 1; i < damage->times; i++)
+        data[next_random(&random) % size_after] ^= damage->flip;
+}
+
+/* `most`: records that may be lost in each case. */
+static void try_all(fixture_t *f, const damage_t *damages, size_t count, size_t most)
+{
+    int failures = 0;
+    for (size_t from = 0; from < count; from += AT_ONCE) {
+        fflush(NULL);
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            fixture_t own = *f;
+            int failed = 0;
+            told = fdopen(dup(STDERR_FILENO), "w");
+            dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO); /* the log's */
+            snprintf(own.path, sizeof own.path, "%.4000s/case", f->dir);
+            uint8_t *data = malloc(FILE_MAX);
+            for (size_t i = from; i < from + AT_ONCE && i < count; i++) {
+                clear_directory(own.path);
+                memcpy(data, file_after, size_after);
+                hit(data, &damages[i]);
+                write_file(&own, data, damages[i].flip ? size_after : damages[i].at);
+                failed += try_one(&own, &damages[i], most);
+            }
+            fflush(told);
+            _exit(failed > 100 ? 100 : failed);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (!WIFEXITED(status))
+            fprintf(stderr, "a child died of signal %d\n", WTERMSIG(status));
+        failures += WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    }
+    assert_int_equal(failures, 0);
+}
+
+static bool is_new(size_t page)
+{
+    size_t at = page * MDB_FILE_PAGE;
+    return at >= size_before || memcmp(file_before + at, file_after + at, MDB_FILE_PAGE) != 0;
+}
+
+static void test_flipped_bits(void **state)
+{
+    fixture_t *f = *state;
+    prepare(f);
+    damage_t *damages = calloc(SAMPLES + 512, sizeof *damages);
+    size_t count = 0;
+    unsigned random = SEED;
+    for (size_t i = 0; i < 152 * 2; i++) /* all of both meta pages that is used */
+        damages[count++] = (damage_t){.at = i / 152 * MDB_FILE_PAGE + i % 152,
+                                      .flip = (uint8_t)(1u << next_random(&random) % 8)};
+    while (count < SAMPLES) {
+        size_t at = next_random(&random) % size_after;
+        if (at >= MDB_FILE_METAS * MDB_FILE_PAGE && is_new(at / MDB_FILE_PAGE))
+            damages[count++] =
+                (damage_t){.at = at, .flip = (uint8_t)(1u << next_random(&random) % 8)};
+    }
+    try_all(f, damages, count, 1);
+    free(damages);
+    finish();
+}
+
+/* What was cut off is lost, nothing else; the newest pages may be anything, the lists of tables
+ * too. */
+static void test_truncated(void **state)
+{
+    fixture_t *f = *state;
+    prepare(f);
+    damage_t *damages = calloc(512, sizeof *damages);
+    size_t count = 0;
+    for (size_t at = size_after; at > 0 && count < 300; at -= at < 512 ? at : 509)
+        damages[count++] = (damage_t){.at = at - 1};
+    try_all(f, damages, count, SIZE_MAX);
+    free(damages);
+    finish();
+}
+
+/* Blocks that a disk has lost. */
+static void test_lost_pages(void **state)
+{
+    fixture_t *f = *state;
+    prepare(f);
+    damage_t damages[512];
+    size_t count = 0;
+    for (size_t page = 0; page < size_after / MDB_FILE_PAGE && count < ARRAY_SIZE(damages); page++)
+        damages[count++] =
+            (damage_t){.at = page * MDB_FILE_PAGE, .flip = 0xff, .size = MDB_FILE_PAGE};
+    try_all(f, damages, count, 40);
+    finish();
+}
+
+/* Two lost at once: among them are the list of free pages and what it would have told of. */
+static void test_damage_everywhere(void **state)
+{
+    fixture_t *f = *state;
+    prepare(f);
+    damage_t damages[300];
+    unsigned random = SEED;
+    for (size_t i = 0; i < ARRAY_SIZE(damages); i++)
+        damages[i] = (damage_t){.at = next_random(&random) % size_after,
+                                .flip = (uint8_t)(1u << next_random(&random) % 8),
+                                .size = 1,
+                                .times = 100};
+    try_all(f, damages, ARRAY_SIZE(damages), SIZE_MAX);
+    finish();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_flipped_bits, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_truncated, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_lost_pages, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_damage_everywhere, fixture_setup, fixture_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

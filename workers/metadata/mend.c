@@ -1,0 +1,282 @@
+/* What is done about damaged records. */
+#include "workers/metadata/mend.h"
+
+#include "common/util.h"
+#include "workers/metadata/held.h"
+#include "workers/metadata/journal.h"
+#include "workers/metadata/process_record.h"
+#include "workers/metadata/retention.h"
+
+#include <czmq.h>
+#include <string.h>
+
+/* Events of our own -----------------------------------------------------------------------------
+ */
+
+typedef struct fields {
+    msgpack_sbuffer buffer;
+    msgpack_packer packer;
+} fields_t;
+
+static void begin(fields_t *self, size_t count)
+{
+    msgpack_sbuffer_init(&self->buffer);
+    msgpack_packer_init(&self->packer, &self->buffer, msgpack_sbuffer_write);
+    msgpack_pack_map(&self->packer, count);
+}
+
+static void text(fields_t *self, const char *key, const char *value)
+{
+    msgpack_pack_str_with_body(&self->packer, key, strlen(key));
+    msgpack_pack_str_with_body(&self->packer, value, strlen(value));
+}
+
+static void number(fields_t *self, const char *key, uint64_t value)
+{
+    msgpack_pack_str_with_body(&self->packer, key, strlen(key));
+    msgpack_pack_uint64(&self->packer, value);
+}
+
+static journal_event_t event_of(const char *topic, const fields_t *fields)
+{
+    return (journal_event_t){
+        .ns = MEND_NS,
+        .topic = topic,
+        .type = "",
+        .origin = JOURNAL_ORIGIN_SHIMD,
+        .incarnation = "",
+        .time = util_now_ns(),
+        .event = {.data = (uint8_t *)fields->buffer.data, .size = fields->buffer.size}};
+}
+
+/* Without a namespace's number of its own: nobody knows whose it was. */
+static void put_mark(txn_t *txn, uint64_t seq)
+{
+    fields_t fields;
+    msgpack_sbuffer packed;
+    begin(&fields, 0);
+    journal_event_t event = event_of(MEND_TOPIC_EVENT, &fields);
+    msgpack_sbuffer_init(&packed);
+    journal_pack(&packed, &event, seq, 0);
+    txn_put(txn, TABLE_JOURNAL, &seq, sizeof seq, packed.data, packed.size);
+    msgpack_sbuffer_destroy(&packed);
+    msgpack_sbuffer_destroy(&fields.buffer);
+}
+
+void mend_tell_salvaged(txn_t *txn, const char *why, uint64_t records, uint64_t damaged,
+                        const char *aside)
+{
+    fields_t fields;
+    begin(&fields, 4);
+    text(&fields, "why", why);
+    number(&fields, "records", records);
+    number(&fields, "lost", damaged);
+    text(&fields, "file", aside);
+    journal_event_t event = event_of(MEND_TOPIC_SALVAGED, &fields);
+    journal_append(txn, &event);
+    msgpack_sbuffer_destroy(&fields.buffer);
+}
+
+/* Keys are texts joined by NUL bytes, most of them: what is none becomes a dot. */
+static void tell_lost(txn_t *txn, const store_lost_t *lost)
+{
+    fields_t fields;
+    char key[STORE_KEY_MAX + 1];
+    for (size_t i = 0; i < lost->key.size; i++) {
+        uint8_t byte = lost->key.bytes[i];
+        key[i] = byte == '\0' ? '/' : byte > ' ' && byte < 0x7f ? (char)byte : '.';
+    }
+    key[lost->key.size] = '\0';
+    begin(&fields, 2);
+    text(&fields, "table", store_table_name(lost->table));
+    text(&fields, "key", key);
+    journal_event_t event = event_of(MEND_TOPIC_RECORD, &fields);
+    journal_append(txn, &event);
+    msgpack_sbuffer_destroy(&fields.buffer);
+}
+
+/* What is derived -------------------------------------------------------------------------------
+ */
+
+typedef struct run_key {
+    char ns[UTIL_UUID_SIZE * 3], id[UTIL_UUID_SIZE * 3], incarnation[UTIL_UUID_SIZE];
+} run_key_t;
+
+/* NS, ID, INCARNATION and the empty name of init. */
+static bool read_run(const msg_bytes_t *key, run_key_t *ret)
+{
+    char *parts[] = {ret->ns, ret->id, ret->incarnation};
+    size_t sizes[] = {sizeof ret->ns, sizeof ret->id, sizeof ret->incarnation};
+    size_t at = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        const uint8_t *end = at < key->size ? memchr(key->data + at, '\0', key->size - at) : NULL;
+        size_t size = end ? (size_t)(end - key->data) - at + 1 : 0;
+        if (!end || size > sizes[i])
+            return false;
+        memcpy(parts[i], key->data + at, size);
+        at += size;
+    }
+    return at == key->size;
+}
+
+/* A container without a newest run gets back the one that has not ended, or any. */
+static void mend_heads(txn_t *txn)
+{
+    zhashx_t *missing = zhashx_new(); /* head_record_t by "NS/ID" */
+    zhashx_set_destructor(missing, (zhashx_destructor_fn *)zstr_free);
+    scan_t scan;
+    run_key_t run;
+    for (bool any = scan_seek(&scan, txn, TABLE_PROCESSES, NULL, 0); any; any = scan_next(&scan)) {
+        process_record_t init;
+        head_record_t head;
+        if (!read_run(&scan.key, &run) || scan.value.size != sizeof init ||
+            head_record_get(txn, run.ns, run.id, &head))
+            continue;
+        memcpy(&init, scan.value.data, sizeof init);
+        AUTO_FREE char *key = util_format("%s/%s", run.ns, run.id);
+        head_record_t *found = zhashx_lookup(missing, key);
+        if (found && init.ended)
+            continue;
+        head_record_t *made = zmalloc(sizeof *made);
+        *made = (head_record_t){.live = !init.ended};
+        memcpy(made->incarnation, run.incarnation, sizeof made->incarnation);
+        zhashx_update(missing, key, made);
+    }
+    scan_close(&scan);
+    for (head_record_t *head = zhashx_first(missing); head; head = zhashx_next(missing)) {
+        AUTO_FREE char *ns = util_strdup(zhashx_cursor(missing));
+        char *slash = strchr(ns, '/');
+        *slash = '\0';
+        head_record_put(txn, ns, slash + 1, head);
+    }
+    zhashx_destroy(&missing);
+}
+
+/* The namespace and its number in an event, as a text and a number. */
+static bool read_numbered(const msg_bytes_t *event, char ns[UTIL_UUID_SIZE * 3], uint64_t *ret)
+{
+    msgpack_unpacked unpacked;
+    msgpack_unpacked_init(&unpacked);
+    *ret = 0;
+    ns[0] = '\0';
+    bool is_map =
+        msgpack_unpack_next(&unpacked, (const char *)event->data, event->size, NULL) > 0 &&
+        unpacked.data.type == MSGPACK_OBJECT_MAP;
+    for (uint32_t i = 0; is_map && i < unpacked.data.via.map.size; i++) {
+        const msgpack_object *key = &unpacked.data.via.map.ptr[i].key;
+        const msgpack_object *value = &unpacked.data.via.map.ptr[i].val;
+        if (key->type != MSGPACK_OBJECT_STR)
+            continue;
+        if (key->via.str.size == 2 && !memcmp(key->via.str.ptr, "ns", 2) &&
+            value->type == MSGPACK_OBJECT_STR && value->via.str.size < UTIL_UUID_SIZE * 3)
+            snprintf(ns, UTIL_UUID_SIZE * 3, "%.*s", (int)value->via.str.size, value->via.str.ptr);
+        if (key->via.str.size == 6 && !memcmp(key->via.str.ptr, "ns_seq", 6) &&
+            value->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
+            *ret = value->via.u64;
+    }
+    msgpack_unpacked_destroy(&unpacked);
+    return ns[0] && *ret;
+}
+
+static void raise_counter(txn_t *txn, const char *name, uint64_t least)
+{
+    msg_bytes_t found;
+    uint64_t there = 0;
+    if (txn_get(txn, TABLE_NS_SEQ, name, strlen(name), &found) && found.size == sizeof there)
+        memcpy(&there, found.data, sizeof there);
+    if (there < least)
+        txn_put(txn, TABLE_NS_SEQ, name, strlen(name), &least, sizeof least);
+}
+
+static void mend_counters(txn_t *txn)
+{
+    zhashx_t *highest = zhashx_new(); /* uint64_t by namespace */
+    zhashx_set_destructor(highest, (zhashx_destructor_fn *)zstr_free);
+    char ns[UTIL_UUID_SIZE * 3];
+    uint64_t seq;
+    scan_t scan;
+    for (bool any = scan_seek(&scan, txn, TABLE_JOURNAL, NULL, 0); any; any = scan_next(&scan)) {
+        if (!read_numbered(&scan.value, ns, &seq))
+            continue;
+        uint64_t *known = zhashx_lookup(highest, ns);
+        if (!known) {
+            known = zmalloc(sizeof *known);
+            zhashx_insert(highest, ns, known);
+        }
+        *known = seq > *known ? seq : *known;
+    }
+    scan_close(&scan);
+    for (uint64_t *known = zhashx_first(highest); known; known = zhashx_next(highest))
+        raise_counter(txn, zhashx_cursor(highest), *known);
+    zhashx_destroy(&highest);
+    raise_counter(txn, ".aside", journal_last(txn, TABLE_ASIDE));
+}
+
+void mend_derived(txn_t *txn)
+{
+    mend_heads(txn);
+    held_reindex(txn);
+    mend_counters(txn);
+}
+
+uint64_t mend_gaps(txn_t *txn, uint64_t first, uint64_t last, size_t count)
+{
+    uint64_t oldest = journal_first(txn, TABLE_JOURNAL), gone = retention_gone(txn, NULL).seq;
+    msg_bytes_t found;
+    if (!oldest) /* numbers go on behind the last one all the same */
+        oldest = last;
+    if (oldest <= gone)
+        oldest = gone + 1;
+    uint64_t seq = first < oldest ? oldest : first;
+    for (; count && seq && seq <= last; seq++, count--)
+        if (!txn_get(txn, TABLE_JOURNAL, &seq, sizeof seq, &found))
+            put_mark(txn, seq);
+    return seq ? seq : last + 1;
+}
+
+/* -----------------------------------------------------------------------------------------------
+ */
+
+void mend_event(txn_t *txn, uint64_t seq)
+{
+    msg_bytes_t found;
+    if (seq && seq <= txn_journal_last(txn) &&
+        !txn_get(txn, TABLE_JOURNAL, &seq, sizeof seq, &found))
+        put_mark(txn, seq);
+}
+
+/* Marks all that is missing around where the record was: its key may be what is damaged. */
+static void mend_journal(txn_t *txn, const store_key_t *key)
+{
+    uint64_t seq = 0, next = txn_journal_last(txn) + 1;
+    msg_bytes_t found;
+    scan_t scan;
+    if (key->size == sizeof seq)
+        memcpy(&seq, key->bytes, sizeof seq);
+    mend_event(txn, seq);
+    uint64_t from = seq + 1;
+    if (scan_seek(&scan, txn, TABLE_JOURNAL, &from, sizeof from))
+        memcpy(&next, scan.key.data, sizeof next);
+    scan_close(&scan);
+    uint64_t first = journal_first(txn, TABLE_JOURNAL), gone = retention_gone(txn, NULL).seq;
+    first = first > gone ? first : gone + 1;
+    for (seq = next - 1; seq >= first && !txn_get(txn, TABLE_JOURNAL, &seq, sizeof seq, &found);
+         seq--)
+        put_mark(txn, seq);
+}
+
+void mend_record(txn_t *txn, const store_lost_t *lost)
+{
+    msg_bytes_t found;
+    bool is_back = txn_get(txn, lost->table, lost->key.bytes, lost->key.size, &found);
+    if (!is_back && !txn_delete(txn, lost->table, lost->key.bytes, lost->key.size)) {
+        if (!txn_error(txn))
+            txn_fail_structure(txn, MDB_CORRUPTED);
+        return;
+    }
+    if (lost->table == TABLE_JOURNAL)
+        mend_journal(txn, &lost->key);
+    if (lost->table == TABLE_HEADS || lost->table == TABLE_DUE || lost->table == TABLE_NS_SEQ)
+        mend_derived(txn);
+    tell_lost(txn, lost);
+}

@@ -1,0 +1,87 @@
+/* Mends what reads have found damaged. */
+#include "workers/metadata/mender.h"
+
+#include "common/log.h"
+#include "common/util.h"
+#include "workers/metadata/mend.h"
+
+#define TICK_MS 200
+#define AT_ONCE 16 /* records in one batch: each may make an index anew */
+
+struct mender {
+    zloop_t *loop;
+    store_t *store;
+    batch_t *batch;
+    int timer;
+    size_t running; /* records that are in the batch */
+    uint64_t count;
+};
+
+static void run(void *arg, txn_t *txn)
+{
+    mender_t *self = arg;
+    size_t count;
+    const store_lost_t *lost = store_lost(self->store, &count);
+    for (size_t i = 0; i < self->running && i < count; i++)
+        mend_record(txn, &lost[i]);
+}
+
+/* What could not be mended now is noted again when it is read. */
+static void done(void *arg, const status_t *st)
+{
+    mender_t *self = arg;
+    store_forget_lost(self->store, self->running);
+    if (st->code)
+        log_warn("store: mend %zu records: %s", self->running, st->text);
+    else
+        self->count += self->running;
+    self->running = 0;
+}
+
+static void look(mender_t *self)
+{
+    size_t count;
+    store_lost(self->store, &count);
+    if (self->running || !count)
+        return;
+    self->running = count < AT_ONCE ? count : AT_ONCE;
+    batch_add(self->batch, run, done, self);
+}
+
+static int on_tick(zloop_t *loop, int timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    look(arg);
+    return 0;
+}
+
+mender_t *mender_new(zloop_t *loop, store_t *store, batch_t *batch)
+{
+    mender_t *self = zmalloc(sizeof *self);
+    size_t count, before = SIZE_MAX;
+    *self = (mender_t){.loop = loop, .store = store, .batch = batch};
+    /* Before anything is appended: the last event may be among them. */
+    for (store_lost(store, &count); count && count < before; store_lost(store, &count)) {
+        before = count;
+        look(self);
+        batch_commit(batch);
+    }
+    self->timer = zloop_timer(loop, TICK_MS, 0, on_tick, self);
+    return self;
+}
+
+void mender_destroy(mender_t **self_p)
+{
+    mender_t *self = *self_p;
+    if (!self)
+        return;
+    zloop_timer_end(self->loop, self->timer);
+    free(self);
+    *self_p = NULL;
+}
+
+uint64_t mender_count(const mender_t *self)
+{
+    return self->count;
+}
