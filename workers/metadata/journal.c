@@ -4,7 +4,7 @@
 #include "common/util.h"
 #include "workers/metadata/trail.h"
 
-#include <stdio.h>
+#include <assert.h>
 #include <string.h>
 
 #define BUFFER_MAX (64u << 10) /* bytes; what a larger event needs is given back */
@@ -99,7 +99,8 @@ static void tell(txn_t *txn, const journal_event_t *event, const msgpack_sbuffer
     if (!data)
         abort();
     memcpy(data, packed->data, packed->size);
-    snprintf(key, sizeof key, "%s%s", event->ns, event->topic);
+    assert(strlen(event->ns) + strlen(event->topic) <= KEY_MAX);
+    stpcpy(stpcpy(key, event->ns), event->topic);
     txn_tell(txn, key, data, packed->size);
 }
 
