@@ -27,6 +27,23 @@ typedef struct create {
     bool downgraded, has_removed_stale;
 } create_t;
 
+/* The operation is its first member. */
+static inline create_t *create_of(op_t *op)
+{
+    return (create_t *)op;
+}
+
+/* The steps of the plan in their order, with their undos: create_prepare.c up to the intent,
+ * create_shim.c from there on. */
+op_action_t create_ask_begin, create_undo_begin;
+op_action_t create_ask_check;
+op_action_t create_ask_bundle, create_undo_bundle;
+op_action_t create_ask_rootfs;
+op_action_t create_ask_intent;
+op_action_t create_ask_start, create_undo_start;
+op_action_t create_ask_connect;
+op_action_t create_ask_create, create_undo_create;
+
 /* Reads what the shim worker must know of a spec: whether it has a terminal, and the group its
  * annotations name (the container's own id without). INVALID_ARGUMENT when it is no spec. */
 status_code_t create_read_spec(const msg_container_t *container, bool terminal, char *group,

@@ -3,6 +3,7 @@
  * later. */
 #include "common/log.h"
 #include "workers/shim/debt.h"
+#include "workers/shim/end_call.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/op.h"
 #include "workers/shim/orphan.h"
@@ -11,7 +12,6 @@
 
 #include "common/proto/task.pb-c.h"
 
-#define SIGNAL_KILL 9
 #define RETRIES_MAX 3 /* of calls whose answer was lost; all of them may be made again */
 
 typedef struct deletion {
@@ -29,18 +29,14 @@ static deletion_t *deletion_of(op_t *op)
     return (deletion_t *)op;
 }
 
-/* Calls the task's shim, or ends the step in failure when it has died. */
-static void call(deletion_t *deletion, const char *method, const ProtobufCMessage *message,
-                 ttrpc_reply_t *reply)
+/* The task's shim is asked, or has died. */
+static void fail_unless(op_t *op, bool is_asked)
 {
     status_t st;
-    if (deletion->task->shim) {
-        shim_call(deletion->task->shim, method, message, deletion->manager->timeouts.call,
-                  deletion->task->ns, reply, deletion);
+    if (is_asked)
         return;
-    }
     status_set(&st, STATUS_UNAVAILABLE, "its shim has died");
-    op_done(&deletion->op, &st);
+    op_done(op, &st);
 }
 
 /* What is gone already need not be removed. */
@@ -76,11 +72,7 @@ static void ask_kill(op_t *op)
         op_ok(op);
         return;
     }
-    Containerd__Task__V2__KillRequest request = CONTAINERD__TASK__V2__KILL_REQUEST__INIT;
-    request.id = deletion->task->id;
-    request.signal = SIGNAL_KILL;
-    request.all = true;
-    call(deletion, "Kill", &request.base, on_killed);
+    fail_unless(op, end_call_kill(op, &deletion->task->init, true, on_killed));
 }
 
 /* A Delete that is faster than the shim's own knowledge of the end is refused, or invents a code.
@@ -111,9 +103,7 @@ static void ask_wait(op_t *op)
         op_ok(op);
         return;
     }
-    Containerd__Task__V2__WaitRequest request = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
-    request.id = deletion->task->id;
-    call(deletion, "Wait", &request.base, on_exit_known);
+    fail_unless(op, end_call_wait(op, init, on_exit_known));
 }
 
 /* A stopped task that its shim does not let go of, most often because somebody is in its root
@@ -154,10 +144,7 @@ static void on_deleted(void *arg, const status_t *st, const uint8_t *payload, si
 
 static void ask_delete(op_t *op)
 {
-    deletion_t *deletion = deletion_of(op);
-    Containerd__Task__V2__DeleteRequest request = CONTAINERD__TASK__V2__DELETE_REQUEST__INIT;
-    request.id = deletion->task->id;
-    call(deletion, "Delete", &request.base, on_deleted);
+    fail_unless(op, end_call_delete(op, &deletion_of(op)->task->init, on_deleted));
 }
 
 /* It is deleted: exit and delete events are in the journal, the container is out of the runtime.

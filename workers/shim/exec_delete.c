@@ -1,9 +1,8 @@
 /* task.delete of an exec: killed first when that is asked for, out of the shim, and forgotten. */
+#include "workers/shim/end_call.h"
 #include "workers/shim/exec_record.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/op.h"
-
-#define SIGNAL_KILL 9
 
 typedef struct deletion {
     op_t op;
@@ -18,16 +17,11 @@ static deletion_t *deletion_of(op_t *op)
     return (deletion_t *)op;
 }
 
-/* Calls the exec's shim, or ends the step when there is nothing left to be asked. */
-static void call(deletion_t *deletion, const char *method, const ProtobufCMessage *message,
-                 ttrpc_reply_t *reply)
+/* The exec's shim is asked, or there is nothing left to be asked for. */
+static void pass_unless(op_t *op, bool is_asked)
 {
-    process_t *process = process_ref_find(&deletion->ref);
-    if (process && process->task->shim)
-        shim_call(process->task->shim, method, message, deletion->ref.manager->timeouts.call,
-                  deletion->ref.ns, reply, deletion);
-    else
-        op_ok(&deletion->op);
+    if (!is_asked)
+        op_ok(op);
 }
 
 static void on_done(void *arg, const status_t *st, const uint8_t *payload, size_t size)
@@ -47,11 +41,7 @@ static void ask_kill(op_t *op)
         op_ok(op);
         return;
     }
-    Containerd__Task__V2__KillRequest message = CONTAINERD__TASK__V2__KILL_REQUEST__INIT;
-    message.id = deletion->ref.id;
-    message.exec_id = deletion->ref.exec_id;
-    message.signal = SIGNAL_KILL;
-    call(deletion, "Kill", &message.base, on_done);
+    pass_unless(op, end_call_kill(op, process_ref_find(&deletion->ref), false, on_done));
 }
 
 /* The exit is asked for before it is deleted away. */
@@ -72,24 +62,18 @@ static void on_waited(void *arg, const status_t *st, const uint8_t *payload, siz
 static void ask_wait(op_t *op)
 {
     deletion_t *deletion = deletion_of(op);
-    const process_t *process = process_ref_find(&deletion->ref);
+    process_t *process = process_ref_find(&deletion->ref);
     if (!process || process->has_exited || !deletion->kill_first) {
         op_ok(op);
         return;
     }
-    Containerd__Task__V2__WaitRequest message = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
-    message.id = deletion->ref.id;
-    message.exec_id = deletion->ref.exec_id;
-    call(deletion, "Wait", &message.base, on_waited);
+    pass_unless(op, end_call_wait(op, process, on_waited));
 }
 
 static void ask_delete(op_t *op)
 {
-    deletion_t *deletion = deletion_of(op);
-    Containerd__Task__V2__DeleteRequest message = CONTAINERD__TASK__V2__DELETE_REQUEST__INIT;
-    message.id = deletion->ref.id;
-    message.exec_id = deletion->ref.exec_id;
-    call(deletion, "Delete", &message.base, on_done);
+    process_t *process = process_ref_find(&deletion_of(op)->ref);
+    pass_unless(op, end_call_delete(op, process, on_done));
 }
 
 static const op_step_t plan[] = {
