@@ -134,9 +134,8 @@ void io_set_wake(io_set_t *self)
     timerfd_settime(self->alarm, TFD_TIMER_ABSTIME, &spec, NULL);
 }
 
-void io_set_nest(io_set_t *self, zloop_t *loop)
+static void nest(io_set_t *self, zloop_t *loop)
 {
-    assert(!self->loop);
     self->loop = loop;
     self->alarm_at = INT64_MAX;
     self->alarm = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -160,7 +159,7 @@ io_set_t *io_set_new(zloop_t *loop)
     if (self->epoll < 0)
         abort();
     if (loop)
-        io_set_nest(self, loop);
+        nest(self, loop);
     return self;
 }
 

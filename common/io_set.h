@@ -1,6 +1,6 @@
 /* The loop of a process: any number of plain descriptors (sockets, pipes, pidfds) watched through
  * one epoll descriptor, timers (common/io_timer.h) and ZeroMQ sockets (common/io_zmq.h). It runs by
- * itself, or nested in a zloop where a process still has pollers and timers of one. */
+ * itself, or nested in a zloop where a process has pollers and timers of one (the client). */
 #ifndef SHIMD_IO_SET_H
 #define SHIMD_IO_SET_H
 
@@ -16,9 +16,6 @@ typedef void io_handler_t(void *arg, int fd, uint32_t events);
 /* A set nested in `loop`, which must outlive it; NULL for none. Never NULL. */
 io_set_t *io_set_new(zloop_t *loop);
 void io_set_destroy(io_set_t **self);
-
-/* Nests a set that was made without one in `loop`. */
-void io_set_nest(io_set_t *self, zloop_t *loop);
 
 /* Serves the set, and the zloop it is nested in, until a handler of the set calls io_set_stop. */
 void io_set_run(io_set_t *self);

@@ -155,20 +155,9 @@ void worker_destroy(worker_t **self_p)
         io_set_remove(self->io, self->signals);
         util_close(&self->signals);
         io_set_destroy(&self->io);
-        if (self->loop)
-            zloop_destroy(&self->loop);
     }
     free(self);
     *self_p = NULL;
-}
-
-zloop_t *worker_loop(worker_t *self)
-{
-    if (!self->loop) {
-        self->loop = zloop_new();
-        io_set_nest(self->io, self->loop);
-    }
-    return self->loop;
 }
 
 io_set_t *worker_io(worker_t *self)

@@ -30,13 +30,11 @@ worker_t *worker_new(msg_service_t service, int argc, char **argv);
 void worker_destroy(worker_t **self);
 
 /* The same for a process that has its own options, loop and signals (the supervisor): the worker
- * then only has the link and the dispatch. `io` must outlive it; worker_run and worker_loop are not
- * for it. NULL with a status when the link cannot be made. */
+ * then only has the link and the dispatch. `io` must outlive it; worker_run is not for it. NULL
+ * with a status when the link cannot be made. */
 worker_t *worker_attach(msg_service_t service, io_set_t *io, const cluster_t *cluster,
                         status_t *st);
 
-/* A zloop around worker_io, made when it is first asked for: turns are cheaper without one. */
-zloop_t *worker_loop(worker_t *self);
 io_set_t *worker_io(worker_t *self);
 link_t *worker_link(worker_t *self);
 const cluster_t *worker_cluster(worker_t *self);

@@ -7,7 +7,6 @@
 
 struct worker {
     msg_service_t service;
-    zloop_t *loop; /* NULL unless somebody wanted one */
     io_set_t *io;
     cluster_t cluster;
     link_t *link;

@@ -330,13 +330,13 @@ int main(int argc, char **argv)
         printf("%zu\n", run_lmdb(argv[2], batch, count));
         return EXIT_SUCCESS;
     }
-    zloop_t *loop = zloop_new();
+    io_set_t *io = io_set_new(NULL);
     bench_t self = {.store = store_open(argv[2], STORE_MAP_INITIAL, STORE_MAP_MAX, &st),
                     .has_requests = !strcmp(argv[1], "requests")};
     if (!self.store)
         check(NULL, &st);
     self.batch = batch_new(self.store, NULL, NULL, NULL);
-    self.intake = intake_new(loop, self.batch, on_told, NULL);
+    self.intake = intake_new(io, self.batch, on_told, NULL);
     if (!strcmp(argv[1], "trim"))
         run_trim(self.batch, batch, count);
     else
@@ -344,6 +344,6 @@ int main(int argc, char **argv)
     intake_destroy(&self.intake);
     batch_destroy(&self.batch);
     store_destroy(&self.store);
-    zloop_destroy(&loop);
+    io_set_destroy(&io);
     return EXIT_SUCCESS;
 }

@@ -39,7 +39,7 @@ static void open_store(fixture_t *self, size_t map_size, size_t map_max)
     self->store = store_open(self->path, map_size, map_max, &st);
     assert_non_null(self->store);
     self->batch = batch_new(self->store, NULL, publish, self);
-    self->intake = intake_new(self->loop, self->batch, told, self);
+    self->intake = intake_new(self->io, self->batch, told, self);
 }
 
 static void close_store(fixture_t *self)
@@ -90,7 +90,7 @@ int fixture_setup(void **state)
     log_open("test", LOG_LEVEL_ERROR);
     zsys_handler_set(NULL);
     snprintf(self->path, sizeof self->path, "%.4000s/metadata", self->dir);
-    self->loop = zloop_new();
+    self->io = io_set_new(NULL);
     self->zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
     open_store(self, STORE_MAP_INITIAL, STORE_MAP_MAX);
     *state = self;
@@ -106,7 +106,7 @@ int fixture_teardown(void **state)
     for (size_t i = 0; i < self->published_count; i++)
         free(self->published[i]);
     msgpack_zone_free(self->zone);
-    zloop_destroy(&self->loop);
+    io_set_destroy(&self->io);
     int failed = nftw(self->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     free(self);
     return failed;

@@ -22,7 +22,7 @@ typedef struct fixture {
     char path[PATH_MAX];
     store_t *store;
     batch_t *batch;
-    zloop_t *loop;
+    io_set_t *io;
     intake_t *intake;
     msgpack_zone *zone;                  /* answers live in it */
     bool is_mounted;                     /* the directory is a disk of its own */

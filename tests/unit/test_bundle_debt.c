@@ -30,7 +30,7 @@ static void begin_anew(cell_t *self)
 {
     const bundle_store_t *store = self->fixture->store;
     const int keep[] = {bundle_store_run_fd(store), bundle_store_root_fd(store)};
-    self->jobs = bundle_jobs_new(self->loop, self->io, keep, ARRAY_SIZE(keep));
+    self->jobs = bundle_jobs_new(self->io, keep, ARRAY_SIZE(keep));
     self->debts = bundle_debts_new(store, self->jobs, self->io);
 }
 

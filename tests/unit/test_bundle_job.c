@@ -110,7 +110,7 @@ static int set_up(void **state)
     self->loop = zloop_new();
     self->io = io_set_new(self->loop);
     assert_int_equal(pipe2(self->gate, O_CLOEXEC), 0);
-    self->jobs = bundle_jobs_new(self->loop, self->io, self->gate, 1);
+    self->jobs = bundle_jobs_new(self->io, self->gate, 1);
     memset(begun, 0, sizeof begun);
     memset(ended, 0, sizeof ended);
     children_most = 0;
@@ -317,7 +317,7 @@ static void test_destroy(void **state)
     add(self, &a, "k", FAR);
     add(self, &b, "k", FAR);
     bundle_jobs_t *jobs = TAKE(self->jobs);
-    self->jobs = bundle_jobs_new(self->loop, self->io, NULL, 0);
+    self->jobs = bundle_jobs_new(self->io, NULL, 0);
     bundle_jobs_destroy(&jobs);
     assert_true(a.is_dropped && b.is_dropped);
     assert_int_equal(a.done + b.done, 2);

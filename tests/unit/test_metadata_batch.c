@@ -128,30 +128,19 @@ static void test_full_store_refuses_the_whole_batch(void **state)
     assert_int_equal(next[0].st.code, STATUS_OK);
 }
 
-static int end_when_answered(zloop_t *loop, int timer, void *arg)
-{
-    (void)loop;
-    (void)timer;
-    (void)arg;
-    return answered ? -1 : 0;
-}
-
 static void test_loop_commits_what_was_added(void **state)
 {
     fixture_t *f = *state;
-    io_set_t *io = io_set_new(f->loop);
-    batch_t *batch = batch_new(f->store, io, NULL, NULL);
+    batch_t *batch = batch_new(f->store, f->io, NULL, NULL);
     op_t ops[] = {{.what = PUT, .key = 'a'}, {.what = PUT, .key = 'b'}};
     answered = 0;
     batch_add(batch, run, done, &ops[0]);
     batch_add(batch, run, done, &ops[1]);
     assert_int_equal(answered, 0);
-    zloop_timer(f->loop, 1, 0, end_when_answered, NULL);
-    zloop_start(f->loop);
+    io_set_turn(f->io);
     assert_int_equal(answered, 2);
     assert_true(has(f, 'a') && has(f, 'b'));
     batch_destroy(&batch);
-    io_set_destroy(&io);
 }
 
 int main(void)

@@ -218,7 +218,7 @@ static int try_one(fixture_t *f, const damage_t *damage, size_t most)
         return 1;
     }
     batch_t *batch = batch_new(f->store, NULL, NULL, NULL);
-    mender_t *mender = mender_new(f->loop, f->store, batch);
+    mender_t *mender = mender_new(f->io, f->store, batch);
     last = store_journal_last(f->store);
     batch_add(batch, append, committed, &seq);
     batch_commit(batch);

@@ -1,6 +1,7 @@
 /* Work on bundles, one at a time for each bundle, with the slow parts in short-lived children. */
 #include "workers/bundle/bundle_job.h"
 
+#include "common/io_timer.h"
 #include "common/log.h"
 #include "common/util.h"
 
@@ -22,7 +23,7 @@ typedef struct job {
     char *key, *what;
     const bundle_job_ops_t *ops;
     void *arg;
-    int timer;        /* for the deadline; -1 when it has run */
+    io_timer_t deadline;
     bool is_begun;    /* `here` has asked for a child */
     bool is_answered; /* `done` was called; only the child's end is waited for */
     int pidfd, pipe;  /* -1 while there is no child */
@@ -30,7 +31,6 @@ typedef struct job {
 } job_t;
 
 struct bundle_jobs {
-    zloop_t *loop;
     io_set_t *io;
     int keep[BUNDLE_JOB_KEEP_MAX];
     size_t keep_count;
@@ -46,8 +46,7 @@ static void job_destroy(job_t **self_p)
     job_t *self = *self_p;
     if (!self)
         return;
-    if (self->timer >= 0)
-        zloop_timer_end(self->jobs->loop, self->timer);
+    io_timer_stop(self->jobs->io, &self->deadline);
     io_set_remove(self->jobs->io, self->pidfd);
     util_close(&self->pidfd);
     util_close(&self->pipe);
@@ -221,25 +220,21 @@ static void pump(bundle_jobs_t *self)
     self->is_pumping = false;
 }
 
-static int on_deadline(zloop_t *loop, int timer, void *arg)
+static void on_deadline(void *arg)
 {
     job_t *self = arg;
     bundle_jobs_t *jobs = self->jobs;
     status_t st;
-    (void)loop;
-    (void)timer;
-    self->timer = -1; /* it runs once */
     if (self->pidfd < 0) {
         status_set(&st, STATUS_DEADLINE_EXCEEDED, "%s: waited too long for its turn", self->what);
         finish(self, &st);
         pump(jobs);
-        return 0;
+        return;
     }
     status_set(&st, STATUS_DEADLINE_EXCEEDED, "%s: took too long and was stopped", self->what);
     if (pidfd_send_signal(self->pidfd, SIGKILL, NULL, 0))
         log_warn("%s: kill its process: %s", self->what, strerror(errno));
     answer(self, &st);
-    return 0;
 }
 
 static job_t *job_new(bundle_jobs_t *jobs, const char *key, const char *what, int64_t deadline,
@@ -251,11 +246,10 @@ static job_t *job_new(bundle_jobs_t *jobs, const char *key, const char *what, in
                     .what = util_strdup(what),
                     .ops = ops,
                     .arg = arg,
-                    .timer = -1,
                     .pidfd = -1,
                     .pipe = -1};
-    int64_t left = deadline - util_now_ms();
-    self->timer = zloop_timer(jobs->loop, left > 1 ? (size_t)left : 1, 1, on_deadline, self);
+    io_timer_init(&self->deadline, on_deadline, self);
+    io_timer_in(jobs->io, &self->deadline, deadline - util_now_ms());
     return self;
 }
 
@@ -275,11 +269,10 @@ void bundle_jobs_add(bundle_jobs_t *self, const char *key, const char *what, int
     pump(self);
 }
 
-bundle_jobs_t *bundle_jobs_new(zloop_t *loop, io_set_t *io, const int *keep, size_t keep_count)
+bundle_jobs_t *bundle_jobs_new(io_set_t *io, const int *keep, size_t keep_count)
 {
     assert(keep_count <= BUNDLE_JOB_KEEP_MAX);
     bundle_jobs_t *self = zmalloc(sizeof *self);
-    self->loop = loop;
     self->io = io;
     self->keep_count = keep_count;
     for (size_t i = 0; i < keep_count; i++)

@@ -31,7 +31,7 @@ typedef struct bundle_job_ops {
 /* Both must outlive the jobs. Children close all descriptors but standard ones and the `keep_count`
  * in `keep`, at most BUNDLE_JOB_KEEP_MAX. */
 #define BUNDLE_JOB_KEEP_MAX 4
-bundle_jobs_t *bundle_jobs_new(zloop_t *loop, io_set_t *io, const int *keep, size_t keep_count);
+bundle_jobs_t *bundle_jobs_new(io_set_t *io, const int *keep, size_t keep_count);
 
 /* Children that run are killed, and not waited for. */
 void bundle_jobs_destroy(bundle_jobs_t **self);

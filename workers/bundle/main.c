@@ -259,8 +259,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     const int keep[] = {bundle_store_run_fd(store), bundle_store_root_fd(store)};
-    bundle_jobs_t *jobs =
-        bundle_jobs_new(worker_loop(worker), worker_io(worker), keep, ARRAY_SIZE(keep));
+    bundle_jobs_t *jobs = bundle_jobs_new(worker_io(worker), keep, ARRAY_SIZE(keep));
     bundle_worker_t self = {.link = worker_link(worker), .store = store, .jobs = jobs};
     self.debts = bundle_debts_new(store, jobs, worker_io(worker));
     worker_serve(worker, methods, ARRAY_SIZE(methods), &self, WINDOW);

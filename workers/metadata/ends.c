@@ -1,6 +1,7 @@
 /* incarnation.end requests that wait. */
 #include "workers/metadata/ends.h"
 
+#include "common/io_timer.h"
 #include "common/log.h"
 #include "common/util.h"
 #include "workers/metadata/incarnations.h"
@@ -15,12 +16,12 @@ typedef struct end {
 } end_t;
 
 struct ends {
-    zloop_t *loop;
+    io_set_t *io;
     store_t *store;
     ends_go_t *go;
     void *arg;
     zlistx_t *waiting; /* end_t, oldest first; owns them */
-    int timer;         /* -1 while nothing waits */
+    io_timer_t tick;   /* set while something waits */
 };
 
 static void end_destroy(void **item)
@@ -29,10 +30,13 @@ static void end_destroy(void **item)
     *item = NULL;
 }
 
-ends_t *ends_new(zloop_t *loop, store_t *store, ends_go_t *go, void *arg)
+static void on_tick(void *arg);
+
+ends_t *ends_new(io_set_t *io, store_t *store, ends_go_t *go, void *arg)
 {
     ends_t *self = zmalloc(sizeof *self);
-    *self = (ends_t){.loop = loop, .store = store, .go = go, .arg = arg, .timer = -1};
+    *self = (ends_t){.io = io, .store = store, .go = go, .arg = arg};
+    io_timer_init(&self->tick, on_tick, self);
     self->waiting = zlistx_new();
     zlistx_set_destructor(self->waiting, end_destroy);
     return self;
@@ -43,8 +47,7 @@ void ends_destroy(ends_t **self_p)
     ends_t *self = *self_p;
     if (!self)
         return;
-    if (self->timer >= 0)
-        zloop_timer_end(self->loop, self->timer);
+    io_timer_stop(self->io, &self->tick);
     zlistx_destroy(&self->waiting);
     free(self);
     *self_p = NULL;
@@ -58,7 +61,7 @@ static void let_go(ends_t *self, const end_t *end)
     self->go(self->arg, gone.request, gone.ns, gone.ask);
 }
 
-static int on_tick(zloop_t *loop, int timer, void *arg)
+static void on_tick(void *arg)
 {
     ends_t *self = arg;
     int64_t now = util_monotonic_us();
@@ -67,11 +70,8 @@ static int on_tick(zloop_t *loop, int timer, void *arg)
         log_debug("task %s/%s: its shim sent no exit and delete events", end->ns, end->ask->id);
         let_go(self, end);
     }
-    if (zlistx_size(self->waiting) == 0) {
-        zloop_timer_end(loop, timer);
-        self->timer = -1;
-    }
-    return 0;
+    if (zlistx_size(self->waiting))
+        io_timer_in(self->io, &self->tick, TICK_MS);
 }
 
 /* In doubt it is: the write meets the same trouble and tells it. */
@@ -93,8 +93,8 @@ bool ends_park(ends_t *self, request_t *request, const char *ns, const msg_incar
                    .ask = ask,
                    .deadline = util_monotonic_us() + ENDS_WAIT_MS * 1000};
     zlistx_add_end(self->waiting, end);
-    if (self->timer < 0)
-        self->timer = zloop_timer(self->loop, TICK_MS, 0, on_tick, self);
+    if (!self->tick.is_set)
+        io_timer_in(self->io, &self->tick, TICK_MS);
     return true;
 }
 

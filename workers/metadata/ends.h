@@ -14,7 +14,7 @@ typedef struct ends ends_t;
 /* The request's turn has come: its events are there, or it has waited long enough. */
 typedef void ends_go_t(void *arg, request_t *request, const char *ns, const void *ask);
 
-ends_t *ends_new(zloop_t *loop, store_t *store, ends_go_t *go, void *arg);
+ends_t *ends_new(io_set_t *io, store_t *store, ends_go_t *go, void *arg);
 void ends_destroy(ends_t **self);
 
 /* Keeps the request, and calls `go` with it later, from the loop or from ends_on_task_event. False

@@ -1,6 +1,7 @@
 /* Events of shims on their way into the journal. */
 #include "workers/metadata/intake.h"
 
+#include "common/io_timer.h"
 #include "common/log.h"
 #include "common/util.h"
 #include "workers/metadata/run.h"
@@ -28,14 +29,14 @@ typedef struct item {
 } item_t;
 
 struct intake {
-    zloop_t *loop;
+    io_set_t *io;
     batch_t *batch;
     intake_told_t *told;
     void *arg;
     zlistx_t *waiting; /* item_t that could not be stored, oldest first; owns them */
     size_t waiting_bytes;
     msgpack_zone *zone; /* for the fields of one event */
-    int timer;          /* -1 while none waits */
+    io_timer_t retry;   /* set while some wait */
 };
 
 static void item_destroy(item_t **self_p)
@@ -197,15 +198,11 @@ static void try_one(intake_t *self, bool is_probe)
 
 /* Tries one, so that all that waits does not fail the requests of its batch again and again; the
  * rest follows when that one could be stored. */
-static int on_retry(zloop_t *loop, int timer, void *arg)
+static void on_retry(void *arg)
 {
     intake_t *self = arg;
-    (void)loop;
-    (void)timer;
-    self->timer = -1;
     if (zlistx_size(self->waiting))
         try_one(self, true);
-    return 0;
 }
 
 static void give_up(item_t *item, const char *why)
@@ -227,8 +224,8 @@ static void wait_for_room(intake_t *self, item_t *item)
         zlistx_add_start(self->waiting, item);
     else
         zlistx_add_end(self->waiting, item);
-    if (self->timer < 0)
-        self->timer = zloop_timer(self->loop, INTAKE_RETRY_MS, 1, on_retry, self);
+    if (!self->retry.is_set)
+        io_timer_in(self->io, &self->retry, INTAKE_RETRY_MS);
 }
 
 static void done(void *arg, const status_t *st)
@@ -301,10 +298,11 @@ status_code_t intake_add(intake_t *self, const intake_event_t *event, intake_don
     return STATUS_OK;
 }
 
-intake_t *intake_new(zloop_t *loop, batch_t *batch, intake_told_t *told, void *arg)
+intake_t *intake_new(io_set_t *io, batch_t *batch, intake_told_t *told, void *arg)
 {
     intake_t *self = zmalloc(sizeof *self);
-    *self = (intake_t){.loop = loop, .batch = batch, .told = told, .arg = arg, .timer = -1};
+    *self = (intake_t){.io = io, .batch = batch, .told = told, .arg = arg};
+    io_timer_init(&self->retry, on_retry, self);
     self->zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
     self->waiting = zlistx_new();
     zlistx_set_destructor(self->waiting, (zlistx_destructor_fn *)item_destroy);
@@ -316,8 +314,7 @@ void intake_destroy(intake_t **self_p)
     intake_t *self = *self_p;
     if (!self)
         return;
-    if (self->timer >= 0)
-        zloop_timer_end(self->loop, self->timer);
+    io_timer_stop(self->io, &self->retry);
     zlistx_destroy(&self->waiting);
     msgpack_zone_free(self->zone);
     free(self);

@@ -31,7 +31,7 @@ typedef void intake_done_t(void *arg, bool is_stored);
 /* Init's exit or delete event of that container came into the journal. */
 typedef void intake_told_t(void *arg, const char *ns, const char *id);
 
-intake_t *intake_new(zloop_t *loop, batch_t *batch, intake_told_t *told, void *arg);
+intake_t *intake_new(io_set_t *io, batch_t *batch, intake_told_t *told, void *arg);
 
 /* `done` of events that wait is not called. */
 void intake_destroy(intake_t **self);

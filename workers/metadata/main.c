@@ -1,6 +1,7 @@
 /* shimd-metadata: keeps namespaces, containers, exit records, outcomes of requests and the journal
  * of events in LMDB, and receives the shims' events. Commits block its loop: waiting for the disk
  * is what it is for. */
+#include "common/io_timer.h"
 #include "common/log.h"
 #include "common/util.h"
 #include "common/worker.h"
@@ -18,6 +19,7 @@
 #define TRIM_MS 5000 /* how often memory of a burst of requests is given back */
 
 typedef struct metadata {
+    io_set_t *io;
     store_t *store;
     publisher_t *publisher;
     batch_t *batch;
@@ -28,6 +30,7 @@ typedef struct metadata {
     shim_events_t *shim_events;
     retention_t retention;
     trimmer_t *trimmer;
+    io_timer_t trim;
     uint64_t trimmed; /* batch_count at the last time memory was given back */
 } metadata_t;
 
@@ -43,15 +46,13 @@ static void on_released(void *arg)
     service_on_task_event(self->service, NULL, NULL);
 }
 
-static int on_trim(zloop_t *loop, int timer, void *arg)
+static void on_trim(void *arg)
 {
     metadata_t *self = arg;
-    (void)loop;
-    (void)timer;
     if (batch_count(self->batch) != self->trimmed)
         malloc_trim(0);
     self->trimmed = batch_count(self->batch);
-    return 0;
+    io_timer_in(self->io, &self->trim, TRIM_MS);
 }
 
 /* LMDB trusts its file: what it does with a damaged one, or one that was cut off, ends here. */
@@ -97,12 +98,12 @@ static status_code_t start(metadata_t *self, worker_t *worker, status_t *st)
     if (!self->publisher)
         return st->code;
     self->batch = batch_new(self->store, worker_io(worker), on_events, self);
-    self->mender = mender_new(worker_loop(worker), self->store, self->batch);
+    self->mender = mender_new(worker_io(worker), self->store, self->batch);
     self->service = service_new(worker, self->store, self->batch, &settings, st);
     if (!self->service)
         return st->code;
-    self->intake = intake_new(worker_loop(worker), self->batch, on_told, self);
-    self->releaser = releaser_new(worker_loop(worker), self->store, self->batch, on_released, self);
+    self->intake = intake_new(worker_io(worker), self->batch, on_told, self);
+    self->releaser = releaser_new(worker_io(worker), self->store, self->batch, on_released, self);
     self->trimmer = trimmer_new(worker_io(worker), self->store, self->batch, &self->retention);
     self->shim_events = shim_events_new(worker_io(worker), cluster, self->intake, st);
     return self->shim_events ? STATUS_OK : st->code;
@@ -127,7 +128,7 @@ static void stop(metadata_t *self)
 int main(int argc, char **argv)
 {
     worker_t *worker = worker_new(SERVICE_METADATA, argc, argv);
-    metadata_t self = {.store = NULL};
+    metadata_t self = {.io = worker_io(worker)};
     status_t st;
     watch_crashes();
     if (start(&self, worker, &st)) {
@@ -136,11 +137,12 @@ int main(int argc, char **argv)
         worker_destroy(&worker);
         return EXIT_FAILURE;
     }
-    int timer = zloop_timer(worker_loop(worker), TRIM_MS, 0, on_trim, &self);
+    io_timer_init(&self.trim, on_trim, &self);
+    io_timer_in(self.io, &self.trim, TRIM_MS);
     worker_ready(worker);
     service_sweep_logs(self.service, NULL, NULL);
     int exit_code = worker_run(worker);
-    zloop_timer_end(worker_loop(worker), timer);
+    io_timer_stop(self.io, &self.trim);
     stop(&self);
     worker_destroy(&worker);
     return exit_code;

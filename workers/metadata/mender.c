@@ -1,6 +1,7 @@
 /* Mends what reads have found damaged. */
 #include "workers/metadata/mender.h"
 
+#include "common/io_timer.h"
 #include "common/log.h"
 #include "common/util.h"
 #include "workers/metadata/mend.h"
@@ -9,10 +10,10 @@
 #define AT_ONCE 16 /* records in one batch: each may make an index anew */
 
 struct mender {
-    zloop_t *loop;
+    io_set_t *io;
     store_t *store;
     batch_t *batch;
-    int timer;
+    io_timer_t tick;
     size_t running; /* records that are in the batch */
     uint64_t count;
 };
@@ -48,26 +49,26 @@ static void look(mender_t *self)
     batch_add(self->batch, run, done, self);
 }
 
-static int on_tick(zloop_t *loop, int timer, void *arg)
+static void on_tick(void *arg)
 {
-    (void)loop;
-    (void)timer;
-    look(arg);
-    return 0;
+    mender_t *self = arg;
+    io_timer_in(self->io, &self->tick, TICK_MS);
+    look(self);
 }
 
-mender_t *mender_new(zloop_t *loop, store_t *store, batch_t *batch)
+mender_t *mender_new(io_set_t *io, store_t *store, batch_t *batch)
 {
     mender_t *self = zmalloc(sizeof *self);
     size_t count, before = SIZE_MAX;
-    *self = (mender_t){.loop = loop, .store = store, .batch = batch};
+    *self = (mender_t){.io = io, .store = store, .batch = batch};
     /* Before anything is appended: the last event may be among them. */
     for (store_lost(store, &count); count && count < before; store_lost(store, &count)) {
         before = count;
         look(self);
         batch_commit(batch);
     }
-    self->timer = zloop_timer(loop, TICK_MS, 0, on_tick, self);
+    io_timer_init(&self->tick, on_tick, self);
+    io_timer_in(io, &self->tick, TICK_MS);
     return self;
 }
 
@@ -76,7 +77,7 @@ void mender_destroy(mender_t **self_p)
     mender_t *self = *self_p;
     if (!self)
         return;
-    zloop_timer_end(self->loop, self->timer);
+    io_timer_stop(self->io, &self->tick);
     free(self);
     *self_p = NULL;
 }

@@ -4,13 +4,11 @@
 
 #include "workers/metadata/batch.h"
 
-#include <czmq.h>
-
 typedef struct mender mender_t;
 
 /* Mends what the opening of the store has found, and then looks from time to time. Both must
  * outlive it. */
-mender_t *mender_new(zloop_t *loop, store_t *store, batch_t *batch);
+mender_t *mender_new(io_set_t *io, store_t *store, batch_t *batch);
 void mender_destroy(mender_t **self);
 
 uint64_t mender_count(const mender_t *self); /* records that were lost since the start */

@@ -1,6 +1,7 @@
 /* Releases held events. */
 #include "workers/metadata/releaser.h"
 
+#include "common/io_timer.h"
 #include "common/log.h"
 #include "common/util.h"
 #include "workers/metadata/held.h"
@@ -9,12 +10,12 @@
 #define TICK_MS 100
 
 struct releaser {
-    zloop_t *loop;
+    io_set_t *io;
     store_t *store;
     batch_t *batch;
     releaser_told_t *told;
     void *arg;
-    int timer;
+    io_timer_t tick;
     uint64_t looked; /* batch_count when nothing was held */
     bool is_running; /* a release is in the batch */
 };
@@ -53,30 +54,25 @@ static bool look(releaser_t *self)
 }
 
 /* Nothing is held without an operation of the batch. */
-static int on_tick(zloop_t *loop, int timer, void *arg)
+static void on_tick(void *arg)
 {
     releaser_t *self = arg;
-    (void)loop;
-    (void)timer;
+    io_timer_in(self->io, &self->tick, TICK_MS);
     if (self->is_running || batch_waiting(self->batch) ||
         batch_count(self->batch) == self->looked || !look(self))
-        return 0;
+        return;
     self->is_running = true;
     batch_add(self->batch, run, done, self);
-    return 0;
 }
 
-releaser_t *releaser_new(zloop_t *loop, store_t *store, batch_t *batch, releaser_told_t *told,
+releaser_t *releaser_new(io_set_t *io, store_t *store, batch_t *batch, releaser_told_t *told,
                          void *arg)
 {
     releaser_t *self = zmalloc(sizeof *self);
-    *self = (releaser_t){.loop = loop,
-                         .store = store,
-                         .batch = batch,
-                         .told = told,
-                         .arg = arg,
-                         .looked = UINT64_MAX};
-    self->timer = zloop_timer(loop, TICK_MS, 0, on_tick, self);
+    *self = (releaser_t){
+        .io = io, .store = store, .batch = batch, .told = told, .arg = arg, .looked = UINT64_MAX};
+    io_timer_init(&self->tick, on_tick, self);
+    io_timer_in(io, &self->tick, TICK_MS);
     return self;
 }
 
@@ -85,7 +81,7 @@ void releaser_destroy(releaser_t **self_p)
     releaser_t *self = *self_p;
     if (!self)
         return;
-    zloop_timer_end(self->loop, self->timer);
+    io_timer_stop(self->io, &self->tick);
     free(self);
     *self_p = NULL;
 }

@@ -12,7 +12,7 @@ typedef struct releaser releaser_t;
 typedef void releaser_told_t(void *arg);
 
 /* All must outlive it. */
-releaser_t *releaser_new(zloop_t *loop, store_t *store, batch_t *batch, releaser_told_t *told,
+releaser_t *releaser_new(io_set_t *io, store_t *store, batch_t *batch, releaser_told_t *told,
                          void *arg);
 void releaser_destroy(releaser_t **self);
 

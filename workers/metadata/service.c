@@ -359,7 +359,7 @@ service_t *service_new(worker_t *worker, store_t *store, batch_t *batch, const s
         return NULL;
     service_t *self = zmalloc(sizeof *self);
     *self = (service_t){.worker = worker, .store = store, .batch = batch, .polls = polls};
-    self->ends = ends_new(worker_loop(worker), store, add_write, self);
+    self->ends = ends_new(worker_io(worker), store, add_write, self);
     for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
         self->handlers[i] =
             (worker_method_t){.id = methods[i].id, .handler = handlers[methods[i].access]};

@@ -144,7 +144,6 @@ static manager_t *manager_new(worker_t *worker, const settings_t *settings)
     const cluster_t *cluster = worker_cluster(worker);
     manager_t *self = zmalloc(sizeof *self);
     *self = (manager_t){.worker = worker,
-                        .loop = worker_loop(worker),
                         .io = worker_io(worker),
                         .link = worker_link(worker),
                         .shims = zhashx_new(),

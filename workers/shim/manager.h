@@ -12,7 +12,6 @@
 
 typedef struct manager {
     worker_t *worker;
-    zloop_t *loop;
     io_set_t *io;
     link_t *link;
     timeouts_t timeouts;
