@@ -47,9 +47,20 @@ static void on_finished(op_t *op, const status_t *st)
     free(create->options_type);
     free(create->options);
     free(create->work);
+    io_timer_stop(self->io, &create->slow);
+    if (create->is_slow)
+        self->slow_creates--;
     free(create);
     self->creates--;
     create_next(self);
+}
+
+static void on_slow(void *arg)
+{
+    create_t *create = arg;
+    create->is_slow = true;
+    create->manager->slow_creates++;
+    create_next(create->manager);
 }
 
 static void begin(manager_t *self, request_t *request, const msg_task_create_t *ask)
@@ -72,6 +83,8 @@ static void begin(manager_t *self, request_t *request, const msg_task_create_t *
     create->op.finished = on_finished;
     snprintf(create->op.label, sizeof create->op.label, "create %s", task->key);
     self->creates++;
+    io_timer_init(&create->slow, on_slow, create);
+    io_timer_in(self->io, &create->slow, CREATE_SLOW_MS);
     op_start(&create->op);
 }
 
@@ -80,9 +93,18 @@ typedef struct turn {
     const msg_task_create_t *ask;
 } turn_t;
 
+static bool has_room(const manager_t *self)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned most = processors > 0 ? (unsigned)processors * CREATES_PER_PROCESSOR : 0;
+    if (most < CREATES_LEAST)
+        most = CREATES_LEAST;
+    return self->creates - self->slow_creates < most && self->creates < CREATES_MOST;
+}
+
 void create_next(manager_t *self)
 {
-    while (self->creates < CREATES_AT_ONCE && zlistx_size(self->create_queue)) {
+    while (has_room(self) && zlistx_size(self->create_queue)) {
         turn_t *turn = zlistx_detach(self->create_queue, NULL);
         begin(self, turn->request, turn->ask);
         free(turn);

@@ -25,6 +25,8 @@ typedef struct create {
     char group[80];
     uint32_t pid;
     bool downgraded, has_removed_stale;
+    io_timer_t slow;
+    bool is_slow; /* it counts no more against those that run at once */
 } create_t;
 
 /* The operation is its first member. */

@@ -7,8 +7,13 @@
 
 #include "common/proto/task.pb-c.h"
 
-#define MANAGER_WINDOW  1024 /* requests the broker hands over at once */
-#define CREATES_AT_ONCE 16   /* more wait: each runs an OCI runtime, and there are few processors */
+#define MANAGER_WINDOW 1024 /* requests the broker hands over at once */
+/* More creates than these wait: each runs an OCI runtime, and what is urgent needs the processors
+ * too. One that takes long hardly uses them, and counts no more then. */
+#define CREATES_PER_PROCESSOR 2
+#define CREATES_LEAST         4
+#define CREATES_MOST          64
+#define CREATE_SLOW_MS        1000
 
 typedef struct manager {
     worker_t *worker;
@@ -27,6 +32,7 @@ typedef struct manager {
     zhashx_t *restarts;     /* see restart.h */
     char life[64];          /* of the cluster: the same as long as its supervisor runs */
     unsigned creates;       /* under way */
+    unsigned slow_creates;  /* of those, how many have taken CREATE_SLOW_MS */
     zlistx_t *create_queue; /* request_t of task.create that wait for their turn; not owned */
 } manager_t;
 
