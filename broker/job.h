@@ -40,6 +40,7 @@ typedef struct job {
     msg_peer_t peer;
     bool redelivered;
     bool is_own;     /* the broker's: it goes on although nobody waits for its answer */
+    bool is_alone;   /* given to a worker that gets no other meanwhile, waits apart */
     unsigned deaths; /* workers that died with it, unless it is a wait */
     zmq_msg_t body;
     size_t body_size;

@@ -43,6 +43,7 @@ status_code_t service_enqueue(service_t *self, job_t *job, bool again, status_t 
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "%s: %u bytes of requests wait already",
                           self->name, SERVICE_BYTES_MAX);
     job->state = JOB_QUEUED;
+    job->is_alone = false;
     if (again)
         TAILQ_INSERT_HEAD(&queue->jobs, job, place);
     else
@@ -60,6 +61,18 @@ void service_unqueue(service_t *self, job_t *job)
     self->bytes -= job->body_size;
 }
 
+/* Whoever was with a worker that died may have killed it. One more death would set the request
+ * aside, so that it must be its own. */
+static bool is_suspect(const job_t *job)
+{
+    return job->takes_slot && job->deaths + 1 >= SERVICE_DEATHS_MAX;
+}
+
+static bool may_go(const service_t *self, const job_t *job)
+{
+    return !job->takes_slot || (!self->alone && (!is_suspect(job) || !self->slots));
+}
+
 job_t *service_next(service_t *self)
 {
     if (!self->has_worker)
@@ -67,8 +80,10 @@ job_t *service_next(service_t *self)
     job_t *job = TAILQ_FIRST(&self->urgent.jobs);
     if (!job || self->slots >= self->window + SERVICE_URGENT_OVER)
         job = self->slots < self->window ? TAILQ_FIRST(&self->normal.jobs) : NULL;
-    if (job)
-        service_unqueue(self, job);
+    if (!job || !may_go(self, job))
+        return NULL;
+    job->is_alone = is_suspect(job);
+    service_unqueue(self, job);
     return job;
 }
 
@@ -76,6 +91,8 @@ void service_count(service_t *self, const job_t *job, bool given)
 {
     uint32_t step = given ? 1 : UINT32_MAX; /* plus or minus one */
     self->in_flight += step;
+    if (job->is_alone)
+        self->alone += step;
     if (job->takes_slot)
         self->slots += step;
     else

@@ -30,6 +30,7 @@ struct service {
     size_t bytes;
     uint32_t in_flight; /* given to the worker, not answered */
     uint32_t slots;     /* of those, how many count against the window */
+    uint32_t alone;     /* of those, how many must be alone */
     uint32_t waits;     /* of those, how many have no deadline */
     uint64_t answered, redelivered;
     char obituary[256]; /* of the worker that died last; empty when nobody said */
