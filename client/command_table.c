@@ -232,6 +232,12 @@ static const option_row_t subscriber_options[] = {
     END,
 };
 
+static const option_row_t metadata_options[] = {
+    {"root-dir", 0, OPTION_TEXT, "DIR",
+     "the cluster's, or $SHIMD_ROOT_DIR, when it does not run to tell", WORD_DIRECTORY},
+    END,
+};
+
 static const option_row_t doctor_options[] = {
     {"repair", 0, OPTION_FLAG, NULL, "mend what is found", WORD_ANY},
     {"root-dir", 0, OPTION_TEXT, "DIR",
@@ -693,6 +699,35 @@ const command_t command_table[] = {
      .operands_max = 1,
      .operand = WORD_PROCESS,
      .run = cmd_cluster_restart},
+
+    {.path = "metadata", .brief = "the file of records and events"},
+    {.path = "metadata check",
+     .synopsis = "",
+     .brief = "look at every record",
+     .help = "Reads the whole file beside the cluster, which goes on, and also when none runs.\n"
+             "Ends with the status of DATA_LOSS when anything is damaged.\n",
+     .options = {metadata_options},
+     .run = cmd_metadata_check},
+    {.path = "metadata backup",
+     .synopsis = "FILE",
+     .brief = "write a copy of it",
+     .help = "The state of one moment, complete, compact and looked over, while the cluster works\n"
+             "on. FILE is replaced only when the copy is good.\n",
+     .options = {metadata_options},
+     .operands_min = 1,
+     .operands_max = 1,
+     .operand = WORD_FILE,
+     .run = cmd_metadata_backup},
+    {.path = "metadata restore",
+     .synopsis = "FILE",
+     .brief = "put a copy in its place",
+     .help = "Refused while a cluster works on it. The file that was there is kept beside the new\n"
+             "one, under a name that begins with damaged-replaced-.\n",
+     .options = {metadata_options},
+     .operands_min = 1,
+     .operands_max = 1,
+     .operand = WORD_FILE,
+     .run = cmd_metadata_restore},
 
     {.path = "doctor",
      .synopsis = "",

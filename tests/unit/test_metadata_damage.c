@@ -8,6 +8,7 @@
 #include "workers/metadata/mend.h"
 #include "workers/metadata/mender.h"
 #include "workers/metadata/salvage.h"
+#include "workers/metadata/upkeep.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -370,12 +371,48 @@ static void test_damage_everywhere(void **state)
     finish();
 }
 
+/* Beside the store that is open, and put in its place once it is not. */
+static void test_backup(void **state)
+{
+    fixture_t *f = *state;
+    status_t st;
+    upkeep_report_t before, copied, after;
+    AUTO_FREE char *path = util_format("%s/backup", f->dir);
+    AUTO_FREE char *left = util_format("%s/backup.new", f->dir);
+    fill(f, 0, 5);
+    /* A process does not see its own locks, and loses them with any descriptor of the file. */
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(upkeep_restore(f->path, path, &st) == STATUS_FAILED_PRECONDITION ? 0 : 1);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(upkeep_check(f->path, &before, &st), STATUS_OK);
+    upkeep_backup(f->path, path, &copied, &st);
+    assert_string_equal(st.text, "");
+    assert_int_not_equal(access(left, F_OK), 0);
+    assert_int_equal(copied.damaged, 0);
+    fill(f, 5, 6);
+    uint64_t last = store_journal_last(f->store);
+    batch_destroy(&f->batch);
+    store_destroy(&f->store);
+    assert_int_equal(upkeep_restore(f->path, path, &st), STATUS_OK);
+    assert_int_equal(upkeep_check(f->path, &after, &st), STATUS_OK);
+    assert_int_equal(after.records, before.records);
+    f->store = store_open(f->path, STORE_MAP_INITIAL, STORE_MAP_MAX, &st);
+    assert_non_null(f->store);
+    assert_true(store_journal_last(f->store) && store_journal_last(f->store) < last);
+    assert_string_equal(store_report(f->store)->why, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_flipped_bits, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_truncated, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_lost_pages, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_backup, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_damage_everywhere, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

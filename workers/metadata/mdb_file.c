@@ -16,6 +16,7 @@
 #define BIG_MAX     (64ull << 20) /* bytes; no record comes near */
 #define DEPTH_MAX   32            /* LMDB's own limit of a cursor */
 #define FREE_FLAGS  8u            /* integer keys */
+#define SINGLE_FILE 0x4000u       /* of an environment that was made without a directory */
 #define FLAGS_AT    10
 #define LOWER_AT    12
 #define UPPER_AT    14
@@ -86,12 +87,12 @@ static mdb_file_meta_t read_meta(const mdb_file_t *self, uint64_t number)
                             .main = stored.trees[1],
                             .last_page = stored.last_page,
                             .txn = stored.txn};
-    meta.is_good = mdb_file_number(page) == number && mdb_file_flags(page) == META &&
-                   stored.magic == MAGIC && stored.version == VERSION && !stored.address &&
-                   meta.free.pad == MDB_FILE_PAGE && meta.free.flags == FREE_FLAGS &&
-                   !meta.main.pad && !meta.main.flags && meta.free.depth <= DEPTH_MAX &&
-                   meta.main.depth <= DEPTH_MAX && meta.last_page < UINT32_MAX &&
-                   (!meta.txn || meta.txn % MDB_FILE_METAS == number);
+    meta.is_good =
+        mdb_file_number(page) == number && mdb_file_flags(page) == META && stored.magic == MAGIC &&
+        stored.version == VERSION && !stored.address && meta.free.pad == MDB_FILE_PAGE &&
+        (meta.free.flags & ~SINGLE_FILE) == FREE_FLAGS && !meta.main.pad && !meta.main.flags &&
+        meta.free.depth <= DEPTH_MAX && meta.main.depth <= DEPTH_MAX &&
+        meta.last_page < UINT32_MAX && (!meta.txn || meta.txn % MDB_FILE_METAS == number);
     return meta;
 }
 

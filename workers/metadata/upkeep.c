@@ -1,0 +1,119 @@
+/* What an operator does with the store's file. */
+#include "workers/metadata/upkeep.h"
+
+#include "common/util.h"
+#include "workers/metadata/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+_Static_assert(TABLE_COUNT <= UPKEEP_TABLES_MAX, "a report has a row for each table");
+
+static status_code_t judge(const survey_t *survey, const char *why, status_t *st)
+{
+    unsigned long long damaged = survey_total(survey->damaged);
+    if (why[0] || survey->flaws)
+        return status_set(st, STATUS_DATA_LOSS, "%s; %llu records are damaged",
+                          why[0] ? why : survey->flaw, damaged);
+    if (damaged)
+        return status_set(st, STATUS_DATA_LOSS, "%llu records are damaged", damaged);
+    return STATUS_OK;
+}
+
+static void report_on(const survey_t *survey, upkeep_report_t *ret)
+{
+    ret->count = TABLE_COUNT;
+    for (size_t i = 0; i < TABLE_COUNT; i++) {
+        ret->tables[i].name = store_table_name((table_t)i);
+        ret->tables[i].records = survey->records[i];
+        ret->tables[i].damaged = survey->damaged[i];
+    }
+    ret->records = survey_total(survey->records);
+    ret->damaged = survey_total(survey->damaged);
+    ret->flaws = survey->flaws;
+    memcpy(ret->flaw, survey->flaw, sizeof ret->flaw);
+}
+
+status_code_t upkeep_check(const char *directory, upkeep_report_t *ret, status_t *st)
+{
+    snapshot_t snapshot;
+    status_clear(st);
+    *ret = (upkeep_report_t){.count = 0};
+    if (!snapshot_open(&snapshot, directory, st)) {
+        survey_t survey = {.file = &snapshot.file, .root = snapshot.root, .budget = UINT64_MAX};
+        survey_walk(&survey);
+        survey_clear(&survey);
+        report_on(&survey, ret);
+        judge(&survey, snapshot.why, st);
+    }
+    snapshot_close(&snapshot);
+    return st->code;
+}
+
+static status_code_t verify(const char *path, status_t *st)
+{
+    mdb_file_t file;
+    survey_t survey = {.budget = UINT64_MAX};
+    if (!salvage_survey(path, &file, &survey))
+        return status_errno(st, errno, "open %s", path);
+    survey_clear(&survey);
+    mdb_file_close(&file);
+    return judge(&survey, "", st) ? status_wrap(st, "%s", path) : STATUS_OK;
+}
+
+static status_code_t sync_path(const char *path, status_t *st)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) ? status_errno(st, errno, "sync %s", path) : STATUS_OK;
+}
+
+status_code_t upkeep_backup(const char *directory, const char *path, upkeep_report_t *ret,
+                            status_t *st)
+{
+    snapshot_t snapshot;
+    salvage_report_t report = {.is_rebuilt = false};
+    status_clear(st);
+    AUTO_FREE char *made = util_format("%s.new", path);
+    if (unlink(made) && errno != ENOENT)
+        return status_errno(st, errno, "remove %s", made);
+    if (!snapshot_open(&snapshot, directory, st))
+        salvage_copy(&snapshot.file, &snapshot.root, made, NULL, &report, st);
+    snapshot_close(&snapshot);
+    if (!st->code && !verify(made, st) && !sync_path(made, st) && rename(made, path))
+        status_errno(st, errno, "rename %s to %s", made, path);
+    if (st->code)
+        unlink(made);
+    *ret = (upkeep_report_t){.records = report.records, .damaged = report.damaged};
+    return st->code;
+}
+
+status_code_t upkeep_restore(const char *directory, const char *path, status_t *st)
+{
+    salvage_report_t report = {.is_rebuilt = false};
+    AUTO_FREE char *made = util_format("%s/%s", directory, SALVAGE_NEW);
+    AUTO_FREE char *aside =
+        util_format("%sreplaced-%lld.mdb", SALVAGE_ASIDE, (long long)util_now_ms());
+    status_clear(st);
+    if (snapshot_is_in_use(directory))
+        return status_set(st, STATUS_FAILED_PRECONDITION, "a cluster works on %s: stop it first",
+                          directory);
+    if (verify(path, st))
+        return st->code;
+    if (mkdir(directory, 0700) && errno != EEXIST)
+        return status_errno(st, errno, "mkdir %s", directory);
+    if (unlink(made) && errno != ENOENT)
+        return status_errno(st, errno, "remove %s", made);
+    mdb_file_t file = mdb_file_open(path);
+    survey_root_t root;
+    char why[SURVEY_FLAW_SIZE];
+    if (salvage_root(&file, &root, why) && !salvage_copy(&file, &root, made, NULL, &report, st) &&
+        !verify(made, st))
+        salvage_replace(directory, made, aside, st);
+    mdb_file_close(&file);
+    if (st->code)
+        unlink(made);
+    return st->code;
+}
