@@ -22,7 +22,7 @@ from cluster import Cluster, until  # noqa: E402
 from faults import Trouble  # noqa: E402
 from lives import PATIENCE, Client  # noqa: E402
 
-KINDS = ["kill", "kill", "kill", "kill_two", "stop", "kill_shim", "kill_all"]
+KINDS = ["kill", "kill", "kill", "kill_two", "stop", "kill_shim", "stop_shim", "slow_disk", "kill_all"]
 
 
 class World:
@@ -34,7 +34,7 @@ class World:
         self.counts = collections.Counter()
         self.lock = threading.Lock()
         self.clients, self.start_options, self.supervisor_deaths = [], [], []
-        self.config = "restart\n    intensity = 1000\n"
+        self.config = "failpoints = on\nrestart\n    intensity = 1000\n"
         self.cluster = Cluster()
         self.cluster.start(config=self.config)
         self.cluster.shimctl("containers", "create", "--rootfs", self.cluster.rootfs(), "spec", "/bin/true")
@@ -69,7 +69,9 @@ def run(world, options):
     for client in world.clients:
         client.join(3 * PATIENCE)
     stuck = [f"{c.name} is stuck:\n{c.stories[-1]}" for c in world.clients if c.is_alive()]
-    return before, trouble, stuck
+    if trouble.failure:
+        stuck.append(trouble.failure)
+    return before, stuck
 
 
 def judge(world, before, stuck):
@@ -77,6 +79,7 @@ def judge(world, before, stuck):
     stories = {s.name: s for c in world.clients for s in c.stories}
     violations = list(stuck)
     until(lambda: not list(checker.check_machine(world.cluster, before)) or stuck, "nothing is left", 20) if not stuck else None
+    violations += checker.ask_doctor(world.cluster)
     events = checker.read_journal(world.cluster.client())
     violations += checker.check_journal(events, stories)
     by_name = collections.defaultdict(list)
@@ -101,7 +104,7 @@ def main():
     options.seed = options.seed if options.seed is not None else int(time.time())
     world = World(options)
     try:
-        before, trouble, stuck = run(world, options)
+        before, stuck = run(world, options)
         try:
             violations, events = judge(world, before, stuck)
         except AssertionError as error:
@@ -117,7 +120,6 @@ def main():
     print(json.dumps({"seed": options.seed, "seconds": options.seconds, "events": events, "violations": len(violations), **world.counts}))
     for violation in violations:
         print(violation)
-    del trouble
     return 1 if violations else 0
 
 

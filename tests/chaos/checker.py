@@ -125,3 +125,9 @@ def check_machine(cluster, before):
     count = descriptors(cluster.supervisor.pid)
     if count > before["descriptors"] + 8:
         yield f"the supervisor has {count} descriptors, {before['descriptors']} before"
+
+
+def ask_doctor(cluster):
+    """What the operator's own tool finds wrong when all is over."""
+    done = cluster.shimctl("--json", "doctor")
+    return [f"doctor: {line}" for line in done.stdout.splitlines()] or ([f"doctor: {done.stderr}"] if done.returncode else [])

@@ -1,4 +1,4 @@
-"""What goes wrong meanwhile: processes of ours, and shims, are killed, stopped for a while, all at once."""
+"""What goes wrong meanwhile: processes of ours, and shims, are killed, stopped for a while, all at once; the disk is slow."""
 
 import contextlib
 import os
@@ -19,12 +19,16 @@ class Trouble(threading.Thread):
         self.random = random.Random(f"{world.seed}/trouble")
         self.client = world.cluster.client()
         self.done = []
+        self.failure = None
 
     def run(self):
-        while not self.world.over.wait(self.random.uniform(*self.pause)):
-            kind = self.random.choice(self.kinds)
-            with contextlib.suppress(ProcessLookupError):
-                getattr(self, kind)()
+        try:
+            while not self.world.over.wait(self.random.uniform(*self.pause)):
+                kind = self.random.choice(self.kinds)
+                with contextlib.suppress(ProcessLookupError):
+                    getattr(self, kind)()
+        except Exception as error:  # a run without trouble proves nothing
+            self.failure = f"the trouble ended: {type(error).__name__}: {error}"
 
     def tell(self, text):
         self.done.append((time.monotonic(), text))
@@ -59,6 +63,11 @@ class Trouble(threading.Thread):
         time.sleep(self.random.uniform(0, STOPPED_SECONDS))
         os.kill(pid, signal.SIGCONT)
 
+    def slow_disk(self):
+        point = self.world.cluster.run / "failpoints" / "metadata.commit-before"
+        point.write_text(f"{self.random.randint(1, 3)}*delay({self.random.randint(50, 500)})")
+        self.tell("slow disk")
+
     def kill_all(self):
         """The supervisor, and with it everything; a new cluster takes over."""
         self.world.supervisor_deaths.append(time.monotonic())
@@ -67,18 +76,35 @@ class Trouble(threading.Thread):
         self.world.cluster.start(*self.world.start_options, config=self.world.config, wait=False)
         self.tell("kill supervisor")
 
-    def kill_shim(self):
+    def choose_shim(self):
+        """A task whose shim is there, and its story."""
         stories = {s.name: s for c in self.world.clients for s in c.stories[-2:]}
         tasks = [t for t in self.client.call("task.list", {}, "default", timeout=30)["tasks"] if t.get("shim_pid")]
         tasks = [t for t in tasks if t["id"] in stories and not t.get("orphaned")]
         if not tasks:
-            return
+            raise ProcessLookupError
         task = self.random.choice(tasks)
-        stories[task["id"]].lost_shim = True
-        stories[task["id"]].note(f"its shim {task['shim_pid']} is killed")
-        if f"-id\0{task['id']}\0".encode() in self.command(task["shim_pid"]):
-            os.kill(task["shim_pid"], signal.SIGKILL)
-            self.tell("kill shim")
+        return task, stories[task["id"]]
+
+    def signal_shim(self, task, number):
+        if f"-id\0{task['id']}\0".encode() not in self.command(task["shim_pid"]):
+            raise ProcessLookupError
+        os.kill(task["shim_pid"], number)
+
+    def kill_shim(self):
+        task, story = self.choose_shim()
+        story.lost_shim = True
+        story.note(f"its shim {task['shim_pid']} is killed")
+        self.signal_shim(task, signal.SIGKILL)
+        self.tell("kill shim")
+
+    def stop_shim(self):
+        task, story = self.choose_shim()
+        self.signal_shim(task, signal.SIGSTOP)
+        story.note(f"its shim {task['shim_pid']} is stopped")
+        self.tell("stop a-shim")
+        time.sleep(self.random.uniform(0, STOPPED_SECONDS))
+        self.signal_shim(task, signal.SIGCONT)
 
     @staticmethod
     def command(pid):

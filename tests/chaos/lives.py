@@ -9,6 +9,7 @@ import uuid
 from cluster import Refused
 from history import OK, Step, Story
 
+UNSTARTED_PATIENCE = 5  # seconds a wait may take for what, as far as its client knows, was not started
 PATIENCE = 60  # seconds a request may take, deaths of every process included
 NAMES = {"delete-force": ("task.delete", {"force": True})}
 
@@ -42,13 +43,13 @@ class Client(threading.Thread):
                 story.note(f"client failed: {error!r}")
             self.world.count("lives")
 
-    def ask(self, story, what, client=None, **fields):
+    def ask(self, story, what, client=None, patience=PATIENCE, **fields):
         """The answer, or None. Only what concerns the task itself goes into its history."""
         method, more = NAMES.get(what, (f"task.{what}", {}))
         step = Step(what, time.monotonic())
         try:
             step.answer = (client or self.client).call(
-                method, {"id": story.name, **more, **fields}, "default", timeout=PATIENCE, id=uuid.uuid4().bytes
+                method, {"id": story.name, **more, **fields}, "default", timeout=patience, id=uuid.uuid4().bytes
             )
         except Refused as refused:
             step.status, step.text = refused.status, str(refused)
@@ -104,7 +105,8 @@ class Client(threading.Thread):
         elif way == "KILL":
             self.ask(story, "kill", signal=9)
         if way != "force":
-            exited = self.ask(story, "wait")
+            started = any(s.what == "start" and s.status == OK for s in story.steps)
+            exited = self.ask(story, "wait", patience=PATIENCE if started else UNSTARTED_PATIENCE)
             self.check_code(story, way, exited)
             self.ask(story, "delete")
 

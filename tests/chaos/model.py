@@ -54,6 +54,8 @@ def outcomes(step, state, lost_shim):
         result.add(state)
         if after is not None:
             result.add(after)
+        if what == "kill" and state == CREATED:
+            result.add(STOPPED)
     elif status != OK and after is None and status in refusals(what, state):
         result.add(state)
     # Without its shim a task cannot be paused or made, and one under removal says so.

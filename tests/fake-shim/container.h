@@ -39,6 +39,7 @@ typedef struct process {
 struct container {
     char *id, *bundle;
     bool is_paused;
+    bool is_pausing;  /* a Pause is held up */
     bool is_restored; /* from a checkpoint: has no pid before Start */
     process_t *init;
     TAILQ_HEAD(, process) execs;

@@ -38,6 +38,7 @@ typedef struct call {
     uint32_t stream;
     Ttrpc__Request *request;
     fault_t fault;
+    char id[128]; /* what it is about; "" for none */
 } call_t;
 
 static struct {
@@ -129,6 +130,7 @@ static bool fault_before(const call_t *call)
         respond(call->connection, call->stream, &outcome, NULL, 0);
         return false;
     case FAULT_DELAY:
+        service_held_up(call->request->method, call->id);
         usleep((useconds_t)fault->ms * US_PER_MS);
         return true;
     case FAULT_PANIC:
@@ -226,7 +228,7 @@ static bool discard(int fd, size_t size)
 static status_code_t prepare(call_t *call, status_t *st)
 {
     const Ttrpc__Request *request = call->request;
-    char id[128] = "";
+    char *id = call->id;
     if (strcmp(request->service, shim.service) != 0)
         return status_set(st, STATUS_UNIMPLEMENTED, "service %s", request->service);
     if (service_id(request->method, request->payload.data, request->payload.len, id, st))

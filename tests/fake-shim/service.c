@@ -92,6 +92,16 @@ status_code_t service_id(const char *name, const uint8_t *payload, size_t size, 
     return STATUS_OK;
 }
 
+void service_held_up(const char *method, const char *id)
+{
+    status_t st;
+    containers_lock();
+    container_t *container = containers_find(id, &st);
+    if (container && strcmp(method, "Pause") == 0)
+        container->is_pausing = true;
+    containers_unlock();
+}
+
 void service_call(const char *name, const uint8_t *payload, size_t size, answer_t *answer)
 {
     const struct method *method = find_method(name);

@@ -21,6 +21,9 @@ typedef struct answer {
 status_code_t service_id(const char *method, const uint8_t *payload, size_t size, char id[128],
                          status_t *st);
 
+/* The call is held up from here on: a container whose Pause is says PAUSING meanwhile. */
+void service_held_up(const char *method, const char *id);
+
 /* Does it, in a thread of its own: Wait takes as long as the process lives. `method` is known and
  * the payload sound, as service_id has found. */
 void service_call(const char *method, const uint8_t *payload, size_t size, answer_t *answer);

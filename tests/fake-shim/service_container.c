@@ -136,6 +136,9 @@ status_code_t service_on_pause(const void *message, answer_t *answer, status_t *
 {
     const Containerd__Task__V2__PauseRequest *ask = message;
     (void)answer;
+    container_t *container = containers_find(ask->id, st);
+    if (container)
+        container->is_pausing = false;
     if (freeze(ask->id, true, st))
         return st->code;
     Containerd__Events__TaskPaused event = CONTAINERD__EVENTS__TASK_PAUSED__INIT;

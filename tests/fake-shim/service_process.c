@@ -56,6 +56,8 @@ static Containerd__Task__V2__Status status_of(const process_t *process)
         return CONTAINERD__TASK__V2__STATUS__STOPPED;
     if (process->state == PROCESS_CREATED)
         return CONTAINERD__TASK__V2__STATUS__CREATED;
+    if (process->container->is_pausing)
+        return CONTAINERD__TASK__V2__STATUS__PAUSING;
     return process->container->is_paused ? CONTAINERD__TASK__V2__STATUS__PAUSED
                                          : CONTAINERD__TASK__V2__STATUS__RUNNING;
 }

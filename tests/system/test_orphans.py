@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 
+import msgpack
 import pytest
 from cluster import is_alive, until
 
@@ -190,3 +191,23 @@ def test_a_container_can_be_killed_with_its_shim(cluster):
     until(lambda: not tasks(cluster), "the task is gone")
     assert not is_alive(row["pid"])
     assert cluster.shimctl("containers", "delete", "c").returncode == 0
+
+
+def test_a_create_whose_answer_and_shim_were_lost_is_answered(fresh_cluster):
+    """Worker and broker die with the answer; then the container is killed, and its shim. The request comes again."""
+    cluster = fresh_cluster.start(config="failpoints = on\n")
+    cluster.shimctl("containers", "create", "--rootfs", cluster.rootfs(), "c", "/bin/sleep", "1000")
+    point = "shim.task.create-before-record"
+    (cluster.run / "failpoints" / point).write_text("1*delay(60000)")
+    request, worker, client = os.urandom(16), cluster.pid("shim"), cluster.client()
+    header = {"v": 1, "id": request, "method": "task.create", "ns": "default"}
+    client.socket.send_multipart([msgpack.packb(header), msgpack.packb({"id": "c"})])
+    until((cluster.run / "failpoints" / f"{point}.hits").exists, "it is made, and nobody was told")
+    cluster.await_successor("broker", cluster.kill("broker"))
+    os.kill(worker, signal.SIGKILL)
+    cluster.await_successor("shim", worker)
+    asker = cluster.client()
+    asker.call("task.kill", {"id": "c", "signal": 9}, "default")
+    asker.call("task.wait", {"id": "c"}, "default", timeout=20)
+    lose_shim(cluster, "c")
+    assert asker.call("task.create", {"id": "c"}, "default", timeout=20, id=request)["pid"]

@@ -12,7 +12,7 @@ import time
 import msgpack
 import pytest
 from cluster import Refused, is_alive, until
-from fake_containers import DEADLINE_EXCEEDED, INTERNAL, LIFE, OK, UNAVAILABLE, UNKNOWN
+from fake_containers import DEADLINE_EXCEEDED, FAILED_PRECONDITION, INTERNAL, LIFE, OK, UNAVAILABLE, UNKNOWN
 
 HANG_SECONDS = 0.7  # the request's deadline where the shim never answers: before it is sent again
 SOON_SECONDS = 6  # what every other answer comes within; a shim that does not shut down is killed after 3
@@ -223,6 +223,49 @@ def test_starting_and_adding_an_exec_and_losing_the_connection(containers, play)
     except BaseException:
         containers.sweep()
         raise
+
+
+def send_unheard(containers, request, method, body):
+    """A request of a client that does not send it again by itself."""
+    header = {"v": 1, "id": request, "method": method, "ns": "default"}
+    containers.call("broker.ping")  # makes this thread's client
+    containers.local.client.socket.send_multipart([msgpack.packb(header), msgpack.packb(body)])
+
+
+def test_a_start_is_answered_to_the_request_that_it_was_sent_for(containers):
+    """A worker dies with a start that its shim never did, and so does the broker, which would send it again. Somebody
+    else starts the process; then the first request comes again."""
+    containers.create("c", fail_Start="1*hang")
+    request = os.urandom(16)
+    send_unheard(containers, request, "task.start", {"id": "c"})
+    until(lambda: containers.asked_for("c", "Start"), "the shim is asked")
+    cluster = containers.cluster
+    cluster.await_successor("broker", cluster.kill("broker"))
+    containers.restart_worker()
+    assert containers.call("task.start", "c")["pid"]
+    with pytest.raises(Refused) as refused:
+        containers.call("task.start", "c", id=request)
+    assert refused.value.status == FAILED_PRECONDITION, refused.value
+    assert len(containers.asked_for("c", "Start")) == 2
+    containers.finish("c")
+
+
+def test_a_pause_that_is_under_way_is_waited_for(containers):
+    """The worker dies while a shim pauses: whoever asked for that is answered when it is over, and so is who wants the
+    container to go on."""
+    containers.run("c", fail_Pause="1*delay(2500)")
+    answers = {}
+    pause = threading.Thread(target=lambda: answers.update(pause=containers.outcome("task.pause", "c", 20)))
+    pause.start()
+    until(lambda: containers.asked_for("c", "Pause"), "the shim is asked")
+    containers.restart_worker()
+    until(lambda: containers.call("task.get", "c")["status"] == "PAUSING", "its successor sees it")
+    assert containers.outcome("task.resume", "c", 20)[0] == OK
+    pause.join()
+    assert answers["pause"][0] == OK, answers
+    assert len(containers.asked_for("c", "Pause")) == 1
+    assert containers.call("task.get", "c")["status"] == "RUNNING"
+    containers.finish("c")
 
 
 # Not strict: the shim may have told of the start before it died.

@@ -123,8 +123,8 @@ HANDLER(task_create)
         manager_park(task, request, ask);
         return;
     }
-    /* The same request again, whose first run made this task. */
-    if (task && task->phase == TASK_LIVE &&
+    /* The same request again, whose first run made this task, whatever became of its shim. */
+    if (task && (task->phase == TASK_LIVE || task->phase == TASK_ORPHANED) &&
         !memcmp(&task->init.request, request_id(request), MSG_UUID_SIZE)) {
         request_answer(request, &(msg_started_t){.pid = task->init.pid});
         return;

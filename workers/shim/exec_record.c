@@ -19,11 +19,13 @@ static void name_of(const char *exec_id, char name[NAME_MAX])
 
 status_code_t exec_record_write(const char *bundle, const process_t *process, status_t *st)
 {
-    char name[NAME_MAX], request[2 * MSG_UUID_SIZE + 1];
+    char name[NAME_MAX], request[2 * MSG_UUID_SIZE + 1], starter[2 * MSG_UUID_SIZE + 1];
     name_of(process->exec_id, name);
     util_hex(process->request.bytes, MSG_UUID_SIZE, request);
-    json_t *object = json_pack("{s:s, s:I, s:I}", "request", request, "pid",
-                               (json_int_t)process->pid, "start", (json_int_t)process->start);
+    util_hex(process->starter.bytes, MSG_UUID_SIZE, starter);
+    json_t *object =
+        json_pack("{s:s, s:s, s:I, s:I}", "request", request, "starter", starter, "pid",
+                  (json_int_t)process->pid, "start", (json_int_t)process->start);
     return record_write_json(bundle, name, object, st);
 }
 
@@ -41,10 +43,11 @@ static void load_one(task_t *task, const char *name)
     memcpy(exec_id, name + strlen(PREFIX), size);
     json_t *object = NULL;
     status_t st = {.code = STATUS_OK};
-    msg_uuid_t request;
+    msg_uuid_t request, starter = {.bytes = {0}};
     bool is_whole = msg_is_identifier(exec_id, size) &&
                     !record_read_json(task->bundle, name, &object, &st) &&
                     record_parse_request(object, &request);
+    (void)record_parse_id(object, "starter", &starter); /* zero when there is none */
     json_int_t pid = json_integer_value(json_object_get(object, "pid"));
     json_int_t start = json_integer_value(json_object_get(object, "start"));
     json_decref(object);
@@ -56,6 +59,7 @@ static void load_one(task_t *task, const char *name)
     }
     process_t *process = task_add_exec(task, exec_id);
     process->request = request;
+    process->starter = starter;
     process->is_adopted = true;
     process->pid = (uint32_t)pid;
     process->start = (uint64_t)start;

@@ -2,6 +2,7 @@
 #include "workers/shim/init_record.h"
 
 #include "common/log.h"
+#include "common/util.h"
 #include "workers/shim/record.h"
 
 #define NAME "init.json"
@@ -9,10 +10,12 @@
 void init_record_write(const char *bundle, const init_record_t *record)
 {
     status_t st;
+    char starter[2 * MSG_UUID_SIZE + 1];
+    util_hex(record->starter.bytes, MSG_UUID_SIZE, starter);
     json_t *object =
-        json_pack("{s:I, s:I, s:I, s:s, s:b}", "pid", (json_int_t)record->pid, "start",
+        json_pack("{s:I, s:I, s:I, s:s, s:b, s:s}", "pid", (json_int_t)record->pid, "start",
                   (json_int_t)record->start, "oom_kills", (json_int_t)record->oom_before,
-                  "oom_file", record->oom_file, "started", record->has_started);
+                  "oom_file", record->oom_file, "started", record->has_started, "starter", starter);
     if (record_write_json(bundle, NAME, object, &st))
         log_warn("%s: %s", bundle, st.text);
 }
@@ -28,6 +31,7 @@ bool init_record_read(const char *bundle, init_record_t *ret)
                            .oom_before =
                                (uint32_t)json_integer_value(json_object_get(object, "oom_kills")),
                            .has_started = json_is_true(json_object_get(object, "started"))};
+    (void)record_parse_id(object, "starter", &ret->starter); /* zero when there is none */
     const char *file = json_string_value(json_object_get(object, "oom_file"));
     snprintf(ret->oom_file, sizeof ret->oom_file, "%s", file ? file : "");
     json_decref(object);

@@ -3,6 +3,7 @@
 #ifndef SHIMD_SHIM_INIT_RECORD_H
 #define SHIMD_SHIM_INIT_RECORD_H
 
+#include "common/message.h"
 #include "common/status.h"
 
 #include <limits.h>
@@ -15,6 +16,7 @@ typedef struct init_record {
     uint32_t oom_before; /* kills for want of memory that its cgroup counted, and that were told */
     char oom_file[PATH_MAX]; /* where it counts them; "" when that is nowhere */
     bool has_started;        /* it was asked to become the container's own program */
+    msg_uuid_t starter;      /* for this request */
 } init_record_t;
 
 /* init.json. A failure is logged: the task goes on, and is lost with its shim. */

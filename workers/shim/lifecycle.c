@@ -1,5 +1,5 @@
-/* task.kill, pause, resume, resize and close-io: what the real shims answer with a code that says
- * nothing is refused here, from what is known of the process. */
+/* task.kill, resize and close-io: what the real shims answer with a code that says nothing is
+ * refused here, from what is known of the process. */
 #include "workers/shim/call.h"
 #include "workers/shim/orphan.h"
 #include "workers/shim/restart.h"
@@ -43,55 +43,6 @@ HANDLER(task_kill)
     message.signal = kill->signal;
     message.all = kill->all;
     call_shim(self, request, process, "Kill", &message.base, call_finish_empty);
-}
-
-/* pause, resume ----------------------------------------------------------------------------------
- */
-
-static void finish_pause(call_t *call, process_t *process, const uint8_t *payload, size_t size)
-{
-    if (process && process->state == PROCESS_RUNNING)
-        process->state = PROCESS_PAUSED;
-    call_finish_empty(call, process, payload, size);
-}
-
-static void finish_resume(call_t *call, process_t *process, const uint8_t *payload, size_t size)
-{
-    if (process && process->state == PROCESS_PAUSED)
-        process->state = PROCESS_RUNNING;
-    call_finish_empty(call, process, payload, size);
-}
-
-HANDLER(task_pause)
-{
-    process_t *init = manager_find(self, request, ask, ((const msg_task_pause_t *)ask)->id, NULL);
-    if (!init)
-        return;
-    if (manager_is_again(init->task, request) && init->state == PROCESS_PAUSED) {
-        request_answer(request, NULL);
-        return;
-    }
-    if (!call_check_state(request, init, PROCESS_RUNNING, "pause"))
-        return;
-    Containerd__Task__V2__PauseRequest message = CONTAINERD__TASK__V2__PAUSE_REQUEST__INIT;
-    message.id = init->task->id;
-    call_shim_changing(self, request, init, "Pause", &message.base, finish_pause);
-}
-
-HANDLER(task_resume)
-{
-    process_t *init = manager_find(self, request, ask, ((const msg_task_resume_t *)ask)->id, NULL);
-    if (!init)
-        return;
-    if (manager_is_again(init->task, request) && init->state == PROCESS_RUNNING) {
-        request_answer(request, NULL);
-        return;
-    }
-    if (!call_check_state(request, init, PROCESS_PAUSED, "resume"))
-        return;
-    Containerd__Task__V2__ResumeRequest message = CONTAINERD__TASK__V2__RESUME_REQUEST__INIT;
-    message.id = init->task->id;
-    call_shim_changing(self, request, init, "Resume", &message.base, finish_resume);
 }
 
 /* terminal and input -----------------------------------------------------------------------------

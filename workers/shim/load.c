@@ -329,6 +329,9 @@ static void inspect(load_t *load)
     deleter_load(&task->deleter, task->bundle);
     restart_load_mark(task);
     task->init.is_adopted = true;
+    init_record_t made;
+    if (init_record_read(task->bundle, &made))
+        task->init.starter = made.starter;
     task->runtime = util_strdup(task->intent->runtime);
     task->log = log_pipe_open(load->loader->manager->io, task->bundle, task->key, &st);
     if (record_read_endpoint(task->bundle, &load->endpoint, &st)) {

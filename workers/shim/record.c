@@ -118,8 +118,13 @@ status_code_t record_write_intent(const char *bundle, const intent_t *intent, st
 
 bool record_parse_request(const json_t *object, msg_uuid_t *ret)
 {
+    return record_parse_id(object, "request", ret);
+}
+
+bool record_parse_id(const json_t *object, const char *key, msg_uuid_t *ret)
+{
     char hex[2 * MSG_UUID_SIZE + 1] = "";
-    if (!copy_text(object, "request", hex, sizeof hex))
+    if (!copy_text(object, key, hex, sizeof hex))
         return false;
     for (size_t i = 0; i < MSG_UUID_SIZE; i++) {
         unsigned byte;

@@ -57,6 +57,9 @@ void record_remove(const char *bundle, const char *name);
 /* The request id under "request"; false when there is none. */
 bool record_parse_request(const json_t *object, msg_uuid_t *ret);
 
+/* That under another key. */
+bool record_parse_id(const json_t *object, const char *key, msg_uuid_t *ret);
+
 /* The socket a Go shim listens on: /run/containerd/s/ and the SHA-256 of address/namespace/group
  * (containerd pkg/shim SocketAddress). */
 void record_socket_address(const char *address, const char *ns, const char *group, char *ret,

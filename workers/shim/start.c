@@ -2,9 +2,11 @@
  * one is neither under way nor has failed. Real shims (1.6) run an exec twice that is started after
  * a failed start, and crash when it ends. */
 #include "workers/shim/call.h"
+#include "workers/shim/exec_record.h"
 #include "workers/shim/in_flight.h"
 #include "workers/shim/state.h"
 
+#include "common/log.h"
 #include "common/proto/task.pb-c.h"
 
 /* What a predecessor sent is in the shim's hands by then. */
@@ -98,15 +100,31 @@ static void on_started(void *arg, const status_t *st, const uint8_t *payload, si
     containerd__task__v2__start_response__free_unpacked(answer, NULL);
 }
 
+/* Which request a process was started for is written down before it is: one of a dead worker's may
+ * come again when another has been sent since, and that one alone is answered with the process. */
+static void note_starter(process_t *process, const msg_uuid_t *request)
+{
+    status_t st;
+    process->was_started = true;
+    process->starter = *request;
+    begun_add(&process->task->begun, process->task->bundle, request, BEGUN_DONE);
+    if (!process->exec_id[0])
+        task_write_init(process->task, true);
+    else if (exec_record_write(process->task->bundle, process, &st))
+        log_warn("%s: exec %s: %s", process->task->key, process->exec_id, st.text);
+}
+
+static bool is_starter(const process_t *process, const request_t *request)
+{
+    return !memcmp(&process->starter, request_id(request), MSG_UUID_SIZE);
+}
+
 static void send_start(starting_t *self, process_t *process)
 {
     Containerd__Task__V2__StartRequest message = CONTAINERD__TASK__V2__START_REQUEST__INIT;
     message.id = self->ref.id;
     message.exec_id = self->ref.exec_id;
-    process->was_started = true;
-    begun_add(&process->task->begun, process->task->bundle, request_id(self->request), BEGUN_DONE);
-    if (!self->ref.exec_id[0])
-        task_write_init(process->task, true);
+    note_starter(process, request_id(self->request));
     shim_call(process->task->shim, "Start", &message.base, self->ref.manager->timeouts.call,
               self->ref.ns, on_started, self);
 }
@@ -159,7 +177,7 @@ static void on_state_before(void *arg, const status_t *st, process_t *process)
         fail_with(self, process, st->code, st->text);
     else if (!has_started(process))
         probe(self, process);
-    else if (manager_is_again(process->task, self->request))
+    else if (is_starter(process, self->request))
         succeed(self, process, process->pid);
     else
         fail_with(self, process, STATUS_FAILED_PRECONDITION, "it is started already");
@@ -201,7 +219,7 @@ static starting_t *starting_new(request_t *request, const process_t *process)
 static bool is_settled(request_t *request, process_t *process)
 {
     const char *name = process->exec_id[0] ? process->exec_id : process->task->id;
-    if (has_started(process) && manager_is_again(process->task, request)) {
+    if (has_started(process) && is_starter(process, request)) {
         request_answer(request, &(msg_started_t){.pid = process->pid});
         return true;
     }

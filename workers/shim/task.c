@@ -195,7 +195,8 @@ void task_write_init(task_t *self, bool has_started)
     init_record_t record = {.pid = self->init.pid,
                             .start = self->init.start,
                             .oom_before = self->oom_before,
-                            .has_started = has_started};
+                            .has_started = has_started,
+                            .starter = self->init.starter};
     snprintf(record.oom_file, sizeof record.oom_file, "%s", self->oom_file ? self->oom_file : "");
     init_record_write(self->bundle, &record);
 }

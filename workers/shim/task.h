@@ -33,6 +33,7 @@ typedef enum task_phase {
 } task_phase_t;
 
 typedef struct task task_t;
+typedef struct settling settling_t; /* pause.c */
 struct manager;
 
 /* The init process of a task, or one of its execs. */
@@ -44,6 +45,7 @@ typedef struct process {
     uint64_t start;     /* proc_start_time; 0 when not known */
     int pidfd;          /* from its start on; -1 when there is none */
     msg_uuid_t request; /* that asked for it; zero when not known */
+    msg_uuid_t starter; /* for which Start was last sent; zero before */
     uint32_t exit_status;
     int64_t exited_at;       /* ns since the epoch, 0 before */
     const char *exit_source; /* where the exit is known from; static */
@@ -80,10 +82,11 @@ struct task {
     struct manager *manager;
     char *bundle, *runtime; /* owned */
     begun_t begun;
-    char *oom_file;      /* owned; cgroup_oom_file of init, NULL when there is none */
-    uint32_t oom_before; /* what it counted when that was last told, or at the beginning */
-    deleter_t deleter;   /* the task.delete that is under way, or was when a predecessor died */
-    intent_t *intent;    /* owned; NULL before it was made or read */
+    char *oom_file;       /* owned; cgroup_oom_file of init, NULL when there is none */
+    uint32_t oom_before;  /* what it counted when that was last told, or at the beginning */
+    settling_t *settling; /* while a pause is waited for; NULL otherwise; ends by itself */
+    deleter_t deleter;    /* the task.delete that is under way, or was when a predecessor died */
+    intent_t *intent;     /* owned; NULL before it was made or read */
     task_phase_t phase;
     shim_t *shim; /* shared with the other tasks of its group; NULL without */
     log_pipe_t *log;
