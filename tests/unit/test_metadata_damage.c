@@ -17,8 +17,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define NS       "default"
-#define SAMPLES  2500 /* places in the pages written last, beside all those of the meta pages */
+#define NS "default"
+#ifndef SAMPLES
+#define SAMPLES 2500 /* places in the pages written last, beside all those of the meta pages */
+#endif
 #define SEED     20261127u
 #define AT_ONCE  100 /* cases in one child */
 #define FILE_MAX (4u << 20)
