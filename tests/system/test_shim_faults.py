@@ -12,7 +12,7 @@ import time
 import msgpack
 import pytest
 from cluster import Refused, is_alive, until
-from fake_containers import DEADLINE_EXCEEDED, FAILED_PRECONDITION, INTERNAL, LIFE, OK, UNAVAILABLE, UNKNOWN
+from fake_containers import CONFIG, DEADLINE_EXCEEDED, FAILED_PRECONDITION, INTERNAL, LIFE, OK, UNAVAILABLE, UNKNOWN, Containers
 
 HANG_SECONDS = 0.7  # the request's deadline where the shim never answers: before it is sent again
 SOON_SECONDS = 6  # what every other answer comes within; a shim that does not shut down is killed after 3
@@ -433,3 +433,22 @@ def test_delete_verbs_that_fail_leave_no_process(containers):
     for pid in alive:
         os.kill(pid, signal.SIGKILL)
     assert not alive
+
+
+def test_a_create_whose_task_is_being_buried_is_answered(fresh_cluster):
+    """Worker and broker die with the answer, and the shim after them; the request comes again."""
+    containers = Containers(fresh_cluster.start(config=f"failpoints = on\n{CONFIG}"))
+    containers.record("c", delete="hang")  # so that it takes a while
+    point = fresh_cluster.run / "failpoints" / "shim.task.create-before-record"
+    point.write_text("1*delay(60000)")
+    request, worker = os.urandom(16), fresh_cluster.pid("shim")
+    send_unheard(containers, request, "task.create", {"id": "c"})
+    until(point.with_name(f"{point.name}.hits").exists, "it is made, and nobody was told")
+    fresh_cluster.await_successor("broker", fresh_cluster.kill("broker"))
+    os.kill(worker, signal.SIGKILL)
+    fresh_cluster.await_successor("shim", worker)
+    until(lambda: containers.state("c") == "CREATED", "the task is adopted")
+    kill_shim_of(containers, "c")
+    until(lambda: "being removed" in str(containers.outcome("task.pause", "c")[1]), "it is being buried")
+    assert containers.call("task.create", "c", id=request)["pid"]
+    containers.await_nothing_of("c")

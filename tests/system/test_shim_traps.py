@@ -209,6 +209,7 @@ def test_trap_8_and_9_start_has_an_input_that_ends_and_a_log_that_is_read(contai
 def test_trap_9_the_log_is_read_on_by_the_next_worker(containers):
     containers.run("c")
     containers.restart_worker()
+    until(lambda: containers.state("c") == "RUNNING", "the task is adopted")
     os.kill(containers.shim_pid("c"), signal.SIGUSR1)  # a real shim dumps its stacks; more of that than a pipe holds
     until(lambda: "END goroutine stack dump" in containers.cluster.log(), "the shim's line is in our log")
     containers.finish("c")

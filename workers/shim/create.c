@@ -124,8 +124,9 @@ HANDLER(task_create)
         return;
     }
     /* The same request again, whose first run made this task, whatever became of its shim. */
-    if (task && (task->phase == TASK_LIVE || task->phase == TASK_ORPHANED) &&
-        !memcmp(&task->init.request, request_id(request), MSG_UUID_SIZE)) {
+    bool is_made = task && (task->phase == TASK_LIVE || task->phase == TASK_ORPHANED ||
+                            (task->phase == TASK_BURYING && task->init.pid));
+    if (is_made && !memcmp(&task->init.request, request_id(request), MSG_UUID_SIZE)) {
         request_answer(request, &(msg_started_t){.pid = task->init.pid});
         return;
     }

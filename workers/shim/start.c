@@ -7,6 +7,7 @@
 #include "workers/shim/state.h"
 
 #include "common/log.h"
+#include "common/proc.h"
 #include "common/proto/task.pb-c.h"
 
 /* What a predecessor sent is in the shim's hands by then. */
@@ -236,10 +237,34 @@ static bool is_settled(request_t *request, process_t *process)
     return true;
 }
 
+/* What a container's first process is until it is started. */
+static bool waits_for_start(const process_t *process)
+{
+    char comm[PROC_COMM_SIZE];
+    return !process->has_exited && proc_comm((pid_t)process->pid, comm) &&
+           !strncmp(comm, "runc:[", strlen("runc:["));
+}
+
+/* True after the request has been answered: it came off, and its shim was lost since. */
+static bool is_answered_orphan(manager_t *manager, request_t *request, const msg_task_start_t *ask)
+{
+    const char *ns = request_ns(request);
+    task_t *task = ns ? task_table_find(manager->tasks, ns, ask->id) : NULL;
+    process_t *process =
+        task && task->phase == TASK_ORPHANED ? task_process(task, ask->exec_id) : NULL;
+    if (!process || !process->pid || !has_started(process) || !is_starter(process, request) ||
+        waits_for_start(process))
+        return false;
+    request_answer(request, &(msg_started_t){.pid = process->pid});
+    return true;
+}
+
 HANDLER(task_start)
 {
     manager_t *manager = self;
     const msg_task_start_t *start = ask;
+    if (is_answered_orphan(manager, request, start))
+        return;
     process_t *process = manager_find(manager, request, ask, start->id, start->exec_id);
     if (!process || is_settled(request, process))
         return;
