@@ -712,7 +712,8 @@ const command_t command_table[] = {
      .synopsis = "FILE",
      .brief = "write a copy of it",
      .help = "The state of one moment, complete, compact and looked over, while the cluster works\n"
-             "on. FILE is replaced only when the copy is good.\n",
+             "on. FILE is replaced only when the copy is good. It cannot be in the store's "
+             "directory.\n",
      .options = {metadata_options},
      .operands_min = 1,
      .operands_max = 1,

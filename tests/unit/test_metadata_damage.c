@@ -8,6 +8,7 @@
 #include "workers/metadata/mend.h"
 #include "workers/metadata/mender.h"
 #include "workers/metadata/salvage.h"
+#include "workers/metadata/snapshot.h"
 #include "workers/metadata/upkeep.h"
 
 #include <dirent.h>
@@ -395,6 +396,7 @@ static void test_backup(void **state)
     assert_string_equal(st.text, "");
     assert_int_not_equal(access(left, F_OK), 0);
     assert_int_equal(copied.damaged, 0);
+    assert_int_not_equal(copied.records, 0);
     fill(f, 5, 6);
     uint64_t last = store_journal_last(f->store);
     batch_destroy(&f->batch);
@@ -408,6 +410,42 @@ static void test_backup(void **state)
     assert_string_equal(store_report(f->store)->why, "");
 }
 
+/* The store would lose its file to the copy. */
+static void test_backup_keeps_off_the_store(void **state)
+{
+    fixture_t *f = *state;
+    status_t st;
+    upkeep_report_t report;
+    struct stat before, after;
+    AUTO_FREE char *own = util_format("%s/%s", f->path, SALVAGE_DATA);
+    AUTO_FREE char *lock = util_format("%s/lock.mdb", f->path);
+    AUTO_FREE char *roundabout = util_format("%s/../%s/new", f->path, strrchr(f->path, '/') + 1);
+    const char *const refused[] = {own, lock, roundabout, f->dir, ""};
+    assert_int_equal(stat(own, &before), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+        assert_int_equal(upkeep_backup(f->path, refused[i], &report, &st), STATUS_INVALID_ARGUMENT);
+    assert_int_equal(stat(own, &after), 0);
+    assert_int_equal(after.st_ino, before.st_ino);
+}
+
+/* One that is killed keeps nothing: its read transaction goes. */
+static void test_killed_reader(void **state)
+{
+    fixture_t *f = *state;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        snapshot_t snapshot;
+        status_t st;
+        _exit(!snapshot_open(&snapshot, f->path, &st) && snapshot.txn ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(store_drop_readers(f->store), 1);
+    assert_int_equal(store_drop_readers(f->store), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +453,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_truncated, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_lost_pages, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_backup, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_backup_keeps_off_the_store, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_killed_reader, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_damage_everywhere, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@
 #include <malloc.h>
 #include <signal.h>
 
-#define TRIM_MS 5000 /* how often memory of a burst of requests is given back */
+#define TRIM_MS 5000 /* how often what others or a burst of requests have left is given back */
 
 typedef struct metadata {
     io_set_t *io;
@@ -51,6 +51,7 @@ static void on_trim(void *arg)
     metadata_t *self = arg;
     if (batch_count(self->batch) != self->trimmed)
         malloc_trim(0);
+    store_drop_readers(self->store);
     self->trimmed = batch_count(self->batch);
     io_timer_in(self->io, &self->trim, TRIM_MS);
 }

@@ -160,6 +160,17 @@ static int read_seal(store_t *self)
     return txn_error(txn);
 }
 
+int store_drop_readers(store_t *self)
+{
+    int dropped = 0;
+    int error = mdb_reader_check(self->env, &dropped);
+    if (error)
+        log_warn("store: look for readers of dead processes: %s", mdb_strerror(error));
+    if (dropped)
+        log_info("store: %d readers of dead processes removed", dropped);
+    return dropped;
+}
+
 static int open_environment(store_t *self, const char *path, unsigned flags)
 {
     int error = mdb_env_create(&self->env);
@@ -171,11 +182,8 @@ static int open_environment(store_t *self, const char *path, unsigned flags)
      * nobody asked for out of our resident set. */
     if (!error)
         error = mdb_env_open(self->env, path, flags | MDB_NOTLS | MDB_NORDAHEAD, 0600);
-    int stale = 0;
     if (!error && !(flags & MDB_NOLOCK))
-        error = mdb_reader_check(self->env, &stale);
-    if (stale)
-        log_debug("store: %d readers of dead processes removed", stale);
+        store_drop_readers(self);
     return error;
 }
 

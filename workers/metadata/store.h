@@ -106,6 +106,10 @@ void store_forget_lost(store_t *self, size_t count); /* the first ones */
 uint64_t store_journal_last(const store_t *self);
 void store_set_journal_last(store_t *self, uint64_t last);
 
+/* Takes away the read transactions of processes that have died, a killed backup's: the pages they
+ * pin would never be used again, and the file would grow. Returns how many there were. */
+int store_drop_readers(store_t *self);
+
 /* How large it is. */
 typedef struct store_sizes {
     uint64_t file_bytes, map_bytes, map_max_bytes, free_bytes; /* free: inside the file */

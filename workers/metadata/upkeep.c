@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -70,12 +71,32 @@ static status_code_t sync_path(const char *path, status_t *st)
     return fd < 0 || fsync(fd) ? status_errno(st, errno, "sync %s", path) : STATUS_OK;
 }
 
+/* A copy that took the place of the store, or of its lock, would part the worker from its file:
+ * what it acknowledges from then on would be gone with it. */
+static status_code_t check_target(const char *directory, const char *path, status_t *st)
+{
+    struct stat store, parent, file;
+    AUTO_FREE char *copy = util_strdup(path);
+    if (!path[0])
+        return status_set(st, STATUS_INVALID_ARGUMENT, "the file has no name");
+    if (!stat(path, &file) && !S_ISREG(file.st_mode))
+        return status_set(st, STATUS_INVALID_ARGUMENT, "%s is not a regular file", path);
+    if (!stat(directory, &store) && !stat(dirname(copy), &parent) &&
+        store.st_dev == parent.st_dev && store.st_ino == parent.st_ino)
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "%s is in the store's own directory: choose another", path);
+    return STATUS_OK;
+}
+
 status_code_t upkeep_backup(const char *directory, const char *path, upkeep_report_t *ret,
                             status_t *st)
 {
     snapshot_t snapshot;
     salvage_report_t report = {.is_rebuilt = false};
     status_clear(st);
+    *ret = (upkeep_report_t){.count = 0};
+    if (check_target(directory, path, st))
+        return st->code;
     AUTO_FREE char *made = util_format("%s.new", path);
     if (unlink(made) && errno != ENOENT)
         return status_errno(st, errno, "remove %s", made);

@@ -24,7 +24,8 @@ typedef struct upkeep_report {
 status_code_t upkeep_check(const char *directory, upkeep_report_t *ret, status_t *st);
 
 /* Writes the state of one moment to the file `path`, durable and looked over. Damaged records are
- * counted and not in it, which is no failure. */
+ * counted and not in it, which is no failure. INVALID_ARGUMENT when `path` is in `directory`, or
+ * something other than a file. */
 status_code_t upkeep_backup(const char *directory, const char *path, upkeep_report_t *ret,
                             status_t *st);
 
