@@ -13,12 +13,12 @@
 
 _Static_assert(TABLE_COUNT <= UPKEEP_TABLES_MAX, "a report has a row for each table");
 
-static status_code_t judge(const survey_t *survey, const char *why, status_t *st)
+static status_code_t judge(const survey_t *survey, status_t *st)
 {
     unsigned long long damaged = survey_total(survey->damaged);
-    if (why[0] || survey->flaws)
-        return status_set(st, STATUS_DATA_LOSS, "%s; %llu records are damaged",
-                          why[0] ? why : survey->flaw, damaged);
+    if (survey->flaws)
+        return status_set(st, STATUS_DATA_LOSS, "%s; %llu records are damaged", survey->flaw,
+                          damaged);
     if (damaged)
         return status_set(st, STATUS_DATA_LOSS, "%llu records are damaged", damaged);
     return STATUS_OK;
@@ -47,8 +47,12 @@ status_code_t upkeep_check(const char *directory, upkeep_report_t *ret, status_t
         survey_t survey = {.file = &snapshot.file, .root = snapshot.root, .budget = UINT64_MAX};
         survey_walk(&survey);
         survey_clear(&survey);
+        if (snapshot.why[0]) { /* of the pages that the walk begins behind */
+            survey.flaws++;
+            memcpy(survey.flaw, snapshot.why, sizeof survey.flaw);
+        }
         report_on(&survey, ret);
-        judge(&survey, snapshot.why, st);
+        judge(&survey, st);
     }
     snapshot_close(&snapshot);
     return st->code;
@@ -62,7 +66,7 @@ static status_code_t verify(const char *path, status_t *st)
         return status_errno(st, errno, "open %s", path);
     survey_clear(&survey);
     mdb_file_close(&file);
-    return judge(&survey, "", st) ? status_wrap(st, "%s", path) : STATUS_OK;
+    return judge(&survey, st) ? status_wrap(st, "%s", path) : STATUS_OK;
 }
 
 static status_code_t sync_path(const char *path, status_t *st)
