@@ -12,6 +12,7 @@
 #define FUTURE     INT64_MAX /* behind every sequence number */
 #define HIGH_WATER 10000 /* events waiting here; what comes on top is fetched from the journal */
 #define LOOK_MS    500   /* how often the clock is looked at for an end that is a time */
+#define SILENCE_MS 3000  /* without even a .sync, of which one is due each second */
 
 /* Events come into the journal so long after they happened at most: JOURNAL_LATE_NS. */
 #define LATE_NS ((int64_t)600 * 1000000000)
@@ -24,6 +25,7 @@ struct event_stream {
     uint64_t next;  /* the sequence number to come */
     uint64_t until; /* the last one; 0 while there is no end */
     uint64_t told;  /* the newest that `gap` was told of */
+    int64_t heard;  /* when the subscription brought something, or the journal was asked instead */
     bool is_past;   /* what comes now is too new for an end that is a time */
     event_stream_handler_t *handler;
     event_stream_gap_t *gap;
@@ -137,6 +139,12 @@ void event_stream_tell_gap(const msg_event_page_t *page, uint64_t since, bool is
     *told = last;
 }
 
+/* The last event of a journal that ends with `last` which a reader up to `until` can get now. */
+static uint64_t end_of(uint64_t until, uint64_t last)
+{
+    return until && until < last ? until : last;
+}
+
 /* One page from `next` to `until` (0: to the end). `last` is the newest there is. */
 static status_code_t read_page(event_stream_t *self, uint64_t until, uint64_t *last, status_t *st)
 {
@@ -160,8 +168,8 @@ static status_code_t read_page(event_stream_t *self, uint64_t until, uint64_t *l
         /* An answer that leads nowhere must not be asked for again for ever. */
         if (page.next > self->next)
             self->next = page.next;
-        else
-            self->next = (until ? until : page.last) + 1;
+        else if (self->next <= end_of(until, page.last))
+            self->next = end_of(until, page.last) + 1;
     }
     msgpack_zone_free(zone);
     return link ? st->code : STATUS_UNAVAILABLE;
@@ -174,7 +182,7 @@ static status_code_t catch_up(event_stream_t *self, uint64_t until, status_t *st
     do {
         if (read_page(self, until, &last, st))
             return st->code;
-    } while (!self->is_past && self->next <= (until && until < last ? until : last));
+    } while (!self->is_past && self->next <= end_of(until, last));
     return STATUS_OK;
 }
 
@@ -227,6 +235,17 @@ static uint64_t sync_seq(const msgpack_object *object)
     return 0;
 }
 
+/* A follower outlasts a journal that does not answer, and looks again later; who wants an end hears
+ * of it. */
+static status_code_t catch_up_later(event_stream_t *self, uint64_t until, status_t *st)
+{
+    catch_up(self, until, st);
+    bool is_away = st->code == STATUS_UNAVAILABLE || st->code == STATUS_DEADLINE_EXCEEDED;
+    if (is_away && self->options.until.kind == EVENT_WHERE_NONE)
+        status_clear(st);
+    return st->code;
+}
+
 /* What was missed comes first; what the journal told already is passed by. */
 static status_code_t take(event_stream_t *self, bool is_sync, const msgpack_object *object,
                           status_t *st)
@@ -234,12 +253,22 @@ static status_code_t take(event_stream_t *self, bool is_sync, const msgpack_obje
     event_line_t line;
     uint64_t seq = is_sync ? sync_seq(object) : event_line_read(object, &line) ? line.seq : 0;
     uint64_t missed = is_sync ? seq : seq ? seq - 1 : 0;
-    if (missed >= self->next && catch_up(self, missed, st))
+    if (missed >= self->next && catch_up_later(self, missed, st))
         return st->code;
-    if (is_sync || seq < self->next || is_at_end(self))
+    if (is_sync || missed >= self->next || seq < self->next || is_at_end(self))
         return STATUS_OK;
     self->next = seq + 1;
     return hand_over(self, object, st);
+}
+
+/* A subscription may be broken without anybody being told: the journal knows. */
+static status_code_t look_when_silent(event_stream_t *self, status_t *st)
+{
+    if (zclock_mono() - self->heard < SILENCE_MS)
+        return STATUS_OK;
+    catch_up_later(self, self->until, st);
+    self->heard = zclock_mono();
+    return st->code;
 }
 
 static status_code_t receive_one(event_stream_t *self, status_t *st)
@@ -247,9 +276,10 @@ static status_code_t receive_one(event_stream_t *self, status_t *st)
     frame_set_t set;
     status_t ignored;
     zmq_pollitem_t item = {.socket = zsock_resolve(self->sub), .events = ZMQ_POLLIN};
-    zmq_poll(&item, 1, self->options.until.kind == EVENT_WHERE_TIME ? LOOK_MS : -1);
+    zmq_poll(&item, 1, self->options.until.kind == EVENT_WHERE_TIME ? LOOK_MS : SILENCE_MS);
     if (!frame_receive(item.socket, &set))
-        return STATUS_OK;
+        return look_when_silent(self, st);
+    self->heard = zclock_mono();
     zmq_msg_t *key = &set.frames[0], *body = &set.frames[1];
     st->code = STATUS_OK;
     if (set.count == 2 && !msg_scan(zmq_msg_data(body), zmq_msg_size(body), &ignored)) {
@@ -271,7 +301,7 @@ static status_code_t finish(event_stream_t *self, status_t *st)
     uint64_t last = 0;
     if (find_last(self, &last, st) || last < self->next)
         return st->code;
-    return catch_up(self, self->until && self->until < last ? self->until : last, st);
+    return catch_up(self, end_of(self->until, last), st);
 }
 
 status_code_t event_stream_run(event_stream_t *self, event_stream_handler_t *handler,
@@ -286,6 +316,7 @@ status_code_t event_stream_run(event_stream_t *self, event_stream_handler_t *han
         return finish(self, st);
     if (reads_past(self) && catch_up(self, self->until, st))
         return st->code;
+    self->heard = zclock_mono();
     while (!is_at_end(self) && !has_time_come(self))
         if (receive_one(self, st))
             return st->code;

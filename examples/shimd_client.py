@@ -63,32 +63,31 @@ class Client:  # for one thread
     def events(self, ns, since=None, subscribed=None):
         """Yields the events of a namespace from number `since` on, each once and in order, for ever. Without
         `since` from the present on, which begins when `subscribed`, a threading.Event, is set."""
-        socket = self.context.socket(zmq.SUB)
-        for prefix in (f"{ns}/", ".sync"):
-            socket.subscribe(prefix)
-        socket.connect(f"ipc://{self.run_dir}/events.sock")
-        if since is None:
-            since = self.call("event.list", {"since": 2**63 - 1, "all": True})["last"] + 1
-        if subscribed:
-            subscribed.set()
-        last = None  # what the journal is known to have; None to look at once
-        try:
+        with self.context.socket(zmq.SUB) as socket:
+            for prefix in (f"{ns}/", ".sync"):
+                socket.subscribe(prefix)
+            socket.connect(f"ipc://{self.run_dir}/events.sock")
+            if since is None:
+                since = self.call("event.list", {"since": 2**63 - 1, "all": True})["last"] + 1
+            if subscribed:
+                subscribed.set()
+            last = None  # what the journal is known to have; None to look at once
             while True:
                 while last is None or last >= since:
                     page = self.call("event.list", {"since": since}, ns)
                     if page.get("gap"):
-                        print(f"events {since} to {page['first'] - 1} are gone", file=sys.stderr)
+                        gone = max(page.get("gone", 0), page["first"] - 1)
+                        print(f"events from {since} to {gone} are gone", file=sys.stderr)
                     yield from page["events"]
                     since, last = page["next"], page["last"]
-                key, event = socket.recv_multipart()
-                event = msgpack.unpackb(event)
-                if key != b".sync" and event["seq"] == since:
-                    yield event
-                    since += 1
-                else:
+                last = None  # also after a silence in which two .sync should have come
+                if socket.poll(3000):
+                    key, event = socket.recv_multipart()
+                    event = msgpack.unpackb(event)
                     last = event["seq"]
-        finally:
-            socket.close()
+                    if key != b".sync" and last == since:
+                        yield event
+                        since += 1
 
 
 def oci_spec(container_id, rootfs, args):

@@ -16,6 +16,7 @@ import time
 import msgpack
 import pytest
 import zmq
+from shimd_client import Client
 
 SOURCE = pathlib.Path(__file__).parents[2]
 BIN = pathlib.Path(os.environ.get("SHIMD_BIN_DIR") or SOURCE / "build/bin")
@@ -706,6 +707,50 @@ def test_events_live_without_gap_or_repetition(cluster, publish):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_a_subscription_that_falls_silent_is_made_up_for_from_the_journal(cluster, publish):
+    publish("/double/hide", count=100)
+    with cluster.start("events", "--json", "--since", "0", stdout=subprocess.PIPE) as process:
+        try:
+            publish("/t/x", n=1)
+            assert numbers(process, 1) == [1]
+            cluster.plan("event.list 14 nobody there\n")
+            asked = cluster.methods().count("event.list")
+            publish("/t/x", n=2)
+            until(lambda: cluster.methods().count("event.list") > asked, "the journal was asked in vain")
+            cluster.plan("")
+            publish("/t/x", n=3)
+            assert numbers(process, 2) == [2, 3]
+            assert process.poll() is None
+        finally:
+            process.kill()
+
+
+def test_the_client_in_python_makes_up_for_silence_too(cluster, publish):
+    publish("/double/hide", count=100)
+    client = Client(cluster.run)
+    events = client.events("default", since=1)
+    for n in (1, 2):
+        publish("/t/x", n=n)
+        assert next(events)["event"]["n"] == n
+    events.close()
+    client.close()
+
+
+@pytest.mark.parametrize("since", [2, 3])
+def test_a_place_that_is_yet_to_come_is_waited_for(cluster, publish, since):
+    publish("/t/x", n=1)
+    with cluster.start("events", "--json", "--since", str(since), "--until", "4", stdout=subprocess.PIPE) as process:
+        try:
+            until(lambda: cluster.methods().count("event.list") > 1, "the journal was read")
+            for n in (2, 3, 4):
+                publish("/t/x", n=n)
+            sync_until_heard(process, publish)
+            assert numbers(process, 5 - since) == list(range(since, 5))
+            assert process.wait(WAIT_SECONDS) == 0
+        finally:
+            process.kill()
 
 
 def test_events_tell_what_is_gone(cluster, publish):
