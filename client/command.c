@@ -33,7 +33,8 @@ static bool is_called(const command_t *self, const char *word)
 
 const command_t *command_meant(const command_t *self)
 {
-    for (const command_t *row = command_table; self->same_as && row->path; row++)
+    const command_t *row = self;
+    for (size_t i = 0; self->same_as && (row = command_row(i)); i++)
         if (!strcmp(row->path, self->same_as))
             return row;
     return self;
@@ -41,7 +42,8 @@ const command_t *command_meant(const command_t *self)
 
 static const command_t *find_in(const command_t *group, const char *word)
 {
-    for (const command_t *row = command_table; row->path; row++) {
+    const command_t *row;
+    for (size_t i = 0; (row = command_row(i)); i++) {
         bool here = group ? command_is_member(row, group) : !command_group_size(row);
         if (here && is_called(row, word))
             return command_meant(row);

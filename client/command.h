@@ -29,15 +29,15 @@ typedef struct command {
 
 #define COMMAND_OPERANDS_ANY UINT32_MAX
 
-/* All rows, ended by one without a path; groups stand before their members. */
-extern const command_t command_table[];
+/* The rows; groups stand before their members. NULL behind the last. */
+const command_t *command_row(size_t index);
 
 /* Options of every command: they are taken before it and after it. */
 extern const option_row_t command_global_options[];
 
 /* The row named by these words, a command's own name or an alias at each place; for another name of
- * a command, that command's own row. `used` is how many
- * words it took. NULL when the first word is none; a group when the second is none. */
+ * a command, that command's own row. `used` is how many words it took. NULL when the first word is
+ * none; a group when the second is none. */
 const command_t *command_find(char *const *words, size_t count, size_t *used);
 
 /* "tasks" of "tasks kill"; and the word that is the command's own. */

@@ -78,7 +78,8 @@ static void find_place(place_t *self, char *const *words, size_t count)
 
 static void print_commands(const command_t *group, const char *prefix)
 {
-    for (const command_t *row = command_table; row->path; row++) {
+    const command_t *row;
+    for (size_t i = 0; (row = command_row(i)); i++) {
         bool here = group ? command_is_member(row, group) : !command_group_size(row);
         if (here && !row->hidden)
             print_if(prefix, command_own_name(row));

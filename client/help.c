@@ -48,8 +48,9 @@ static void print_names(const command_t *command)
 
 static void print_commands(const command_t *group)
 {
+    const command_t *row;
     printf("\ncommands:\n");
-    for (const command_t *row = command_table; row->path; row++) {
+    for (size_t i = 0; (row = command_row(i)); i++) {
         bool here = group ? command_is_member(row, group) : !command_group_size(row);
         if (here && !row->hidden)
             print_names(row);
@@ -107,7 +108,7 @@ static json_t *options_json(const option_row_t *rows)
 
 json_t *help_command_json(const command_t *command)
 {
-    const command_t *meant = command_meant(command);
+    const command_t *row, *meant = command_meant(command);
     json_t *aliases = json_array(), *options = json_array(), *members = json_array();
     for (size_t i = 0; command->aliases[i]; i++)
         json_array_append_new(aliases, json_string(command->aliases[i]));
@@ -116,7 +117,7 @@ json_t *help_command_json(const command_t *command)
         json_array_extend(options, set);
         json_decref(set);
     }
-    for (const command_t *row = command_table; row->path; row++)
+    for (size_t i = 0; (row = command_row(i)); i++)
         if (command_is_member(row, command))
             json_array_append_new(members, json_string(command_own_name(row)));
     return json_pack("{s:s, s:o, s:s*, s:s, s:s*, s:s*, s:o, s:o}", "command", command->path,
@@ -127,8 +128,9 @@ json_t *help_command_json(const command_t *command)
 
 json_t *help_all_json(void)
 {
+    const command_t *row;
     json_t *commands = json_array(), *topics = json_array();
-    for (const command_t *row = command_table; row->path; row++)
+    for (size_t i = 0; (row = command_row(i)); i++)
         if (!row->hidden)
             json_array_append_new(commands, help_command_json(row));
     for (const help_topic_t *topic = help_topics; topic->name; topic++)

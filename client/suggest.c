@@ -67,7 +67,8 @@ static bool is_here(const command_t *row, const command_t *group)
 /* `tasks pause` for "pause". */
 static const command_t *member_called(const char *word)
 {
-    for (const command_t *row = command_table; row->path; row++)
+    const command_t *row;
+    for (size_t i = 0; (row = command_row(i)); i++)
         if (command_group_size(row) && !strcmp(command_own_name(row), word))
             return row;
     return NULL;
@@ -75,10 +76,10 @@ static const command_t *member_called(const char *word)
 
 static const command_t *nearest(const command_t *group, const char *word)
 {
-    const command_t *found = NULL;
+    const command_t *row, *found = NULL;
     /* In a word of three characters or less two edits are too many. */
     size_t best = strlen(word) > 3 ? SUGGEST_DISTANCE_MAX + 1 : SUGGEST_DISTANCE_MAX;
-    for (const command_t *row = command_table; row->path; row++) {
+    for (size_t i = 0; (row = command_row(i)); i++) {
         size_t distance =
             is_here(row, group) ? suggest_distance(word, command_own_name(row)) : SIZE_MAX;
         if (distance < best) {

@@ -219,7 +219,8 @@ static void assert_options_differ(const options_t *options)
 static void every_row_is_sound(void **state)
 {
     (void)state;
-    for (const command_t *row = command_table; row->path; row++) {
+    const command_t *row, *other;
+    for (size_t i = 0; (row = command_row(i)); i++) {
         AUTO(options)
         options = options_new();
         if (row->same_as) {
@@ -228,13 +229,13 @@ static void every_row_is_sound(void **state)
             continue;
         }
         options_add(options, command_global_options);
-        for (size_t i = 0; i < OPTIONS_SETS; i++)
-            options_add(options, row->options[i]);
+        for (size_t set = 0; set < OPTIONS_SETS; set++)
+            options_add(options, row->options[set]);
         assert_options_differ(options);
         assert_true(row->brief && *row->brief);
         assert_true(!row->run || row->synopsis);
         assert_true(row->operands_min <= row->operands_max);
-        for (const command_t *other = row + 1; other->path; other++)
+        for (size_t j = i + 1; (other = command_row(j)); j++)
             assert_string_not_equal(row->path, other->path);
     }
 }
