@@ -17,7 +17,8 @@ typedef struct command {
     const char *synopsis;                      /* operands: "ID [ID...]" */
     const char *brief;                         /* one line */
     const char *help;                          /* paragraphs with examples, or NULL */
-    const option_row_t *options[OPTIONS_SETS]; /* without the global ones */
+    const option_row_t *options[OPTIONS_SETS]; /* without the global ones; a group's are of all its
+                                                * members, and may stand before their names */
     unsigned operands_min, operands_max;       /* how many words it takes */
     unsigned stop_after;                       /* operands behind which all belongs to the
                                                 * container's command; 0: options go anywhere */

@@ -232,7 +232,7 @@ const command_t commands_tasks[] = {
      .operand = WORD_CONTAINER,
      .run = cmd_logs},
 
-    {.path = "shim", .brief = "one shim, asked directly; for operators"},
+    {.path = "shim", .brief = "one shim, asked directly; for operators", .options = {shim_options}},
     {.path = "shim state",
      .synopsis = "--id ID",
      .brief = "print what the shim says of its container",

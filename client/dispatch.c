@@ -53,6 +53,8 @@ static status_code_t find_command(words_t *self, status_t *st)
             return status_set(st, STATUS_INVALID_ARGUMENT, "%s", text);
         }
         self->command = found;
+        for (size_t i = 0; i < OPTIONS_SETS; i++)
+            options_add(self->options, found->options[i]);
         shift_to(self, rest[0]);
         if (found->run)
             return STATUS_OK;
@@ -111,13 +113,9 @@ static int run_words(words_t *self)
     options_add(self->options, command_global_options);
     if (find_command(self, &st))
         return refuse(self->command, st.text);
-    if (self->command) {
-        for (size_t i = 0; i < OPTIONS_SETS; i++)
-            options_add(self->options, self->command->options[i]);
-        if (options_parse(self->options, self->argc, self->argv, command_stop_after(self->command),
-                          &st))
-            return refuse(self->command, st.text);
-    }
+    if (self->command && options_parse(self->options, self->argc, self->argv,
+                                       command_stop_after(self->command), &st))
+        return refuse(self->command, st.text);
     if (options_flag(self->options, "version")) {
         if (options_flag(self->options, "json"))
             output_json(json_pack("{s:s}", "client", SHIMD_VERSION));

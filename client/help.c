@@ -80,6 +80,7 @@ void help_print_command(const command_t *command)
         printf("usage: shimctl %s COMMAND [OPTIONS] [ARGUMENTS]\n\n%s\n", command->path,
                command->brief);
         print_commands(command);
+        print_options("options", command->options[0]);
         return;
     }
     printf("usage: shimctl %s [OPTIONS]%s%s\n\n%s\n", command->path, *command->synopsis ? " " : "",

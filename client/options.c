@@ -44,9 +44,19 @@ void options_destroy(options_t **self_p)
     *self_p = NULL;
 }
 
+static bool is_known(const options_t *self, const option_row_t *row)
+{
+    for (size_t i = 0; i < self->count; i++)
+        if (self->rows[i] == row)
+            return true;
+    return false;
+}
+
 void options_add(options_t *self, const option_row_t *rows)
 {
     for (; rows && rows->name; rows++) {
+        if (is_known(self, rows))
+            continue;
         assert(self->count < OPTIONS_ROWS_MAX);
         self->rows[self->count++] = rows;
     }

@@ -45,9 +45,10 @@ typedef struct option_row {
 
 typedef struct options options_t;
 
-/* Rows that are known; add all sets before parsing. */
 options_t *options_new(void);
 void options_destroy(options_t **self);
+
+/* Makes rows known to what is parsed afterwards. A set that was added before is passed by. */
 void options_add(options_t *self, const option_row_t *rows);
 
 /* Takes options out of `argv` (argv[0] is passed by). Words that are none become operands, until

@@ -608,6 +608,7 @@ def test_completion_of_new_commands(cluster):
     for words in (["stop"], ["restart"], ["stats"], ["inspect"], ["exec"], ["wait"], ["t", "metrics"], ["update"],
                   ["t", "checkpoint"], ["shim", "state", "--id"]):
         assert complete(*words, "b") == ["box"], words
+    assert complete("shim", "--id", "b") == ["box"] and complete("shim", "--id", "box", "sh") == ["shutdown"]
     assert complete("sto") == ["stop"] and complete("t", "che") == ["checkpoint"]
     assert complete("stop", "--si") == ["--signal"] and complete("stop", "-s", "US") == ["USR1", "USR2"]
     assert complete("update", "--resources", "") == [":file"]

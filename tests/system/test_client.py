@@ -228,6 +228,8 @@ def test_a_shim_answers_with_and_without_the_cluster(cluster):
     detached(cluster, "c", "sleep 1000")
     state = json.loads(ok(cluster, "shim", "state", "--id", "c"))
     assert (state["id"], state["status"], state["pid"]) == ("c", "RUNNING", tasks(cluster)["c"]["pid"])
+    assert json.loads(ok(cluster, "shim", "--id", "c", "state")) == state  # as ctr takes it
+    assert json.loads(ok(cluster, "shim", "--id", "nobody", "state", "--id", "c")) == state
     cluster.stop()
     assert json.loads(ok(cluster, "--json", "shim", "state", "--id", "c")) == state
     os.kill(state["pid"], signal.SIGKILL)
