@@ -151,14 +151,6 @@ static void note_lost(void *arg, table_t table, const msg_bytes_t *key, const ms
     memcpy(lost->key.bytes, key->data, key->size);
 }
 
-/* Records of an early version have no checksums: none of them can be right, and there is no seal.
- */
-static bool is_of_early_version(const survey_t *survey)
-{
-    return !survey->flaws && !survey->has_seal_key && !survey_total(survey->records) &&
-           survey_total(survey->damaged);
-}
-
 static status_code_t rebuild(const char *directory, const mdb_file_t *file,
                              const survey_root_t *root, salvage_report_t *report, status_t *st)
 {
@@ -169,20 +161,16 @@ static status_code_t rebuild(const char *directory, const mdb_file_t *file,
     report->is_rebuilt = true;
     if (unlink(made) && errno != ENOENT)
         return status_errno(st, errno, "remove %s", made);
-    if (salvage_copy(file, root, made, report->is_plain ? NULL : report->why, report, st) ||
+    if (salvage_copy(file, root, made, report->why, report, st) ||
         salvage_replace(directory, made, report->aside, st)) {
         status_wrap(st, "salvage");
         unlink(made);
         return st->code;
     }
-    if (report->is_plain)
-        log_info("store: taken over from an early version, %llu records; the old file is %s",
-                 (unsigned long long)report->records, report->aside);
-    else
-        log_error("store: damaged: %s; made anew with %llu records, at least %llu are lost; the "
-                  "damaged file is %s",
-                  report->why, (unsigned long long)report->records,
-                  (unsigned long long)report->damaged, report->aside);
+    log_error("store: damaged: %s; made anew with %llu records, at least %llu are lost; the "
+              "damaged file is %s",
+              report->why, (unsigned long long)report->records, (unsigned long long)report->damaged,
+              report->aside);
     return STATUS_OK;
 }
 
@@ -196,11 +184,10 @@ static status_code_t look_over(const char *directory, const char *data, bool is_
         return status_errno(st, errno, "open %s", data);
     ret->records = survey_total(survey.records);
     ret->damaged = survey_total(survey.damaged);
-    ret->is_plain = is_of_early_version(&survey);
     memcpy(ret->why, survey.flaw, sizeof ret->why);
     survey_clear(&survey);
     st->code = STATUS_OK;
-    if (survey.flaws || ret->is_plain)
+    if (survey.flaws)
         rebuild(directory, &file, &survey.root, ret, st);
     mdb_file_close(&file);
     return st->code;

@@ -17,7 +17,6 @@
 
 typedef struct salvage_report {
     bool is_rebuilt;
-    bool is_plain;              /* it was of an early version */
     uint64_t records, damaged;  /* whole ones, and those that are lost, as far as was looked */
     char why[SURVEY_FLAW_SIZE]; /* the flaw; "" when there is none */
     char aside[64];             /* name the damaged file has now, in the same directory */

@@ -97,7 +97,6 @@ status_code_t salvage_copy(const mdb_file_t *from, const survey_root_t *root, co
     survey_t survey = {.file = from,
                        .root = *root,
                        .budget = UINT64_MAX,
-                       .is_plain = ret->is_plain,
                        .record = copy_record,
                        .lost = note_event,
                        .arg = &copy};

@@ -62,13 +62,11 @@ static bool claim(survey_t *self, uint64_t page)
 /* Records ---------------------------------------------------------------------------------------
  */
 
-static bool is_whole(const survey_t *self, table_t table, const msg_bytes_t *key,
-                     const msg_bytes_t *stored, msg_bytes_t *ret)
+static bool is_whole(table_t table, const msg_bytes_t *key, const msg_bytes_t *stored,
+                     msg_bytes_t *ret)
 {
     uint32_t sum;
     *ret = *stored;
-    if (self->is_plain)
-        return table < TABLE_COUNT;
     if (table >= TABLE_COUNT || stored->size < STORE_SUM_SIZE)
         return false;
     ret->size -= STORE_SUM_SIZE;
@@ -77,13 +75,12 @@ static bool is_whole(const survey_t *self, table_t table, const msg_bytes_t *key
 }
 
 /* The checksum tells which table a record belongs to where that is not known. */
-static table_t find_table(const survey_t *self, const msg_bytes_t *key, const msg_bytes_t *stored,
-                          msg_bytes_t *ret)
+static table_t find_table(const msg_bytes_t *key, const msg_bytes_t *stored, msg_bytes_t *ret)
 {
     table_t table = 0;
-    while (table < TABLE_COUNT && !is_whole(self, table, key, stored, ret))
+    while (table < TABLE_COUNT && !is_whole(table, key, stored, ret))
         table++;
-    return self->is_plain ? TABLE_COUNT : table;
+    return table;
 }
 
 static void note_seal(survey_t *self, const msg_bytes_t *key, const msg_bytes_t *value)
@@ -101,9 +98,9 @@ static void note_seal(survey_t *self, const msg_bytes_t *key, const msg_bytes_t 
 static void take(survey_t *self, table_t table, const msg_bytes_t *key, const msg_bytes_t *stored)
 {
     msg_bytes_t value;
-    bool whole = stored && is_whole(self, table, key, stored, &value);
+    bool whole = stored && is_whole(table, key, stored, &value);
     if (stored && !whole && table == TABLE_COUNT) {
-        table = find_table(self, key, stored, &value);
+        table = find_table(key, stored, &value);
         whole = table < TABLE_COUNT;
     }
     table_t counted = table < TABLE_COUNT ? table : TABLE_JOURNAL;
@@ -389,7 +386,7 @@ static void take_orphan(survey_t *self, const mdb_file_node_t *node, bool is_cur
         stored = (msg_bytes_t){.data = big, .size = node->data_size};
     }
     table_t table = stored.data && node->flags != MDB_FILE_TREE
-                        ? find_table(self, &node->key, &stored, &value)
+                        ? find_table(&node->key, &stored, &value)
                         : TABLE_COUNT;
     if (table < TABLE_COUNT && (is_current || is_constant(table)) && self->record)
         self->record(self->arg, table, &node->key, &value);

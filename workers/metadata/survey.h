@@ -24,7 +24,6 @@ struct survey {
     const mdb_file_t *file;
     survey_root_t root;
     uint64_t budget;                /* pages to look at, at most */
-    bool is_plain;                  /* records have no checksums: those of an early version */
     bool seeks_seal;                /* only the table that has the seal is walked */
     survey_record_t *record, *lost; /* may be NULL; a lost one may have another key than it had */
     void *arg;
