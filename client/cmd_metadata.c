@@ -70,10 +70,14 @@ int cmd_metadata_backup(session_t *session)
                               (json_int_t)report.records, "damaged", (json_int_t)report.damaged));
     else
         printf("%llu records\n", (unsigned long long)report.records);
-    if (!report.damaged)
+    if (!report.damaged && !report.flaws)
         return 0;
-    status_set(&st, STATUS_DATA_LOSS, "%llu records are damaged and not in it",
-               (unsigned long long)report.damaged);
+    if (report.flaws)
+        status_set(&st, STATUS_DATA_LOSS, "%s: what of the store could not be read is not in it",
+                   report.flaw);
+    else
+        status_set(&st, STATUS_DATA_LOSS, "%llu records are damaged and not in it",
+                   (unsigned long long)report.damaged);
     return session_fail(&st);
 }
 

@@ -374,6 +374,23 @@ static void test_damage_everywhere(void **state)
     finish();
 }
 
+static void make_file(const char *path)
+{
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+}
+
+static size_t count_files(const char *path, const char *prefix)
+{
+    size_t count = 0;
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+        count += !strncmp(entry->d_name, prefix, strlen(prefix));
+    closedir(dir);
+    return count;
+}
+
 /* Beside the store that is open, and put in its place once it is not. */
 static void test_backup(void **state)
 {
@@ -381,8 +398,9 @@ static void test_backup(void **state)
     status_t st;
     upkeep_report_t before, copied, after;
     AUTO_FREE char *path = util_format("%s/backup", f->dir);
-    AUTO_FREE char *left = util_format("%s/backup.new", f->dir);
+    AUTO_FREE char *other = util_format("%s/backup.new", f->dir); /* somebody's */
     fill(f, 0, 5);
+    make_file(other);
     /* A process does not see its own locks, and loses them with any descriptor of the file. */
     fflush(NULL);
     pid_t child = fork();
@@ -394,7 +412,8 @@ static void test_backup(void **state)
     assert_int_equal(upkeep_check(f->path, &before, &st), STATUS_OK);
     upkeep_backup(f->path, path, &copied, &st);
     assert_string_equal(st.text, "");
-    assert_int_not_equal(access(left, F_OK), 0);
+    assert_int_equal(count_files(f->dir, "backup"), 2); /* nothing half done is left */
+    assert_int_equal(access(other, F_OK), 0);
     assert_int_equal(copied.damaged, 0);
     assert_int_not_equal(copied.records, 0);
     fill(f, 5, 6);
@@ -428,6 +447,37 @@ static void test_backup_keeps_off_the_store(void **state)
     assert_int_equal(after.st_ino, before.st_ino);
 }
 
+/* Nothing but a whole backup is put in its place, and of what was there before the newest few are
+ * kept. */
+static void test_restore(void **state)
+{
+    fixture_t *f = *state;
+    status_t st;
+    upkeep_report_t report;
+    AUTO_FREE char *path = util_format("%s/backup", f->dir);
+    AUTO_FREE char *empty = util_format("%s/empty", f->dir);
+    const char *const kept[] = {"damaged-replaced-1.mdb", "damaged-2.mdb",
+                                "damaged-replaced-3.mdb"};
+    make_file(empty);
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+        AUTO_FREE char *aside = util_format("%s/%s", f->path, kept[i]);
+        make_file(aside);
+    }
+    assert_int_equal(upkeep_backup(f->path, path, &report, &st), STATUS_OK);
+    batch_destroy(&f->batch);
+    store_destroy(&f->store);
+    assert_int_equal(upkeep_restore(f->path, f->dir, &st), STATUS_INVALID_ARGUMENT);
+    assert_int_equal(upkeep_restore(f->path, "", &st), STATUS_INVALID_ARGUMENT);
+    assert_int_equal(upkeep_restore(f->path, empty, &st), STATUS_DATA_LOSS);
+    assert_int_equal(count_files(f->path, SALVAGE_ASIDE), SALVAGE_KEPT);
+    assert_int_equal(upkeep_restore(f->path, path, &st), STATUS_OK);
+    assert_int_equal(count_files(f->path, SALVAGE_ASIDE), SALVAGE_KEPT);
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+        assert_int_equal(count_files(f->path, kept[i]), i > 0);
+    f->store = store_open(f->path, STORE_MAP_INITIAL, STORE_MAP_MAX, &st);
+    assert_non_null(f->store);
+}
+
 /* One that is killed keeps nothing: its read transaction goes. */
 static void test_killed_reader(void **state)
 {
@@ -455,6 +505,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_backup, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_backup_keeps_off_the_store, fixture_setup,
                                         fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_restore, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_killed_reader, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_damage_everywhere, fixture_setup, fixture_teardown),
     };

@@ -92,6 +92,12 @@ bool salvage_survey(const char *path, mdb_file_t *file, survey_t *survey)
 /* Files ------------------------------------------------------------------------------------------
  */
 
+/* When it was set aside, as its name says. */
+static unsigned long long time_of(const char *name)
+{
+    return strtoull(name + strcspn(name, "0123456789"), NULL, 10);
+}
+
 static void keep_few(const char *directory)
 {
     char oldest[NAME_MAX + 1] = "";
@@ -101,7 +107,7 @@ static void keep_few(const char *directory)
         if (strncmp(entry->d_name, SALVAGE_ASIDE, strlen(SALVAGE_ASIDE)))
             continue;
         count++;
-        if (!oldest[0] || strcmp(entry->d_name, oldest) < 0)
+        if (!oldest[0] || time_of(entry->d_name) < time_of(oldest))
             snprintf(oldest, sizeof oldest, "%s", entry->d_name);
     }
     if (dir)
@@ -111,7 +117,7 @@ static void keep_few(const char *directory)
         keep_few(directory);
 }
 
-static status_code_t sync_path(const char *path, status_t *st)
+status_code_t salvage_sync(const char *path, status_t *st)
 {
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fsync(fd))
@@ -126,7 +132,7 @@ status_code_t salvage_replace(const char *directory, const char *new_path, const
     AUTO_FREE char *kept = util_format("%s/%s", directory, aside);
     AUTO_FREE char *lock = util_format("%s/lock.mdb", directory);
     keep_few(directory);
-    if (sync_path(new_path, st))
+    if (salvage_sync(new_path, st))
         return st->code;
     if (link(data, kept) && errno != ENOENT)
         return status_errno(st, errno, "keep %s as %s", data, aside);
@@ -134,7 +140,7 @@ status_code_t salvage_replace(const char *directory, const char *new_path, const
         return status_errno(st, errno, "remove %s", lock);
     if (rename(new_path, data))
         return status_errno(st, errno, "rename %s to %s", new_path, data);
-    return sync_path(directory, st);
+    return salvage_sync(directory, st);
 }
 
 /* ------------------------------------------------------------------------------------------------

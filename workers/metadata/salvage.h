@@ -8,7 +8,7 @@
 #define SALVAGE_DATA    "data.mdb"
 #define SALVAGE_NEW     "data.mdb.new"
 #define SALVAGE_SUSPECT "suspect"  /* there while the file must be looked over as a whole */
-#define SALVAGE_ASIDE   "damaged-" /* files that were replaced; the number of the day follows */
+#define SALVAGE_ASIDE   "damaged-" /* files that were replaced; ms since the epoch end the name */
 #define SALVAGE_KEPT    3          /* of them */
 
 /* Pages looked at when nothing is suspected: 64 MiB, so that the first answer does not wait for as
@@ -35,7 +35,7 @@ status_code_t salvage_prepare(const char *directory, salvage_report_t *ret, stat
 
 /* Copies all whole records of `from` into a new file `to`, durable when this returns OK. With the
  * reason `why`, NULL for a plain copy, lost events get their places back as marks and the journal
- * tells of it. */
+ * tells of it. Damage to the structure of `from` is in the report's `why`. */
 status_code_t salvage_copy(const mdb_file_t *from, const survey_root_t *root, const char *to,
                            const char *why, salvage_report_t *ret, status_t *st);
 
@@ -46,5 +46,8 @@ bool salvage_root(const mdb_file_t *file, survey_root_t *ret, char why[SURVEY_FL
  * lock file in the same directory, which belongs to the old one, goes. */
 status_code_t salvage_replace(const char *directory, const char *new_path, const char *aside,
                               status_t *st);
+
+/* Makes a file, or the names in a directory, durable. */
+status_code_t salvage_sync(const char *path, status_t *st);
 
 #endif

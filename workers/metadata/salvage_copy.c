@@ -107,6 +107,8 @@ status_code_t salvage_copy(const mdb_file_t *from, const survey_root_t *root, co
     if (why && survey.flaws)
         survey_orphans(&survey);
     survey_clear(&survey);
+    if (survey.flaws && !ret->why[0])
+        memcpy(ret->why, survey.flaw, sizeof ret->why);
     ret->damaged = survey_total(survey.damaged);
     ret->records = copy.records;
     if (why)

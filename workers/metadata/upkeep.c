@@ -69,27 +69,53 @@ static status_code_t verify(const char *path, status_t *st)
     return judge(&survey, st) ? status_wrap(st, "%s", path) : STATUS_OK;
 }
 
-static status_code_t sync_path(const char *path, status_t *st)
+/* What is there is a file. */
+static status_code_t check_kind(const char *path, status_t *st)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd < 0 || fsync(fd) ? status_errno(st, errno, "sync %s", path) : STATUS_OK;
-}
-
-/* A copy that took the place of the store, or of its lock, would part the worker from its file:
- * what it acknowledges from then on would be gone with it. */
-static status_code_t check_target(const char *directory, const char *path, status_t *st)
-{
-    struct stat store, parent, file;
-    AUTO_FREE char *copy = util_strdup(path);
+    struct stat file;
     if (!path[0])
         return status_set(st, STATUS_INVALID_ARGUMENT, "the file has no name");
     if (!stat(path, &file) && !S_ISREG(file.st_mode))
         return status_set(st, STATUS_INVALID_ARGUMENT, "%s is not a regular file", path);
-    if (!stat(directory, &store) && !stat(dirname(copy), &parent) &&
-        store.st_dev == parent.st_dev && store.st_ino == parent.st_ino)
+    return STATUS_OK;
+}
+
+/* A copy that took the place of the store, or of its lock, would part the worker from its file:
+ * what it acknowledges from then on would be gone with it. */
+static status_code_t check_target(const char *directory, const char *parent, const char *path,
+                                  status_t *st)
+{
+    struct stat store, target;
+    if (check_kind(path, st))
+        return st->code;
+    if (!stat(directory, &store) && !stat(parent, &target) && store.st_dev == target.st_dev &&
+        store.st_ino == target.st_ino)
         return status_set(st, STATUS_INVALID_ARGUMENT,
                           "%s is in the store's own directory: choose another", path);
     return STATUS_OK;
+}
+
+/* An empty file beside `path`, under a name that is nobody else's. NULL when there can be none;
+ * the caller frees. */
+static char *make_beside(const char *path, status_t *st)
+{
+    char *made = util_format("%s.XXXXXX", path);
+    AUTO_CLOSE int fd = mkostemp(made, O_CLOEXEC);
+    if (fd >= 0)
+        return made;
+    status_errno(st, errno, "make a file beside %s", path);
+    free(made);
+    return NULL;
+}
+
+/* Under its own name only once it is whole. */
+static status_code_t publish(const char *made, const char *path, const char *parent, status_t *st)
+{
+    if (verify(made, st) || salvage_sync(made, st))
+        return st->code;
+    if (rename(made, path))
+        return status_errno(st, errno, "rename %s to %s", made, path);
+    return salvage_sync(parent, st);
 }
 
 status_code_t upkeep_backup(const char *directory, const char *path, upkeep_report_t *ret,
@@ -97,48 +123,65 @@ status_code_t upkeep_backup(const char *directory, const char *path, upkeep_repo
 {
     snapshot_t snapshot;
     salvage_report_t report = {.is_rebuilt = false};
+    AUTO_FREE char *copy = util_strdup(path);
+    const char *parent = dirname(copy);
     status_clear(st);
     *ret = (upkeep_report_t){.count = 0};
-    if (check_target(directory, path, st))
+    if (check_target(directory, parent, path, st))
         return st->code;
-    AUTO_FREE char *made = util_format("%s.new", path);
-    if (unlink(made) && errno != ENOENT)
-        return status_errno(st, errno, "remove %s", made);
-    if (!snapshot_open(&snapshot, directory, st))
+    AUTO_FREE char *made = make_beside(path, st);
+    if (!made)
+        return st->code;
+    if (!snapshot_open(&snapshot, directory, st)) {
+        memcpy(report.why, snapshot.why, sizeof report.why);
         salvage_copy(&snapshot.file, &snapshot.root, made, NULL, &report, st);
+    }
     snapshot_close(&snapshot);
-    if (!st->code && !verify(made, st) && !sync_path(made, st) && rename(made, path))
-        status_errno(st, errno, "rename %s to %s", made, path);
-    if (st->code)
+    if (st->code || publish(made, path, parent, st))
         unlink(made);
-    *ret = (upkeep_report_t){.records = report.records, .damaged = report.damaged};
+    *ret = (upkeep_report_t){
+        .records = report.records, .damaged = report.damaged, .flaws = report.why[0] != '\0'};
+    memcpy(ret->flaw, report.why, sizeof ret->flaw);
     return st->code;
 }
 
-status_code_t upkeep_restore(const char *directory, const char *path, status_t *st)
+/* A copy of the file as the store of `directory`. */
+static void put_in_place(const char *directory, const mdb_file_t *file, const survey_root_t *root,
+                         status_t *st)
 {
     salvage_report_t report = {.is_rebuilt = false};
     AUTO_FREE char *made = util_format("%s/%s", directory, SALVAGE_NEW);
     AUTO_FREE char *aside =
         util_format("%sreplaced-%lld.mdb", SALVAGE_ASIDE, (long long)util_now_ms());
+    if (unlink(made) && errno != ENOENT) {
+        status_errno(st, errno, "remove %s", made);
+        return;
+    }
+    if (!salvage_copy(file, root, made, NULL, &report, st) && !verify(made, st))
+        salvage_replace(directory, made, aside, st);
+    if (st->code)
+        unlink(made);
+}
+
+status_code_t upkeep_restore(const char *directory, const char *path, status_t *st)
+{
+    mdb_file_t file;
+    survey_t survey = {.budget = UINT64_MAX};
     status_clear(st);
     if (snapshot_is_in_use(directory))
         return status_set(st, STATUS_FAILED_PRECONDITION, "a cluster works on %s: stop it first",
                           directory);
-    if (verify(path, st))
+    if (check_kind(path, st))
         return st->code;
-    if (mkdir(directory, 0700) && errno != EEXIST)
-        return status_errno(st, errno, "mkdir %s", directory);
-    if (unlink(made) && errno != ENOENT)
-        return status_errno(st, errno, "remove %s", made);
-    mdb_file_t file = mdb_file_open(path);
-    survey_root_t root;
-    char why[SURVEY_FLAW_SIZE];
-    if (salvage_root(&file, &root, why) && !salvage_copy(&file, &root, made, NULL, &report, st) &&
-        !verify(made, st))
-        salvage_replace(directory, made, aside, st);
+    if (!salvage_survey(path, &file, &survey))
+        return status_errno(st, errno, "open %s", path);
+    survey_clear(&survey);
+    if (judge(&survey, st))
+        status_wrap(st, "%s", path);
+    else if (mkdir(directory, 0700) && errno != EEXIST)
+        status_errno(st, errno, "mkdir %s", directory);
+    else
+        put_in_place(directory, &file, &survey.root, st);
     mdb_file_close(&file);
-    if (st->code)
-        unlink(made);
     return st->code;
 }

@@ -24,13 +24,14 @@ typedef struct upkeep_report {
 status_code_t upkeep_check(const char *directory, upkeep_report_t *ret, status_t *st);
 
 /* Writes the state of one moment to the file `path`, durable and looked over. Damaged records are
- * counted and not in it, which is no failure. INVALID_ARGUMENT when `path` is in `directory`, or
- * something other than a file. */
+ * counted and not in it, nor is what damage to the structure hides; that is no failure.
+ * INVALID_ARGUMENT when `path` is in `directory`, or something other than a file. */
 status_code_t upkeep_backup(const char *directory, const char *path, upkeep_report_t *ret,
                             status_t *st);
 
 /* Puts such a file in the place of the store, which is kept aside. FAILED_PRECONDITION while
- * somebody has it open. */
+ * somebody has it open, INVALID_ARGUMENT when `path` is something other than a file, DATA_LOSS when
+ * anything in it is damaged. */
 status_code_t upkeep_restore(const char *directory, const char *path, status_t *st);
 
 #endif
