@@ -2,6 +2,7 @@
 #include "workers/metadata/mend.h"
 
 #include "common/util.h"
+#include "workers/metadata/event_fields.h"
 #include "workers/metadata/held.h"
 #include "workers/metadata/journal.h"
 #include "workers/metadata/process_record.h"
@@ -13,86 +14,61 @@
 /* Events of our own -----------------------------------------------------------------------------
  */
 
-typedef struct fields {
-    msgpack_sbuffer buffer;
-    msgpack_packer packer;
-} fields_t;
-
-static void begin(fields_t *self, size_t count)
+static journal_event_t event_of(const char *topic, const event_fields_t *fields)
 {
-    msgpack_sbuffer_init(&self->buffer);
-    msgpack_packer_init(&self->packer, &self->buffer, msgpack_sbuffer_write);
-    msgpack_pack_map(&self->packer, count);
-}
-
-static void text(fields_t *self, const char *key, const char *value)
-{
-    msgpack_pack_str_with_body(&self->packer, key, strlen(key));
-    msgpack_pack_str_with_body(&self->packer, value, strlen(value));
-}
-
-static void number(fields_t *self, const char *key, uint64_t value)
-{
-    msgpack_pack_str_with_body(&self->packer, key, strlen(key));
-    msgpack_pack_uint64(&self->packer, value);
-}
-
-static journal_event_t event_of(const char *topic, const fields_t *fields)
-{
-    return (journal_event_t){
-        .ns = MEND_NS,
-        .topic = topic,
-        .type = "",
-        .origin = JOURNAL_ORIGIN_SHIMD,
-        .incarnation = "",
-        .time = util_now_ns(),
-        .event = {.data = (uint8_t *)fields->buffer.data, .size = fields->buffer.size}};
+    return (journal_event_t){.ns = MEND_NS,
+                             .topic = topic,
+                             .type = "",
+                             .origin = JOURNAL_ORIGIN_SHIMD,
+                             .incarnation = "",
+                             .time = util_now_ns(),
+                             .event = event_fields_bytes(fields)};
 }
 
 /* Without a namespace's number of its own: nobody knows whose it was. */
 static void put_mark(txn_t *txn, uint64_t seq)
 {
-    fields_t fields;
+    event_fields_t fields;
     msgpack_sbuffer packed;
-    begin(&fields, 0);
+    event_fields_begin(&fields, 0);
     journal_event_t event = event_of(MEND_TOPIC_EVENT, &fields);
     msgpack_sbuffer_init(&packed);
     journal_pack(&packed, &event, seq, 0);
     txn_put(txn, TABLE_JOURNAL, &seq, sizeof seq, packed.data, packed.size);
     msgpack_sbuffer_destroy(&packed);
-    msgpack_sbuffer_destroy(&fields.buffer);
+    event_fields_end(&fields);
 }
 
 void mend_tell_salvaged(txn_t *txn, const char *why, uint64_t records, uint64_t damaged,
                         const char *aside)
 {
-    fields_t fields;
-    begin(&fields, 4);
-    text(&fields, "why", why);
-    number(&fields, "records", records);
-    number(&fields, "lost", damaged);
-    text(&fields, "file", aside);
+    event_fields_t fields;
+    event_fields_begin(&fields, 4);
+    event_fields_text(&fields, "why", why);
+    event_fields_number(&fields, "records", records);
+    event_fields_number(&fields, "lost", damaged);
+    event_fields_text(&fields, "file", aside);
     journal_event_t event = event_of(MEND_TOPIC_SALVAGED, &fields);
     journal_append(txn, &event);
-    msgpack_sbuffer_destroy(&fields.buffer);
+    event_fields_end(&fields);
 }
 
 /* Keys are texts joined by NUL bytes, most of them: what is none becomes a dot. */
 static void tell_lost(txn_t *txn, const store_lost_t *lost)
 {
-    fields_t fields;
+    event_fields_t fields;
     char key[STORE_KEY_MAX + 1];
     for (size_t i = 0; i < lost->key.size; i++) {
         uint8_t byte = lost->key.bytes[i];
         key[i] = byte == '\0' ? '/' : byte > ' ' && byte < 0x7f ? (char)byte : '.';
     }
     key[lost->key.size] = '\0';
-    begin(&fields, 2);
-    text(&fields, "table", store_table_name(lost->table));
-    text(&fields, "key", key);
+    event_fields_begin(&fields, 2);
+    event_fields_text(&fields, "table", store_table_name(lost->table));
+    event_fields_text(&fields, "key", key);
     journal_event_t event = event_of(MEND_TOPIC_RECORD, &fields);
     journal_append(txn, &event);
-    msgpack_sbuffer_destroy(&fields.buffer);
+    event_fields_end(&fields);
 }
 
 /* What is derived -------------------------------------------------------------------------------

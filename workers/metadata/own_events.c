@@ -1,6 +1,7 @@
 /* Events that are written here. */
 #include "workers/metadata/own_events.h"
 
+#include "workers/metadata/event_fields.h"
 #include "workers/metadata/journal.h"
 
 #include <string.h>
@@ -35,44 +36,19 @@ static const struct {
     [TASK_EVENT_OOM] = {"/tasks/oom", "containerd.events.TaskOOM", 0},
 };
 
-/* An event's fields while they are packed: the same forms as common/proto_value.h gives those of a
- * shim, so that texts are there even when they are empty, and times are nanoseconds. */
-typedef struct fields {
-    msgpack_sbuffer buffer;
-    msgpack_packer packer;
-} fields_t;
-
-static void begin(fields_t *self, size_t count)
+static void labels_field(event_fields_t *self, const msg_labels_t *labels)
 {
-    msgpack_sbuffer_init(&self->buffer);
-    msgpack_packer_init(&self->packer, &self->buffer, msgpack_sbuffer_write);
-    msgpack_pack_map(&self->packer, count);
-}
-
-static void name(fields_t *self, const char *text)
-{
-    msgpack_pack_str_with_body(&self->packer, text, strlen(text));
-}
-
-static void text_field(fields_t *self, const char *key, const char *value)
-{
-    name(self, key);
-    name(self, value ? value : "");
-}
-
-static void labels_field(fields_t *self, const msg_labels_t *labels)
-{
-    name(self, "labels");
+    event_fields_name(self, "labels");
     msgpack_pack_map(&self->packer, labels->count);
     for (size_t i = 0; i < labels->count; i++) {
-        name(self, labels->items[i].key);
-        name(self, labels->items[i].value);
+        event_fields_name(self, labels->items[i].key);
+        event_fields_name(self, labels->items[i].value);
     }
 }
 
 /* `id` NULL for an event about no container. */
 static void append(txn_t *txn, own_event_t what, const char *ns, const char *id, int64_t now,
-                   fields_t *fields)
+                   event_fields_t *fields)
 {
     journal_append(txn, &(journal_event_t){.ns = ns,
                                            .topic = names[what].topic,
@@ -81,17 +57,16 @@ static void append(txn_t *txn, own_event_t what, const char *ns, const char *id,
                                            .incarnation = "",
                                            .subject = id,
                                            .time = now,
-                                           .event = {.data = (uint8_t *)fields->buffer.data,
-                                                     .size = fields->buffer.size}});
-    msgpack_sbuffer_destroy(&fields->buffer);
+                                           .event = event_fields_bytes(fields)});
+    event_fields_end(fields);
 }
 
 void own_events_namespace(txn_t *txn, own_event_t what, const msg_namespace_t *record, int64_t now)
 {
     bool has_labels = what != OWN_NAMESPACE_DELETE;
-    fields_t fields;
-    begin(&fields, (size_t)1 + has_labels);
-    text_field(&fields, "name", record->name);
+    event_fields_t fields;
+    event_fields_begin(&fields, (size_t)1 + has_labels);
+    event_fields_text(&fields, "name", record->name);
     if (has_labels)
         labels_field(&fields, &record->labels);
     append(txn, what, record->name, NULL, now, &fields);
@@ -101,33 +76,32 @@ void own_events_container(txn_t *txn, own_event_t what, const msg_container_t *r
 {
     static const size_t counts[] = {
         [OWN_CONTAINER_CREATE] = 3, [OWN_CONTAINER_UPDATE] = 4, [OWN_CONTAINER_DELETE] = 1};
-    fields_t fields;
-    begin(&fields, counts[what]);
-    text_field(&fields, "id", record->id);
+    event_fields_t fields;
+    event_fields_begin(&fields, counts[what]);
+    event_fields_text(&fields, "id", record->id);
     if (what != OWN_CONTAINER_DELETE)
-        text_field(&fields, "image", record->image);
+        event_fields_text(&fields, "image", record->image);
     if (what == OWN_CONTAINER_CREATE) {
-        name(&fields, "runtime");
+        event_fields_name(&fields, "runtime");
         msgpack_pack_map(&fields.packer, 1);
-        text_field(&fields, "name", record->runtime);
+        event_fields_text(&fields, "name", record->runtime);
     }
     if (what == OWN_CONTAINER_UPDATE) {
         labels_field(&fields, &record->labels);
-        text_field(&fields, "snapshot_key", NULL);
+        event_fields_text(&fields, "snapshot_key", NULL);
     }
     append(txn, what, record->ns, record->id, now, &fields);
 }
 
-static void exit_fields(fields_t *self, const msg_exited_t *exited)
+static void exit_fields(event_fields_t *self, const msg_exited_t *exited)
 {
-    name(self, "exit_status");
-    msgpack_pack_uint32(&self->packer, exited->exit_status);
-    name(self, "exited_at");
+    event_fields_number(self, "exit_status", exited->exit_status);
+    event_fields_name(self, "exited_at");
     msgpack_pack_int64(&self->packer, exited->exited_at);
     if (exited->unknown) {
-        name(self, "unknown");
+        event_fields_name(self, "unknown");
         msgpack_pack_true(&self->packer);
-        text_field(self, "why", exited->why);
+        event_fields_text(self, "why", exited->why);
     }
 }
 
@@ -146,24 +120,22 @@ static size_t count_fields(unsigned has, const msg_exited_t *exited)
 void own_events_task(txn_t *txn, const own_task_event_t *event, int64_t now)
 {
     unsigned has = task_names[event->kind].fields;
-    fields_t fields;
-    begin(&fields, count_fields(has, &event->exited));
-    text_field(&fields, "container_id", event->id);
+    event_fields_t fields;
+    event_fields_begin(&fields, count_fields(has, &event->exited));
+    event_fields_text(&fields, "container_id", event->id);
     if (has & HAS_BUNDLE) {
-        text_field(&fields, "bundle", "");
-        text_field(&fields, "checkpoint", "");
+        event_fields_text(&fields, "bundle", "");
+        event_fields_text(&fields, "checkpoint", "");
     }
     if (has & HAS_EXEC)
-        text_field(&fields, "exec_id", event->exec_id);
+        event_fields_text(&fields, "exec_id", event->exec_id);
     /* containerd: init's is the container's own id in an exit, and empty in a delete. */
     if (has & HAS_ID)
-        text_field(&fields, "id",
-                   event->kind == TASK_EVENT_EXIT && !event->exec_id[0] ? event->id
-                                                                        : event->exec_id);
-    if (has & HAS_PID) {
-        name(&fields, "pid");
-        msgpack_pack_uint32(&fields.packer, event->pid);
-    }
+        event_fields_text(&fields, "id",
+                          event->kind == TASK_EVENT_EXIT && !event->exec_id[0] ? event->id
+                                                                               : event->exec_id);
+    if (has & HAS_PID)
+        event_fields_number(&fields, "pid", event->pid);
     if (has & HAS_EXIT)
         exit_fields(&fields, &event->exited);
     journal_append(txn, &(journal_event_t){.ns = event->ns,
@@ -174,7 +146,6 @@ void own_events_task(txn_t *txn, const own_task_event_t *event, int64_t now)
                                            .subject = event->id,
                                            .time = now,
                                            .evidence = event->evidence,
-                                           .event = {.data = (uint8_t *)fields.buffer.data,
-                                                     .size = fields.buffer.size}});
-    msgpack_sbuffer_destroy(&fields.buffer);
+                                           .event = event_fields_bytes(&fields)});
+    event_fields_end(&fields);
 }
