@@ -118,6 +118,18 @@ static void committed(void *arg, const status_t *st)
     assert_int_equal(st->code, STATUS_OK);
 }
 
+static void append(void *arg, txn_t *txn)
+{
+    uint64_t *ret = arg;
+    msg_bytes_t fields = {.data = (const uint8_t *)"\x80", .size = 1};
+    *ret = journal_append(txn, &(journal_event_t){.ns = NS,
+                                                  .topic = "/t",
+                                                  .type = "",
+                                                  .origin = JOURNAL_ORIGIN_CLIENT,
+                                                  .incarnation = "",
+                                                  .event = fields});
+}
+
 /* A store that has seen some life, and what of its file the last commits have written. */
 static void prepare(fixture_t *f)
 {
@@ -130,11 +142,15 @@ static void prepare(fixture_t *f)
     batch_add(f->batch, put_big, committed, "big");
     batch_commit(f->batch);
     fill(f, 32, 33);
+    uint64_t seq;
+    batch_add(f->batch, append, committed, &seq);
+    batch_commit(f->batch);
     size_after = read_file(f, file_after);
     AUTO_FREE char *path = util_format("%s/data.mdb", f->path);
     mdb_file_t file;
     survey_t survey = {.budget = UINT64_MAX, .record = keep};
     known_last = store_journal_last(f->store);
+    assert_int_equal(seq, known_last); /* the last transaction has one */
     assert_true(salvage_survey(path, &file, &survey));
     assert_string_equal(survey.flaw, "");
     assert_int_equal(survey_total(survey.damaged), 0);
@@ -157,6 +173,7 @@ typedef struct damage {
     uint8_t flip;   /* bits; 0: the file ends here */
     size_t size;    /* bytes that are hit; 0 for one */
     unsigned times; /* that often, at places all over the file; 0 for once */
+    size_t also;    /* this page is lost too; 0 for none */
 } damage_t;
 
 static bool is_own(const known_t *record)
@@ -166,10 +183,12 @@ static bool is_own(const known_t *record)
 
 static FILE *told; /* the child's */
 
-/* Records that are not there any more, or are another one's. */
-static size_t count_missing(txn_t *txn)
+/* Records that are not there any more, or are another one's. `ret_reused`: events in whose place is
+ * something other than a mark. */
+static size_t count_missing(txn_t *txn, size_t *ret_reused)
 {
     size_t missing = 0;
+    *ret_reused = 0;
     for (size_t i = 0; i < known_count; i++) {
         msg_bytes_t found;
         const known_t *record = &known[i];
@@ -177,6 +196,8 @@ static size_t count_missing(txn_t *txn)
         bool is_same =
             is_there && found.size == record->size && !memcmp(found.data, record->data, found.size);
         missing += !is_own(record) && !is_same;
+        *ret_reused += record->table == TABLE_JOURNAL && is_there && !is_same &&
+                       !memmem(found.data, found.size, MEND_TOPIC_EVENT, strlen(MEND_TOPIC_EVENT));
     }
     return missing;
 }
@@ -198,16 +219,10 @@ static size_t count_marks(txn_t *txn, bool *ret_contiguous)
     return marks;
 }
 
-static void append(void *arg, txn_t *txn)
+/* What is cut off, or hit everywhere, may be all that tells how far they went. */
+static bool keeps_numbers(const damage_t *damage)
 {
-    uint64_t *ret = arg;
-    msg_bytes_t fields = {.data = (const uint8_t *)"\x80", .size = 1};
-    *ret = journal_append(txn, &(journal_event_t){.ns = NS,
-                                                  .topic = "/t",
-                                                  .type = "",
-                                                  .origin = JOURNAL_ORIGIN_CLIENT,
-                                                  .incarnation = "",
-                                                  .event = fields});
+    return damage->flip && !damage->times;
 }
 
 /* Runs in a child, whose only way to tell is how it ends. */
@@ -227,13 +242,16 @@ static int try_one(fixture_t *f, const damage_t *damage, size_t most)
     batch_add(batch, append, committed, &seq);
     batch_commit(batch);
     txn_t *txn = txn_read(f->store, &st);
-    size_t missing = count_missing(txn), marks = count_marks(txn, &is_contiguous);
+    size_t reused, missing = count_missing(txn, &reused);
+    size_t marks = count_marks(txn, &is_contiguous);
     bool is_good = missing <= most && (!missing || marks) && (is_contiguous || most == SIZE_MAX) &&
-                   seq == last + 1 && seq > known_last - (most > 1 ? known_last : 0);
+                   seq == last + 1 && ((seq > known_last && !reused) || !keeps_numbers(damage));
     if (!is_good)
-        fprintf(told, "at %zu (page %zu + %zu) ^ %#x: %zu missing, %zu told, %s, seq %zu of %zu\n",
+        fprintf(told,
+                "at %zu (page %zu + %zu) ^ %#x: %zu missing, %zu reused, %zu told, %s, seq %zu of "
+                "%zu\n",
                 damage->at, damage->at / MDB_FILE_PAGE, damage->at % MDB_FILE_PAGE, damage->flip,
-                missing, marks, is_contiguous ? "contiguous" : "with gaps", (size_t)seq,
+                missing, reused, marks, is_contiguous ? "contiguous" : "with gaps", (size_t)seq,
                 (size_t)known_last);
     txn_destroy(&txn);
     mender_destroy(&mender);
@@ -264,6 +282,8 @@ static void hit(uint8_t *data, const damage_t *damage)
     unsigned random = (unsigned)damage->at;
     for (size_t i = 0; i < (damage->size ? damage->size : 1) && damage->at + i < size_after; i++)
         data[damage->at + i] ^= damage->flip;
+    for (size_t i = 0; damage->also && i < MDB_FILE_PAGE; i++)
+        data[damage->also * MDB_FILE_PAGE + i] ^= damage->flip;
     for (unsigned i = 1; i < damage->times; i++)
         data[next_random(&random) % size_after] ^= damage->flip;
 }
@@ -355,6 +375,49 @@ static void test_lost_pages(void **state)
         damages[count++] =
             (damage_t){.at = page * MDB_FILE_PAGE, .flip = 0xff, .size = MDB_FILE_PAGE};
     try_all(f, damages, count, 40);
+    finish();
+}
+
+/* The meta page of the last transaction. */
+static mdb_file_meta_t newest_meta(fixture_t *f)
+{
+    AUTO_FREE char *path = util_format("%s/data.mdb", f->path);
+    mdb_file_t file = mdb_file_open(path);
+    mdb_file_close(&file);
+    return file.metas[file.metas[1].txn > file.metas[0].txn];
+}
+
+/* The list of tables, which each transaction writes: which pages are in use is known without it, so
+ * that everything is there still. */
+static void test_lost_tables(void **state)
+{
+    fixture_t *f = *state;
+    prepare(f);
+    size_t root = newest_meta(f).main.root * MDB_FILE_PAGE, count = 0;
+    uint8_t *page = file_after + root;
+    unsigned random = SEED;
+    damage_t damages[MDB_FILE_PAGE] = {{.at = root, .flip = 0xff, .size = MDB_FILE_PAGE}};
+    try_all(f, damages, 1, 0);
+    size_t used = MDB_FILE_PAGE - mdb_file_used(page);
+    for (size_t at = 0; at < MDB_FILE_PAGE; at += at < 64 ? 1 : 1 + 5000 / SAMPLES)
+        if (at < 64 || at >= used)
+            damages[count++] =
+                (damage_t){.at = root + at, .flip = (uint8_t)(1u << next_random(&random) % 8)};
+    try_all(f, damages, count, 0);
+    finish();
+}
+
+/* With the list of free pages gone too the last transaction is lost, but not its numbers. */
+static void test_lost_transaction(void **state)
+{
+    fixture_t *f = *state;
+    prepare(f);
+    mdb_file_meta_t meta = newest_meta(f);
+    damage_t damage = {.at = meta.main.root * MDB_FILE_PAGE,
+                       .flip = 0xff,
+                       .size = MDB_FILE_PAGE,
+                       .also = meta.free.root};
+    try_all(f, &damage, 1, 40);
     finish();
 }
 
@@ -502,6 +565,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_flipped_bits, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_truncated, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_lost_pages, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_lost_tables, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_lost_transaction, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_backup, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_backup_keeps_off_the_store, fixture_setup,
                                         fixture_teardown),

@@ -22,7 +22,8 @@
 typedef struct state {
     survey_root_t root;
     uint64_t txn;
-    bool is_good; /* nothing is wrong with the page */
+    bool is_meta; /* nothing is wrong with the meta page itself */
+    bool is_good; /* nor with what it leads to */
     bool has_seal;
 } state_t;
 
@@ -35,13 +36,22 @@ static state_t state_of(const mdb_file_t *file, size_t index)
     survey_clear(&survey);
     state_t state = {.root = survey.root, .txn = meta->txn};
     state.has_seal = survey.has_seal && survey.seal.txn;
-    state.is_good = meta->is_good && meta->last_page < file->pages + SLACK &&
+    state.is_meta = meta->is_good && meta->last_page < file->pages + SLACK;
+    state.is_good = state.is_meta &&
                     (state.has_seal ? survey.seal.txn == meta->txn
                                     : survey.has_seal_key || survey_is_root(file, &meta->main));
     if (state.has_seal)
         state.txn = survey.seal.txn;
     state.root.txn = state.txn;
     return state;
+}
+
+/* Of the newest transaction the list of tables is lost and nothing else is: which pages are in use
+ * is known, and what is on them is found without any tree. */
+static bool lacks_tables(const mdb_file_t *file, const state_t *newest, const state_t *other)
+{
+    return newest->is_meta && other->is_good && newest->txn == other->txn + 1 &&
+           survey_has_free(file, &newest->root);
 }
 
 bool salvage_root(const mdb_file_t *file, survey_root_t *ret, char why[SURVEY_FLAW_SIZE])
@@ -57,8 +67,11 @@ bool salvage_root(const mdb_file_t *file, survey_root_t *ret, char why[SURVEY_FL
     }
     snprintf(why, SURVEY_FLAW_SIZE, "a meta page is damaged");
     /* A number that nothing confirms may be any. */
+    const state_t *bare = NULL;
     if (!newest->is_good && !newest->has_seal) {
         const state_t *swap = newest;
+        if (lacks_tables(file, newest, other))
+            bare = newest;
         newest = other;
         other = swap;
     }
@@ -69,6 +82,10 @@ bool salvage_root(const mdb_file_t *file, survey_root_t *ret, char why[SURVEY_FL
     if (survey_find_root(file, after, has_root ? after + 1 : UINT64_MAX, &found)) {
         *ret = found;
         has_root = true;
+    } else if (bare) {
+        snprintf(why, SURVEY_FLAW_SIZE, "the list of tables is lost");
+        *ret = bare->root;
+        ret->main.root = MDB_FILE_NONE; /* it may lead anywhere */
     }
     return has_root;
 }

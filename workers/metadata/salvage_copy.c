@@ -46,9 +46,7 @@ static void copy_record(void *arg, table_t table, const msg_bytes_t *key, const 
 {
     copy_t *self = arg;
     msg_bytes_t there;
-    bool is_seal = table == TABLE_NS_SEQ && key->size == strlen(STORE_SEAL_KEY) &&
-                   !memcmp(key->data, STORE_SEAL_KEY, key->size);
-    if (is_seal || !begin(self))
+    if (survey_is_seal(table, key) || !begin(self))
         return;
     if (self->is_orphaned) {
         uint64_t seq = 0;
@@ -88,6 +86,32 @@ static void mend(copy_t *self, const char *why, const salvage_report_t *report)
     }
 }
 
+/* The newest transaction that may have been committed. */
+static uint64_t newest_txn(const survey_t *survey)
+{
+    uint64_t newest = survey->root.txn;
+    for (size_t i = 0; i < MDB_FILE_METAS; i++) {
+        const mdb_file_meta_t *meta = &survey->file->metas[i];
+        uint64_t txn = meta->is_good ? meta->txn : UINT64_MAX;
+        newest = txn > newest ? txn : newest;
+    }
+    return newest;
+}
+
+/* No number is used twice, whatever became of its event: the newest seal tells how far they went,
+ * even where it is of a transaction that is lost. */
+static void find_orphans(copy_t *self, survey_t *survey, bool is_salvage)
+{
+    store_seal_t seal = survey->seal;
+    if (is_salvage || survey->flaws)
+        seal = survey_newest_seal(survey, newest_txn(survey));
+    self->last = seal.txn >= survey->root.txn ? seal.last : 0;
+    store_set_journal_last(self->to, seal.last);
+    self->is_orphaned = true;
+    if (survey->flaws)
+        survey_orphans(survey);
+}
+
 status_code_t salvage_copy(const mdb_file_t *from, const survey_root_t *root, const char *to,
                            const char *why, salvage_report_t *ret, status_t *st)
 {
@@ -101,11 +125,7 @@ status_code_t salvage_copy(const mdb_file_t *from, const survey_root_t *root, co
                        .lost = note_event,
                        .arg = &copy};
     survey_walk(&survey);
-    copy.last = survey.has_seal ? survey.seal.last : 0;
-    store_set_journal_last(copy.to, copy.last);
-    copy.is_orphaned = true;
-    if (why && survey.flaws)
-        survey_orphans(&survey);
+    find_orphans(&copy, &survey, why);
     survey_clear(&survey);
     if (survey.flaws && !ret->why[0])
         memcpy(ret->why, survey.flaw, sizeof ret->why);

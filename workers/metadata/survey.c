@@ -1,13 +1,12 @@
 /* A look at everything in LMDB's data file. */
-#include "workers/metadata/survey.h"
+#include "workers/metadata/survey_internal.h"
 
 #include "common/util.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define FIRST_PAGE MDB_FILE_METAS
-#define DEPTH_MAX  32
+#define DEPTH_MAX 32
 
 typedef enum tree_kind { TREE_TABLE, TREE_MAIN, TREE_FREE } tree_kind_t;
 
@@ -29,11 +28,6 @@ __attribute__((format(printf, 2, 3))) static void flaw(survey_t *self, const cha
     va_end(arguments);
 }
 
-static bool has_bit(const uint8_t *bits, uint64_t page)
-{
-    return bits[page / 8] & (1u << page % 8);
-}
-
 static void set_bit(uint8_t *bits, uint64_t page)
 {
     bits[page / 8] |= (uint8_t)(1u << page % 8);
@@ -46,11 +40,11 @@ static bool claim(survey_t *self, uint64_t page)
         self->is_partial = true;
     if (self->is_partial)
         return false;
-    if (page < FIRST_PAGE || page > self->root.last_page || page >= self->bits)
+    if (page < SURVEY_FIRST_PAGE || page > self->root.last_page || page >= self->bits)
         flaw(self, "there is no page %llu", (unsigned long long)page);
-    if (page < FIRST_PAGE || page >= self->bits)
+    if (page < SURVEY_FIRST_PAGE || page >= self->bits)
         return false;
-    if (has_bit(self->seen, page)) {
+    if (survey_has_bit(self->seen, page)) {
         flaw(self, "page %llu is in two places", (unsigned long long)page);
         return false;
     }
@@ -74,8 +68,7 @@ static bool is_whole(table_t table, const msg_bytes_t *key, const msg_bytes_t *s
     return sum == store_sum(table, key->data, key->size, ret->data, ret->size);
 }
 
-/* The checksum tells which table a record belongs to where that is not known. */
-static table_t find_table(const msg_bytes_t *key, const msg_bytes_t *stored, msg_bytes_t *ret)
+table_t survey_find_table(const msg_bytes_t *key, const msg_bytes_t *stored, msg_bytes_t *ret)
 {
     table_t table = 0;
     while (table < TABLE_COUNT && !is_whole(table, key, stored, ret))
@@ -83,10 +76,16 @@ static table_t find_table(const msg_bytes_t *key, const msg_bytes_t *stored, msg
     return table;
 }
 
-static void note_seal(survey_t *self, const msg_bytes_t *key, const msg_bytes_t *value)
+bool survey_is_seal(table_t table, const msg_bytes_t *key)
 {
     size_t size = strlen(STORE_SEAL_KEY);
-    if (key->size != size || memcmp(key->data, STORE_SEAL_KEY, size))
+    return table == TABLE_NS_SEQ && key->size == size && !memcmp(key->data, STORE_SEAL_KEY, size);
+}
+
+static void note_seal(survey_t *self, table_t table, const msg_bytes_t *key,
+                      const msg_bytes_t *value)
+{
+    if (!survey_is_seal(table, key))
         return;
     self->has_seal_key = true;
     if (value && value->size == sizeof self->seal) {
@@ -100,12 +99,11 @@ static void take(survey_t *self, table_t table, const msg_bytes_t *key, const ms
     msg_bytes_t value;
     bool whole = stored && is_whole(table, key, stored, &value);
     if (stored && !whole && table == TABLE_COUNT) {
-        table = find_table(key, stored, &value);
+        table = survey_find_table(key, stored, &value);
         whole = table < TABLE_COUNT;
     }
     table_t counted = table < TABLE_COUNT ? table : TABLE_JOURNAL;
-    if (table == TABLE_NS_SEQ)
-        note_seal(self, key, whole ? &value : NULL);
+    note_seal(self, table, key, whole ? &value : NULL);
     if (whole) {
         self->records[counted]++;
         if (self->record)
@@ -147,7 +145,7 @@ static void take_big(survey_t *self, table_t table, const mdb_file_node_t *node)
 /* Leaves of the three kinds of trees ------------------------------------------------------------
  */
 
-static table_t table_named(const msg_bytes_t *name)
+table_t survey_table_named(const msg_bytes_t *name)
 {
     table_t table = 0;
     while (table < TABLE_COUNT && (strlen(store_table_name(table)) != name->size ||
@@ -158,7 +156,7 @@ static table_t table_named(const msg_bytes_t *name)
 
 static void take_tree(survey_t *self, const mdb_file_node_t *node)
 {
-    table_t table = table_named(&node->key);
+    table_t table = survey_table_named(&node->key);
     tree_t tree = {.kind = TREE_TABLE,
                    .table = table,
                    .has_numbers = table < TABLE_COUNT && store_table_has_numbers(table)};
@@ -196,10 +194,10 @@ static void take_free(survey_t *self, const mdb_file_node_t *node)
     is_list = is_list && count < node->data_size / sizeof count;
     for (uint64_t i = 0; is_list && i < count; i++) {
         memcpy(&number, data + (i + 1) * sizeof number, sizeof number);
-        is_list = number < before && number >= FIRST_PAGE && number <= self->root.last_page;
+        is_list = number < before && number >= SURVEY_FIRST_PAGE && number <= self->root.last_page;
         before = number;
         if (is_list && number < self->bits) {
-            is_list = !has_bit(self->unused, number);
+            is_list = !survey_has_bit(self->unused, number);
             set_bit(self->unused, number);
         }
     }
@@ -367,105 +365,4 @@ uint64_t survey_total(const uint64_t counts[TABLE_COUNT])
     for (size_t i = 0; i < TABLE_COUNT; i++)
         total += counts[i];
     return total;
-}
-
-/* What no tree reaches ---------------------------------------------------------------------------
- */
-
-static bool is_constant(table_t table)
-{
-    return table == TABLE_JOURNAL || table == TABLE_EXITS || table == TABLE_REQUESTS;
-}
-
-static void take_orphan(survey_t *self, const mdb_file_node_t *node, bool is_current)
-{
-    msg_bytes_t stored = node->data, value;
-    AUTO_FREE uint8_t *big = NULL;
-    if (node->flags == MDB_FILE_BIG) {
-        big = mdb_file_read_big(self->file, node->page, node->data_size);
-        stored = (msg_bytes_t){.data = big, .size = node->data_size};
-    }
-    table_t table = stored.data && node->flags != MDB_FILE_TREE
-                        ? find_table(&node->key, &stored, &value)
-                        : TABLE_COUNT;
-    if (table < TABLE_COUNT && (is_current || is_constant(table)) && self->record)
-        self->record(self->arg, table, &node->key, &value);
-}
-
-void survey_orphans(survey_t *self)
-{
-    for (uint64_t number = FIRST_PAGE; number < self->bits; number++) {
-        uint8_t page[MDB_FILE_PAGE];
-        bool is_free = self->root.has_free && has_bit(self->unused, number);
-        if (has_bit(self->seen, number) || is_free || !mdb_file_read(self->file, number, page))
-            continue;
-        bool is_current = self->root.has_free && number <= self->root.last_page;
-        size_t count = mdb_file_count(page, NULL);
-        for (size_t i = 0; i < count; i++) {
-            mdb_file_node_t node;
-            if (mdb_file_node(page, i, count, false, &node))
-                take_orphan(self, &node, is_current);
-        }
-    }
-}
-
-/* Roots ------------------------------------------------------------------------------------------
- */
-
-survey_root_t survey_root_of(const mdb_file_meta_t *meta)
-{
-    return (survey_root_t){.main = meta->main,
-                           .free = meta->free,
-                           .last_page = meta->last_page,
-                           .txn = meta->txn,
-                           .has_free = true};
-}
-
-/* The page is the list of tables, which has always been one leaf. */
-static bool lists_tables(const uint8_t *page)
-{
-    bool is_good = true;
-    size_t count = mdb_file_count(page, &is_good), known = 0;
-    if (!is_good || mdb_file_flags(page) != MDB_FILE_LEAF)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        mdb_file_node_t node;
-        if (mdb_file_node(page, i, count, false, &node) && node.flags == MDB_FILE_TREE &&
-            table_named(&node.key) < TABLE_COUNT)
-            known++;
-    }
-    return known == count && known > 0;
-}
-
-bool survey_is_root(const mdb_file_t *file, const mdb_file_tree_t *main)
-{
-    uint8_t page[MDB_FILE_PAGE];
-    return main->root == MDB_FILE_NONE ||
-           (mdb_file_read(file, main->root, page) && mdb_file_number(page) == main->root &&
-            lists_tables(page));
-}
-
-bool survey_find_root(const mdb_file_t *file, uint64_t after, uint64_t at_most, survey_root_t *ret)
-{
-    bool found = false;
-    for (uint64_t number = FIRST_PAGE; number < file->pages; number++) {
-        uint8_t page[MDB_FILE_PAGE];
-        if (!mdb_file_read(file, number, page) || mdb_file_number(page) != number ||
-            !lists_tables(page))
-            continue;
-        survey_t survey = {.file = file, .budget = UINT64_MAX};
-        survey.root.main = (mdb_file_tree_t){
-            .depth = 1, .leaves = 1, .entries = mdb_file_count(page, NULL), .root = number};
-        survey.root.last_page = file->pages - 1;
-        survey_walk(&survey);
-        survey_clear(&survey);
-        if (!survey.has_seal || survey.flaws || survey.seal.txn <= after ||
-            survey.seal.txn > at_most)
-            continue;
-        after = survey.seal.txn;
-        survey.root.txn = after;
-        *ret = survey.root;
-        found = true;
-    }
-    return found;
 }

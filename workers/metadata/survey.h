@@ -49,6 +49,11 @@ void survey_walk(survey_t *self);
  * an old state. */
 void survey_orphans(survey_t *self);
 
+/* After survey_walk: the seal of the newest transaction, `at_most` or an earlier one, that is
+ * anywhere: in a tree, on pages that none reaches, on free ones. `txn` 0 when there is none. */
+store_seal_t survey_newest_seal(const survey_t *self, uint64_t at_most);
+
+bool survey_is_seal(table_t table, const msg_bytes_t *key);
 void survey_clear(survey_t *self);
 uint64_t survey_total(const uint64_t counts[TABLE_COUNT]);
 
@@ -56,6 +61,9 @@ survey_root_t survey_root_of(const mdb_file_meta_t *meta);
 
 /* There is a list of tables where the tree begins, or none at all yet. */
 bool survey_is_root(const mdb_file_t *file, const mdb_file_tree_t *main);
+
+/* The list of free pages is there and whole. */
+bool survey_has_free(const mdb_file_t *file, const survey_root_t *root);
 
 /* The root that transaction `at_most` or an earlier one left, found without the meta pages: the
  * newest that is whole. False when there is none after `after`. */
