@@ -18,20 +18,24 @@ typedef struct subscription {
     void *arg;
     uint64_t told;  /* the newest that `gap` was told of */
     uint64_t after; /* everything up to here was handled */
-    uint64_t until; /* 0 for no end */
+    uint64_t until; /* where until_now ends */
 } subscription_t;
 
-/* A follower outlasts a cluster that is away; who wants an end hears of it. */
+/* A follower outlasts a cluster that is away, and is not limited by --timeout; who wants an end
+ * hears of it. */
 static bool may_go_on(const subscription_t *self, const status_t *st)
 {
-    return !self->until && (st->code == STATUS_UNAVAILABLE || st->code == STATUS_DEADLINE_EXCEEDED);
+    return !self->options->until_now &&
+           (st->code == STATUS_UNAVAILABLE || st->code == STATUS_DEADLINE_EXCEEDED);
 }
 
 static status_code_t ask(subscription_t *self, msg_id_t method, const void *body,
                          msgpack_zone *zone, void *answer, status_t *st)
 {
-    while (link_call(self->link, method, body, session_ns(self->session), 0, zone, answer, st) &&
-           may_go_on(self, st) && !zsys_interrupted)
+    int64_t limit = self->options->until_now ? session_timeout_ms(self->session) : 0;
+    while (
+        link_call(self->link, method, body, session_ns(self->session), limit, zone, answer, st) &&
+        may_go_on(self, st) && !zsys_interrupted)
         zclock_sleep(AGAIN_MS);
     return st->code;
 }
@@ -63,7 +67,7 @@ static status_code_t read_page(subscription_t *self, msgpack_zone *zone, status_
                                     .all = begin->all,
                                     .after = self->options->no_ack ? self->after : 0,
                                     .limit = PAGE_LIMIT,
-                                    .wait_ms = self->until ? 0 : WAIT_MS};
+                                    .wait_ms = self->options->until_now ? 0 : WAIT_MS};
     msg_event_page_t page;
     if (ask(self, MSG_event_fetch, &body, zone, &page, st))
         return st->code;

@@ -739,6 +739,15 @@ def test_the_client_in_python_makes_up_for_silence_too(cluster, publish):
     client.close()
 
 
+def test_a_subscriber_with_an_end_hears_that_nobody_answers(cluster):
+    words = ("events", "--subscriber", "a", "--until", "now")
+    cluster.plan("event.subscribe 14 nobody there\n")
+    done = cluster.ctl(*words)
+    assert done.returncode == 10 and "nobody there" in done.stderr
+    cluster.plan("event.subscribe silent\n")
+    assert cluster.ctl(*words, "--timeout", "200ms").returncode == 9
+
+
 @pytest.mark.parametrize("since", [2, 3])
 def test_a_place_that_is_yet_to_come_is_waited_for(cluster, publish, since):
     publish("/t/x", n=1)
