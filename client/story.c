@@ -15,12 +15,16 @@ static void *take(session_t *session, size_t size)
     return memset(made, 0, size + 1);
 }
 
-/* Arrays that grow by pages; the old ones stay in the zone, which ends with the command. */
-static void *grow(session_t *session, void *items, size_t count, size_t more, size_t size)
+/* Arrays that grow by pages: `items` and behind them room for `more`, which begins with those that
+ * are given. The old ones stay in the zone, which ends with the command. */
+static void *grow(session_t *session, const void *items, size_t count, const void *given,
+                  size_t more, size_t size)
 {
-    void *made = take(session, (count + more) * size);
+    char *made = take(session, (count + more) * size);
     if (count)
         memcpy(made, items, count * size);
+    if (given && more)
+        memcpy(made + count * size, given, more * size);
     return made;
 }
 
@@ -84,7 +88,8 @@ static void add_events(session_t *session, story_t *story, const msg_bytes_t *ev
         page->type != MSGPACK_OBJECT_ARRAY)
         return;
     size_t count = page->via.array.size;
-    story->events = grow(session, story->events, story->event_count, count, sizeof *story->events);
+    story->events =
+        grow(session, story->events, story->event_count, NULL, count, sizeof *story->events);
     for (size_t i = 0; i < count; i++)
         read_event(session, &page->via.array.ptr[i], story->id,
                    &story->events[story->event_count++]);
@@ -130,10 +135,9 @@ static status_code_t collect_requests(session_t *session, story_t *story, status
     do {
         if (session_call(session, MSG_request_list, &ask, &page, st))
             return st->code;
-        story->requests = grow(session, story->requests, story->request_count, page.requests.count,
-                               sizeof *story->requests);
-        for (size_t i = 0; i < page.requests.count; i++)
-            story->requests[story->request_count++] = page.requests.items[i];
+        story->requests = grow(session, story->requests, story->request_count, page.requests.items,
+                               page.requests.count, sizeof *story->requests);
+        story->request_count += page.requests.count;
         ask.after = page.next;
     } while (page.next.size && story->request_count < STORY_MAX);
     /* One that took long was answered after others that came later. */
@@ -149,10 +153,9 @@ static status_code_t collect_exits(session_t *session, story_t *story, status_t 
     do {
         if (session_call(session, MSG_exit_list, &ask, &page, st))
             return st->code;
-        story->exits =
-            grow(session, story->exits, story->exit_count, page.exits.count, sizeof *story->exits);
-        for (size_t i = 0; i < page.exits.count; i++)
-            story->exits[story->exit_count++] = page.exits.items[i];
+        story->exits = grow(session, story->exits, story->exit_count, page.exits.items,
+                            page.exits.count, sizeof *story->exits);
+        story->exit_count += page.exits.count;
         ask.after = page.next;
     } while (page.next.size && story->exit_count < STORY_MAX);
     return STATUS_OK;

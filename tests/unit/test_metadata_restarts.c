@@ -185,13 +185,19 @@ static void restarts_that_fail_wait_and_count(void **state)
     assert_null(note(f, 0, 2, "no such runtime").restart);
 }
 
-static void a_stop_wins(void **state)
+/* A container that a client has stopped in life 1. */
+static void stopped(fixture_t *f, const char *policy)
 {
-    fixture_t *f = *state;
-    container(f, "unless-stopped");
+    container(f, policy);
     assert_int_equal(begin(f, 0, false), STATUS_OK);
     assert_null(leave(f, 0, 137, "life 1").restart);
     assert_int_equal(list(f, "life 1"), 0);
+}
+
+static void a_stop_wins(void **state)
+{
+    fixture_t *f = *state;
+    stopped(f, "unless-stopped");
     assert_int_equal(list(f, "life 2"), 0);
     /* Until a client runs it again. */
     assert_int_equal(begin(f, 1, false), STATUS_OK);
@@ -202,10 +208,7 @@ static void a_stop_wins(void **state)
 static void always_means_also_the_next_life(void **state)
 {
     fixture_t *f = *state;
-    container(f, "always");
-    assert_int_equal(begin(f, 0, false), STATUS_OK);
-    assert_null(leave(f, 0, 137, "life 1").restart);
-    assert_int_equal(list(f, "life 1"), 0);
+    stopped(f, "always");
     assert_int_equal(list(f, "life 2"), 1);
     assert_int_equal(list(f, "life 2"), 1);
 }

@@ -335,18 +335,20 @@ static void test_expiry(void **state)
     expire(f, 3000, 3);
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_begin, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_refused, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_found_as_it_is, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_only_forward, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_pages, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_gap, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_list_and_unsubscribe, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_limit, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_expiry, fixture_setup, fixture_teardown),
+        TEST(test_begin),
+        TEST(test_refused),
+        TEST(test_found_as_it_is),
+        TEST(test_only_forward),
+        TEST(test_pages),
+        TEST(test_gap),
+        TEST(test_list_and_unsubscribe),
+        TEST(test_limit),
+        TEST(test_expiry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
