@@ -19,12 +19,11 @@ const command_t commands_cluster[] = {
     {.path = "cluster restart",
      .synopsis = "PROCESS",
      .brief = "stop one and start its successor",
-     .help = "PROCESS is broker, bundle, shim, metadata, supervisor or all. Containers are not "
-             "touched,\n"
-             "no request fails: a process finishes what it has, its successor takes what comes\n"
-             "meanwhile. After an upgrade of the executables \"all\" puts them to use, the "
-             "supervisor's\n"
-             "own in the same process; nothing is restarted when what was installed cannot start.\n"
+     .help = "PROCESS is broker, bundle, shim, metadata, supervisor or all. Containers are not\n"
+             "touched, no request fails: a process finishes what it has, its successor takes what\n"
+             "comes meanwhile. After an upgrade of the executables \"all\" puts them to use, the\n"
+             "supervisor's own in the same process; nothing is restarted when what was installed\n"
+             "cannot start.\n\n"
              "  shimctl cluster restart shim\n"
              "  shimctl cluster restart all\n",
      .operands_min = 1,
@@ -37,15 +36,15 @@ const command_t commands_cluster[] = {
      .synopsis = "",
      .brief = "look at every record",
      .help = "Reads the whole file beside the cluster, which goes on, and also when none runs.\n"
-             "Ends with the status of DATA_LOSS when anything is damaged.\n",
+             "Ends with 1 when anything is damaged.\n",
      .options = {root_options},
      .run = cmd_metadata_check},
     {.path = "metadata backup",
      .synopsis = "FILE",
      .brief = "write a copy of it",
      .help = "The state of one moment, complete, compact and looked over, while the cluster works\n"
-             "on. FILE is replaced only when the copy is good. It cannot be in the store's "
-             "directory.\n",
+             "on. FILE is replaced only when the copy is good. It cannot be in the store's\n"
+             "directory. Records that are damaged are left out and counted; it ends with 1 then.\n",
      .options = {root_options},
      .operands_min = 1,
      .operands_max = 1,

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #define FILTERS                                                                                    \
-    "Lists of containers, tasks and namespaces, and events, take filters; what one of them\n"      \
-    "matches is printed. A filter is one or more of these, joined with \",\", which must all\n"    \
-    "match:\n\n"                                                                                   \
+    "Lists of containers, tasks, exits and namespaces, events and their subscribers take\n"        \
+    "filters; what one of them matches is printed. A filter is one or more of these, joined\n"     \
+    "with \",\", which must all match:\n\n"                                                        \
     "  FIELD              the field is there\n"                                                    \
     "  FIELD==VALUE       it has this value\n"                                                     \
     "  FIELD!=VALUE       it has another one, or is not there\n"                                   \
