@@ -4,6 +4,7 @@ lost and goes on counting. And copies of the store, made while it is written to,
 import json
 import os
 import random
+import re
 import signal
 import struct
 import threading
@@ -95,8 +96,14 @@ def damage_specs(data, rng):
     flip_in(data, b'"ociVersion"', rng)
 
 
+def damage_processes(data, rng):
+    """What was seen of the processes of every container."""
+    for found in re.finditer(rb"default\0[abc]\0[0-9a-f-]{36}\0\x02\0\0\0", bytes(data)):
+        data[found.end() + rng.randrange(40)] ^= 1 << rng.randrange(8)
+
+
 @pytest.mark.parametrize("damage,seed", [(damage_root, 1), (lose_root, 0), (damage_meta, 2), (damage_events, 3),
-                                         (damage_specs, 4)])
+                                         (damage_specs, 4), (damage_processes, 5)])
 def test_cluster_goes_on(fresh_cluster, damage, seed):
     cluster, rng = fresh_cluster, random.Random(seed)
     containers = Containers(cluster.start(config=CONFIG))

@@ -4,6 +4,7 @@
 #include "common/util.h"
 #include "workers/metadata/automaton.h"
 #include "workers/metadata/containers.h"
+#include "workers/metadata/mend_runs.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -508,6 +509,116 @@ static void test_last_run_takes_its_head_along(void **state)
     assert_int_equal(fixture_count(f, TABLE_EXITS), 0);
 }
 
+/* Lost records -----------------------------------------------------------------------------------
+ */
+
+static void committed(void *arg, const status_t *st)
+{
+    (void)arg;
+    assert_int_equal(st->code, STATUS_OK);
+}
+
+static void clear_table(void *arg, txn_t *txn)
+{
+    scan_t scan;
+    table_t table = *(const table_t *)arg;
+    while (scan_seek(&scan, txn, table, NULL, 0)) {
+        store_key_t key = {.size = scan.key.size};
+        memcpy(key.bytes, scan.key.data, key.size);
+        scan_close(&scan);
+        txn_delete(txn, table, key.bytes, key.size);
+    }
+    scan_close(&scan);
+}
+
+static void lose_table(fixture_t *f, table_t table)
+{
+    batch_add(f->batch, clear_table, committed, &table);
+    batch_commit(f->batch);
+    assert_int_equal(fixture_count(f, table), 0);
+}
+
+#define STARTED_STORY                                                                              \
+    "create shim 1;start shim 1;exec-added shim 1;exec-started shim 1;exec-added shim 1;"
+
+static void start_with_execs(fixture_t *f, int64_t now)
+{
+    start(f, INC1);
+    shim_event(f, "/tasks/create", NULL, 7, now);
+    shim_event(f, "/tasks/start", NULL, 7, now + 1);
+    shim_event(f, "/tasks/exec-added", "e1", 0, now + 2);
+    shim_event(f, "/tasks/exec-started", "e1", 8, now + 3);
+    shim_event(f, "/tasks/exec-added", "e2", 0, now + 4);
+    assert_string_equal(story(f), STARTED_STORY);
+}
+
+/* What was seen of a run that goes on is lost: the journal tells it. */
+static void test_lost_processes(void **state)
+{
+    fixture_t *f = *state;
+    msg_exited_t exited;
+    int64_t now = util_now_ns();
+    start_with_execs(f, now);
+    lose_table(f, TABLE_PROCESSES);
+    assert_int_equal(record_exit(f, INC1, NULL, 7, 3, false), STATUS_OK);
+    assert_int_equal(get_exit(f, NULL, &exited), STATUS_OK);
+    assert_int_equal(exited.exit_status, 3);
+    shim_event(f, "/tasks/start", NULL, 7, now + 1); /* once more */
+    shim_event(f, "/tasks/exit", NULL, 7, now + 7);  /* before that of the exec, which is open */
+    assert_string_equal(story(f), STARTED_STORY);
+    lose_table(f, TABLE_PROCESSES);
+    shim_event(f, "/tasks/exec-started", "e2", 9, now + 5);
+    shim_event(f, "/tasks/exit", "e2", 9, now + 6);
+    shim_event(f, "/tasks/exit", "e1", 8, now + 6);
+    assert_string_equal(story(f),
+                        STARTED_STORY "exec-started shim 1;exit shim 1;exit shim 1;exit shim 1;");
+    shim_event(f, "/tasks/delete", NULL, 7, now + 8);
+    assert_int_equal(end(f, (msg_incarnation_end_t){.incarnation = INC1, .pid = 7}), STATUS_OK);
+    assert_string_equal(story(f), STARTED_STORY
+                        "exec-started shim 1;exit shim 1;exit shim 1;exit shim 1;delete shim 1;");
+    assert_int_equal(record_exit(f, INC2, NULL, 7, 3, false), STATUS_NOT_FOUND);
+}
+
+static void mend_exec(void *arg, txn_t *txn)
+{
+    store_key_t key = STORE_KEY(NS, "c1", INC1, arg);
+    txn_delete(txn, TABLE_PROCESSES, key.bytes, key.size);
+    mend_process(txn, &key);
+}
+
+static void test_lost_exec(void **state)
+{
+    fixture_t *f = *state;
+    int64_t now = util_now_ns();
+    start_with_execs(f, now);
+    for (size_t i = 0; i < 2; i++) {
+        batch_add(f->batch, mend_exec, committed, i ? "e2" : "e1");
+        batch_commit(f->batch);
+    }
+    shim_event(f, "/tasks/exec-added", "e2", 0, now + 4);
+    shim_event(f, "/tasks/exec-started", "e1", 8, now + 3);
+    shim_event(f, "/tasks/exit", NULL, 7, now + 7);
+    assert_string_equal(story(f), STARTED_STORY);
+    shim_event(f, "/tasks/exit", "e1", 8, now + 6);
+    assert_string_equal(story(f), STARTED_STORY "exit shim 1;exit shim 1;");
+}
+
+/* Its first events were trimmed too: it has been running since. */
+static void test_lost_processes_of_an_old_run(void **state)
+{
+    fixture_t *f = *state;
+    msg_exited_t exited;
+    start_with_execs(f, util_now_ns());
+    lose_table(f, TABLE_PROCESSES);
+    lose_table(f, TABLE_JOURNAL);
+    fixture_shim_event(f, NS, "/tasks/oom", "other", NULL, 0, util_now_ns());
+    assert_int_equal(record_exit(f, INC1, NULL, 7, 3, false), STATUS_OK);
+    shim_event(f, "/tasks/exit", NULL, 7, util_now_ns());
+    assert_string_equal(story(f), "oom shim ;exit shim 1;");
+    assert_int_equal(get_exit(f, NULL, &exited), STATUS_OK);
+    assert_int_equal(exited.exit_status, 3);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -533,6 +644,9 @@ int main(void)
         TEST(test_waiting_events_are_bounded),
         TEST(test_runs_expire),
         TEST(test_last_run_takes_its_head_along),
+        TEST(test_lost_exec),
+        TEST(test_lost_processes),
+        TEST(test_lost_processes_of_an_old_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -279,30 +279,6 @@ static void let_go(txn_t *txn, const call_t *call, bool undone)
     }
 }
 
-static bool is_newest(txn_t *txn, const call_t *call)
-{
-    const msg_incarnation_end_t *ask = call->ask;
-    head_record_t head;
-    return head_record_get(txn, call->ns, ask->id, &head) && is_head(&head, ask->incarnation);
-}
-
-/* The container's newest run, whose record is lost: what is asked is all that is known of it. */
-static void end_lost(txn_t *txn, const call_t *call)
-{
-    const msg_incarnation_end_t *ask = call->ask;
-    store_key_t init = STORE_KEY(call->ns, ask->id, ask->incarnation, "");
-    msg_exited_t exited;
-    if (!get_exit(txn, &init, call->zone, &exited))
-        exited = (msg_exited_t){.pid = ask->pid,
-                                .exit_status = ask->exit_status,
-                                .exited_at = ask->exited_at,
-                                .unknown = ask->unknown,
-                                .why = ask->why};
-    if (!ask->undone)
-        keep_outcome(txn, call, &exited);
-    let_go(txn, call, ask->undone);
-}
-
 status_code_t incarnations_end(txn_t *txn, const call_t *call, status_t *st)
 {
     const msg_incarnation_end_t *ask = call->ask;
@@ -311,10 +287,7 @@ status_code_t incarnations_end(txn_t *txn, const call_t *call, status_t *st)
     msg_exited_t exited;
     run_t run;
     (void)st;
-    bool has_run = run_open(&run, txn, &key, call->now);
-    if (!has_run && is_newest(txn, call))
-        end_lost(txn, call);
-    if (!has_run || run.init.ended) {
+    if (!run_open(&run, txn, &key, call->now) || run.init.ended) {
         restarts_tell(txn, call, ask->id);
         return STATUS_OK;
     }

@@ -5,20 +5,19 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "workers/metadata/run.h"
+#include "workers/metadata/task_fields.h"
 
 #include <string.h>
 
-#define IDENTIFIER_SIZE 77 /* with its NUL */
-#define TYPE_MAX        256
-#define KILLED          137 /* exit status after SIGKILL */
+#define TYPE_MAX 256
+#define KILLED   137 /* exit status after SIGKILL */
 
 typedef struct item {
     intake_t *owner;
     char *ns, *topic, *type; /* in `text` */
     journal_event_t event;   /* borrows these, and its fields or raw from there */
-    task_event_t kind;
-    incarnations_event_t task;
-    char id[IDENTIFIER_SIZE], exec_id[IDENTIFIER_SIZE];
+    task_fields_t fields;
+    incarnations_event_t task;   /* borrows from these */
     msg_incarnation_exit_t exit; /* what a delete tells of the exit */
     bool is_kill;                /* an exit by SIGKILL */
     bool is_end;                 /* init's exit or delete came into the journal */
@@ -51,85 +50,28 @@ static void item_destroy(item_t **self_p)
 /* Whom it is about ------------------------------------------------------------------------------
  */
 
-static const struct {
-    const char *topic;
-    task_event_t kind;
-    const char *exec_key; /* field that names the process; the container's own id is init */
-} topics[] = {
-    {"/tasks/create", TASK_EVENT_CREATE, NULL},
-    {"/tasks/start", TASK_EVENT_START, NULL},
-    {"/tasks/exit", TASK_EVENT_EXIT, "id"},
-    {"/tasks/delete", TASK_EVENT_DELETE, "id"},
-    {"/tasks/exec-added", TASK_EVENT_EXEC_ADDED, "exec_id"},
-    {"/tasks/exec-started", TASK_EVENT_EXEC_STARTED, "exec_id"},
-    {"/tasks/paused", TASK_EVENT_PAUSED, NULL},
-    {"/tasks/resumed", TASK_EVENT_RESUMED, NULL},
-    {"/tasks/oom", TASK_EVENT_OOM, NULL},
-};
-
-static const msgpack_object *field(const msgpack_object *map, const char *name)
-{
-    size_t size = strlen(name);
-    for (uint32_t i = 0; map->type == MSGPACK_OBJECT_MAP && i < map->via.map.size; i++) {
-        const msgpack_object_kv *entry = &map->via.map.ptr[i];
-        if (entry->key.type == MSGPACK_OBJECT_STR && entry->key.via.str.size == size &&
-            !memcmp(entry->key.via.str.ptr, name, size))
-            return &entry->val;
-    }
-    return NULL;
-}
-
-/* Leaves `ret` empty unless the field is an identifier. */
-static void read_identifier(const msgpack_object *map, const char *name, char ret[IDENTIFIER_SIZE])
-{
-    const msgpack_object *found = name ? field(map, name) : NULL;
-    ret[0] = '\0';
-    if (found && found->type == MSGPACK_OBJECT_STR &&
-        msg_is_identifier(found->via.str.ptr, found->via.str.size))
-        snprintf(ret, IDENTIFIER_SIZE, "%.*s", (int)found->via.str.size, found->via.str.ptr);
-}
-
-static uint64_t read_number(const msgpack_object *map, const char *name)
-{
-    const msgpack_object *found = field(map, name);
-    return found && found->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? found->via.u64 : 0;
-}
-
-static void read_fields(item_t *self, const msgpack_object *map, const char *exec_key)
-{
-    read_identifier(map, "container_id", self->id);
-    read_identifier(map, exec_key, self->exec_id);
-    self->task.pid = (uint32_t)read_number(map, "pid");
-    self->is_kill = self->kind == TASK_EVENT_EXIT && read_number(map, "exit_status") == KILLED;
-    if (self->kind == TASK_EVENT_DELETE)
-        self->exit =
-            (msg_incarnation_exit_t){.id = self->id,
-                                     .pid = self->task.pid,
-                                     .exit_status = (uint32_t)read_number(map, "exit_status"),
-                                     .exited_at = (int64_t)read_number(map, "exited_at"),
-                                     .source = ORDER_LATER_EVENT};
-}
-
 static void read_task(item_t *self)
 {
-    const char *exec_key = NULL;
-    self->kind = TASK_EVENT_OTHER;
-    self->task = (incarnations_event_t){
-        .ns = self->ns, .id = self->id, .exec_id = self->exec_id, .time = self->event.time};
-    for (size_t i = 0; i < ARRAY_SIZE(topics); i++)
-        if (!strcmp(topics[i].topic, self->topic)) {
-            self->kind = topics[i].kind;
-            exec_key = topics[i].exec_key;
-        }
+    task_fields_t *fields = &self->fields;
+    const msg_bytes_t *packed = &self->event.event;
     msgpack_object map;
     size_t at = 0;
-    const msg_bytes_t *fields = &self->event.event;
-    if (fields->data &&
-        msgpack_unpack((const char *)fields->data, fields->size, &at, self->owner->zone, &map) > 0)
-        read_fields(self, &map, exec_key);
+    *fields = task_fields_of(self->topic);
+    if (packed->data &&
+        msgpack_unpack((const char *)packed->data, packed->size, &at, self->owner->zone, &map) > 0)
+        task_fields_read(fields, &map);
     msgpack_zone_clear(self->owner->zone);
-    if (!strcmp(self->exec_id, self->id))
-        self->exec_id[0] = '\0';
+    self->task = (incarnations_event_t){.ns = self->ns,
+                                        .id = fields->id,
+                                        .exec_id = fields->exec_id,
+                                        .pid = fields->pid,
+                                        .time = self->event.time};
+    self->is_kill = fields->kind == TASK_EVENT_EXIT && fields->exit_status == KILLED;
+    self->exit = (msg_incarnation_exit_t){.id = fields->id,
+                                          .pid = fields->pid,
+                                          .exit_status = fields->exit_status,
+                                          .exited_at = fields->exited_at,
+                                          .source = ORDER_LATER_EVENT};
 }
 
 /* Into the journal ------------------------------------------------------------------------------
@@ -142,17 +84,17 @@ static void take(item_t *self, txn_t *txn, const store_key_t *key, const process
     if (init->version) {
         run_open_with(&run, txn, key, init, now);
     } else if (!run_open(&run, txn, key, now)) {
-        /* The record of the run is lost: its order cannot be told any more. */
+        /* The run is over and its record lost: its order cannot be told any more. */
         journal_append(txn, &self->event);
         return;
     }
-    order_item_t item = {.event = {.kind = self->kind,
-                                   .is_exec = self->exec_id[0],
+    order_item_t item = {.event = {.kind = self->fields.kind,
+                                   .is_exec = self->fields.exec_id[0],
                                    .is_kill = self->is_kill,
                                    .pid = self->task.pid,
                                    .time = self->event.time}};
-    snprintf(item.exec_id, sizeof item.exec_id, "%s", self->exec_id);
-    if (self->kind == TASK_EVENT_DELETE && self->exit.exited_at)
+    snprintf(item.exec_id, sizeof item.exec_id, "%s", self->fields.exec_id);
+    if (self->fields.kind == TASK_EVENT_DELETE && self->exit.exited_at)
         run_learn_from_delete(&run, &self->exit);
     run_take(&run, &item, &self->event);
     self->is_end = run.has_ended_init;
@@ -207,7 +149,7 @@ static void on_retry(void *arg)
 
 static void give_up(item_t *item, const char *why)
 {
-    log_warn("event %s of %s/%s given up: %s", item->topic, item->ns, item->id, why);
+    log_warn("event %s of %s/%s given up: %s", item->topic, item->ns, item->fields.id, why);
     item->done(item->arg, false);
     item_destroy(&item);
 }
@@ -242,7 +184,7 @@ static void done(void *arg, const status_t *st)
     }
     item->done(item->arg, true);
     if (item->is_end)
-        self->told(self->arg, item->ns, item->id);
+        self->told(self->arg, item->ns, item->fields.id);
     bool has_room = item->is_probe;
     item_destroy(&item);
     while (has_room && zlistx_size(self->waiting))

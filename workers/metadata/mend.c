@@ -5,6 +5,7 @@
 #include "workers/metadata/event_fields.h"
 #include "workers/metadata/held.h"
 #include "workers/metadata/journal.h"
+#include "workers/metadata/mend_runs.h"
 #include "workers/metadata/process_record.h"
 #include "workers/metadata/retention.h"
 
@@ -191,6 +192,7 @@ static void mend_counters(txn_t *txn)
 void mend_derived(txn_t *txn)
 {
     mend_heads(txn);
+    mend_runs(txn);
     held_reindex(txn);
     mend_counters(txn);
 }
@@ -252,6 +254,10 @@ void mend_record(txn_t *txn, const store_lost_t *lost)
     }
     if (lost->table == TABLE_JOURNAL)
         mend_journal(txn, &lost->key);
+    if (lost->table == TABLE_PROCESSES && !is_back) {
+        mend_process(txn, &lost->key);
+        mend_runs(txn); /* its key may be what is damaged */
+    }
     if (lost->table == TABLE_HEADS || lost->table == TABLE_DUE || lost->table == TABLE_NS_SEQ)
         mend_derived(txn);
     tell_lost(txn, lost);

@@ -15,8 +15,8 @@
  * structure that it shows. */
 void mend_record(txn_t *txn, const store_lost_t *lost);
 
-/* Makes what is derived from other records again where it is missing: newest runs, deadlines of
- * held events, counters of namespaces. */
+/* Makes what is derived from other records again where it is missing: newest runs, what was
+ * seen of those that go on, deadlines of held events, counters of namespaces. */
 void mend_derived(txn_t *txn);
 
 /* Puts a mark where the journal has no such event any more. */

@@ -7,6 +7,7 @@
 #include "workers/metadata/expiry.h"
 #include "workers/metadata/held.h"
 #include "workers/metadata/incarnations.h"
+#include "workers/metadata/mend_runs.h"
 #include "workers/metadata/own_events.h"
 
 #include <string.h>
@@ -235,8 +236,11 @@ bool run_open(run_t *self, txn_t *txn, const store_key_t *key, int64_t now)
     process_record_t init;
     store_key_t process = *key; /* its exec id is empty */
     process.bytes[process.size++] = '\0';
-    if (!process_record_get(txn, &process, &init))
-        return false;
+    if (!process_record_get(txn, &process, &init)) {
+        mend_process(txn, &process); /* if it goes on its record is lost */
+        if (!process_record_get(txn, &process, &init))
+            return false;
+    }
     run_open_with(self, txn, key, &init, now);
     return true;
 }

@@ -18,7 +18,8 @@ typedef struct run {
     bool has_ended_init; /* init's exit or delete came into the journal */
 } run_t;
 
-/* Reads the state of the run. False when there is none; then nothing is open. `self` must not move
+/* Reads the state of the run, in a write transaction: where that of one that goes on is lost it is
+ * made again. False when there is none; then nothing is open. `self` must not move
  * before run_close, which writes the state back. */
 bool run_open(run_t *self, txn_t *txn, const store_key_t *key, int64_t now);
 
