@@ -541,6 +541,23 @@ static void test_restore(void **state)
     assert_non_null(f->store);
 }
 
+/* Noted as damaged, it may be removed by what its reader does next: that is no damage to the
+ * structure, of which the process would die. */
+static void test_lost_record_that_is_gone(void **state)
+{
+    fixture_t *f = *state;
+    size_t count;
+    uint64_t last = store_journal_last(f->store);
+    store_note_lost(f->store, TABLE_REQUESTS, "gone", 4);
+    store_note_lost(f->store, TABLE_JOURNAL, "\1\0\0\0\0\0\0\0", sizeof(uint64_t));
+    mender_t *mender = mender_new(f->io, f->store, f->batch);
+    store_lost(f->store, &count);
+    assert_int_equal(count, 0);
+    assert_int_equal(mender_count(mender), 2);
+    assert_int_equal(store_journal_last(f->store), last + 2); /* told, and no mark */
+    mender_destroy(&mender);
+}
+
 /* One that is killed keeps nothing: its read transaction goes. */
 static void test_killed_reader(void **state)
 {
@@ -571,6 +588,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_backup_keeps_off_the_store, fixture_setup,
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(test_restore, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_lost_record_that_is_gone, fixture_setup,
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(test_killed_reader, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_damage_everywhere, fixture_setup, fixture_teardown),
     };

@@ -6,6 +6,7 @@
 #include "workers/metadata/exit_records.h"
 #include "workers/metadata/incarnations.h"
 #include "workers/metadata/journal.h"
+#include "workers/metadata/mend.h"
 #include "workers/metadata/requests.h"
 #include "workers/metadata/trail.h"
 
@@ -377,6 +378,45 @@ static void exits_are_forgotten_with_their_index(void **state)
     assert_int_equal(fixture_count(f, TABLE_ENDS), 0);
 }
 
+static void drop_first_of(void *arg, txn_t *txn)
+{
+    scan_t scan;
+    table_t table = *(const table_t *)arg;
+    assert_true(scan_seek(&scan, txn, table, NULL, 0));
+    store_key_t key = {.size = scan.key.size};
+    memcpy(key.bytes, scan.key.data, key.size);
+    scan_close(&scan);
+    txn_delete(txn, table, key.bytes, key.size);
+}
+
+static void make_derived(void *arg, txn_t *txn)
+{
+    (void)arg;
+    mend_derived(txn);
+}
+
+/* No code is made up for a record that is lost; the index is made again. */
+static void a_lost_exit_is_not_listed(void **state)
+{
+    fixture_t *f = *state;
+    table_t exits_table = TABLE_EXITS, ends_table = TABLE_ENDS;
+    int64_t now = util_now_ns();
+    fixture_container(f, NS, "a");
+    begin(f, "a", RUN_1);
+    leave(f, "a", RUN_1, "e", 3, now - 20);
+    leave(f, "a", RUN_1, "g", 4, now - 10);
+    batch_add(f->batch, drop_first_of, committed, &exits_table);
+    batch_commit(f->batch);
+    for (int i = 0; i < 2; i++) {
+        msg_exit_records_t found = exits(f, &(msg_exit_list_t){.id = "a"});
+        assert_int_equal(found.exits.count, 1);
+        assert_int_equal(found.exits.items[0].exit_status, 4);
+        batch_add(f->batch, drop_first_of, committed, &ends_table);
+        batch_add(f->batch, make_derived, committed, NULL);
+        batch_commit(f->batch);
+    }
+}
+
 /* Kills for want of memory ------------------------------------------------------------------------
  */
 
@@ -494,6 +534,7 @@ int main(void)
         TEST(filters_and_pages_exits),
         TEST(an_exit_has_one_place_in_time),
         TEST(exits_are_forgotten_with_their_index),
+        TEST(a_lost_exit_is_not_listed),
         TEST(a_kill_is_told_once_its_record_says_no_memory_was_short),
         TEST(an_oom_that_the_shim_dropped_is_told_before_the_exit),
         TEST(an_oom_behind_the_exit_is_told_before_it),

@@ -48,6 +48,28 @@ void exit_records_delete(txn_t *txn, const store_key_t *key)
     txn_delete(txn, TABLE_EXITS, key->bytes, key->size);
 }
 
+void exit_records_reindex(txn_t *txn)
+{
+    msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
+    if (!zone)
+        abort();
+    scan_t scan;
+    for (bool any = scan_seek(&scan, txn, TABLE_EXITS, NULL, 0); any; any = scan_next(&scan)) {
+        msg_incarnation_exit_t record;
+        status_t st;
+        store_key_t key = {.size = scan.key.size};
+        if (key.size + sizeof(uint64_t) > sizeof key.bytes ||
+            msg_decode(MSG_incarnation_exit, scan.value.data, scan.value.size, zone, &record, &st))
+            continue;
+        memcpy(key.bytes, scan.key.data, key.size);
+        store_key_t index = index_key(&key, record.exited_at);
+        txn_put(txn, TABLE_ENDS, index.bytes, index.size, "", 0); /* another table */
+        msgpack_zone_clear(zone);
+    }
+    scan_close(&scan);
+    msgpack_zone_free(zone);
+}
+
 /* exit.list --------------------------------------------------------------------------------------
  */
 
@@ -77,11 +99,13 @@ static const char *after_text(const char *text)
     return text + strlen(text) + 1;
 }
 
-static void read_record(txn_t *txn, const store_key_t *key, msgpack_zone *zone,
+/* False when the record is lost: what it was is not invented. */
+static bool read_record(txn_t *txn, const store_key_t *key, msgpack_zone *zone,
                         msg_exit_record_t *ret)
 {
-    msg_incarnation_exit_t stored = {.id = NULL};
-    txn_get_message(txn, TABLE_EXITS, key, MSG_incarnation_exit, zone, &stored);
+    msg_incarnation_exit_t stored;
+    if (!txn_get_message(txn, TABLE_EXITS, key, MSG_incarnation_exit, zone, &stored))
+        return false;
     const char *ns = copy_key(key, zone);
     *ret = (msg_exit_record_t){.ns = ns,
                                .id = after_text(ns),
@@ -96,6 +120,7 @@ static void read_record(txn_t *txn, const store_key_t *key, msgpack_zone *zone,
                                .oom_kills = stored.oom_kills,
                                .stopped = stored.stopped,
                                .unstarted = stored.unstarted};
+    return true;
 }
 
 static bool is_wanted(page_t *page, txn_t *txn, const store_key_t *key)
@@ -106,8 +131,8 @@ static bool is_wanted(page_t *page, txn_t *txn, const store_key_t *key)
     msgpack_zone *trial = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
     if (!trial)
         abort();
-    read_record(txn, key, trial, &record);
-    bool wanted = filter_match_record(page->filter, MSG_exit_record, &record);
+    bool wanted = read_record(txn, key, trial, &record) &&
+                  filter_match_record(page->filter, MSG_exit_record, &record);
     msgpack_zone_free(trial);
     return wanted;
 }
@@ -128,8 +153,9 @@ static bool take(page_t *page, const scan_t *scan, msgpack_zone *zone)
     memcpy(key.bytes, scan->key.data + skip, key.size);
     bool mine = key.size >= page->prefix->size &&
                 !memcmp(key.bytes, page->prefix->bytes, page->prefix->size);
-    if (mine && is_wanted(page, scan->txn, &key))
-        read_record(scan->txn, &key, zone, &page->items[page->count++]);
+    if (mine && is_wanted(page, scan->txn, &key) &&
+        read_record(scan->txn, &key, zone, &page->items[page->count]))
+        page->count++;
     return true;
 }
 

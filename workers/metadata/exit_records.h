@@ -10,6 +10,9 @@
 void exit_records_put(txn_t *txn, const store_key_t *key, const msg_incarnation_exit_t *record);
 void exit_records_delete(txn_t *txn, const store_key_t *key);
 
+/* Enters all of them into the index by time again. */
+void exit_records_reindex(txn_t *txn);
+
 /* exit.list */
 call_run_t exit_records_list;
 

@@ -3,6 +3,7 @@
 
 #include "common/util.h"
 #include "workers/metadata/event_fields.h"
+#include "workers/metadata/exit_records.h"
 #include "workers/metadata/held.h"
 #include "workers/metadata/journal.h"
 #include "workers/metadata/mend_runs.h"
@@ -194,6 +195,7 @@ void mend_derived(txn_t *txn)
     mend_heads(txn);
     mend_runs(txn);
     held_reindex(txn);
+    exit_records_reindex(txn);
     mend_counters(txn);
 }
 
@@ -246,19 +248,21 @@ static void mend_journal(txn_t *txn, const store_key_t *key)
 void mend_record(txn_t *txn, const store_lost_t *lost)
 {
     msg_bytes_t found;
-    bool is_back = txn_get(txn, lost->table, lost->key.bytes, lost->key.size, &found);
-    if (!is_back && !txn_delete(txn, lost->table, lost->key.bytes, lost->key.size)) {
-        if (!txn_error(txn))
-            txn_fail_structure(txn, MDB_CORRUPTED);
+    const store_key_t *key = &lost->key;
+    bool is_back = txn_get(txn, lost->table, key->bytes, key->size, &found);
+    bool was_gone = !is_back && !txn_delete(txn, lost->table, key->bytes, key->size);
+    if (was_gone && txn_has_key(txn, lost->table, key->bytes, key->size))
+        txn_fail_structure(txn, MDB_CORRUPTED);
+    if (txn_error(txn))
         return;
-    }
-    if (lost->table == TABLE_JOURNAL)
+    if (lost->table == TABLE_JOURNAL && !was_gone)
         mend_journal(txn, &lost->key);
     if (lost->table == TABLE_PROCESSES && !is_back) {
         mend_process(txn, &lost->key);
         mend_runs(txn); /* its key may be what is damaged */
     }
-    if (lost->table == TABLE_HEADS || lost->table == TABLE_DUE || lost->table == TABLE_NS_SEQ)
+    if (lost->table == TABLE_HEADS || lost->table == TABLE_DUE || lost->table == TABLE_ENDS ||
+        lost->table == TABLE_NS_SEQ)
         mend_derived(txn);
     tell_lost(txn, lost);
 }

@@ -11,12 +11,12 @@
 #define MEND_TOPIC_RECORD   "/shimd/record-lost"    /* another record */
 #define MEND_TOPIC_SALVAGED "/shimd/store-salvaged" /* the store was made anew */
 
-/* Removes a damaged record. One that cannot be removed fails the transaction as the damaged
- * structure that it shows. */
+/* Removes a damaged record, unless that was done meanwhile. One that is there and cannot be removed
+ * fails the transaction as the damaged structure that it shows. */
 void mend_record(txn_t *txn, const store_lost_t *lost);
 
 /* Makes what is derived from other records again where it is missing: newest runs, what was
- * seen of those that go on, deadlines of held events, counters of namespaces. */
+ * seen of those that go on, deadlines of held events, times of exits, counters of namespaces. */
 void mend_derived(txn_t *txn);
 
 /* Puts a mark where the journal has no such event any more. */

@@ -157,6 +157,9 @@ void txn_append(txn_t *self, table_t table, const void *key, size_t size, const 
 bool txn_delete(txn_t *self, table_t table, const void *key, size_t size);
 size_t txn_count(txn_t *self, table_t table);
 
+/* Walks over the table for a record, whole or not, that a search may not find. */
+bool txn_has_key(txn_t *self, table_t table, const void *key, size_t size);
+
 /* Numbers that are counted up again and again, in TABLE_NS_SEQ under their names of at most
  * TXN_NAME_MAX bytes: the next one, from 1 on, and the last one. They are kept in memory, and
  * written with the commit. */

@@ -287,6 +287,20 @@ static bool open_cursor(scan_t *self, txn_t *txn, table_t table)
     return !error;
 }
 
+bool txn_has_key(txn_t *self, table_t table, const void *key, size_t size)
+{
+    scan_t scan;
+    MDB_val at, value;
+    int error = open_cursor(&scan, self, table) ? 0 : MDB_NOTFOUND;
+    bool found = false;
+    while (!error && !found && !(error = mdb_cursor_get(scan.cursor, &at, &value, MDB_NEXT)))
+        found = at.mv_size == size && !memcmp(at.mv_data, key, size);
+    if (error && error != MDB_NOTFOUND)
+        fail(self, error);
+    scan_close(&scan);
+    return found;
+}
+
 bool scan_seek(scan_t *self, txn_t *txn, table_t table, const void *from, size_t size)
 {
     return open_cursor(self, txn, table) &&
