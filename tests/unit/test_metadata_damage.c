@@ -541,6 +541,31 @@ static void test_restore(void **state)
     assert_non_null(f->store);
 }
 
+/* Of a store that is written to there is a copy of one moment or none. */
+static void test_no_room_for_a_reader(void **state)
+{
+    fixture_t *f = *state;
+    txn_t *readers[1024];
+    status_t st;
+    size_t count = 0;
+    AUTO_FREE char *path = util_format("%s/backup", f->dir);
+    while (count < ARRAY_SIZE(readers) && (readers[count] = txn_read(f->store, &st)))
+        count++;
+    assert_in_range(count, 1, ARRAY_SIZE(readers) - 1);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        upkeep_report_t report;
+        _exit(upkeep_backup(f->path, path, &report, &st) == STATUS_UNAVAILABLE ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(count_files(f->dir, "backup"), 0);
+    while (count > 0)
+        txn_destroy(&readers[--count]);
+}
+
 /* Noted as damaged, it may be removed by what its reader does next: that is no damage to the
  * structure, of which the process would die. */
 static void test_lost_record_that_is_gone(void **state)
@@ -588,6 +613,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_backup_keeps_off_the_store, fixture_setup,
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(test_restore, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_no_room_for_a_reader, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_lost_record_that_is_gone, fixture_setup,
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(test_killed_reader, fixture_setup, fixture_teardown),

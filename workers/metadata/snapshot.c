@@ -38,23 +38,29 @@ static void unpin(snapshot_t *self)
     self->env = NULL;
 }
 
-static bool pin(snapshot_t *self, const char *directory)
+/* 0, or LMDB's code. */
+static int pin(snapshot_t *self, const char *directory)
 {
-    if (mdb_env_create(&self->env))
+    int error = mdb_env_create(&self->env);
+    if (error)
         self->env = NULL;
-    if (!self->env || mdb_env_open(self->env, directory, MDB_RDONLY | MDB_NOTLS, 0600))
-        return false;
-    for (int i = 0; i < 100; i++) {
-        if (mdb_txn_begin(self->env, NULL, MDB_RDONLY, &self->txn)) {
-            self->txn = NULL;
-            return false;
-        }
-        if (find_root(self))
-            return true;
-        mdb_txn_abort(self->txn);
+    else
+        error = mdb_env_open(self->env, directory, MDB_RDONLY | MDB_NOTLS, 0600);
+    for (int i = 0; !error && i < 100; i++) {
+        error = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &self->txn);
+        if (!error && find_root(self))
+            return 0;
+        if (!error)
+            mdb_txn_abort(self->txn);
         self->txn = NULL;
     }
-    return false;
+    return error ? error : MDB_INVALID;
+}
+
+/* What LMDB says when the meta pages are not right. */
+static bool is_damage(int error)
+{
+    return error == MDB_INVALID || error == MDB_CORRUPTED || error == MDB_VERSION_MISMATCH;
 }
 
 status_code_t snapshot_open(snapshot_t *self, const char *directory, status_t *st)
@@ -63,9 +69,16 @@ status_code_t snapshot_open(snapshot_t *self, const char *directory, status_t *s
     *self = (snapshot_t){.file = mdb_file_open(path)};
     if (self->file.fd < 0)
         return status_errno(st, errno, "open %s", path);
-    if (snapshot_is_in_use(directory) && pin(self, directory))
-        return STATUS_OK;
-    unpin(self);
+    if (snapshot_is_in_use(directory)) {
+        int error = pin(self, directory);
+        if (!error)
+            return STATUS_OK;
+        unpin(self);
+        /* What is written to meanwhile would be no state of one moment. */
+        if (!is_damage(error))
+            return status_set(st, STATUS_UNAVAILABLE, "%s is in use, and cannot be read beside: %s",
+                              path, mdb_strerror(error));
+    }
     if (!salvage_root(&self->file, &self->root, self->why))
         return status_set(st, STATUS_DATA_LOSS, "%s: nothing of it can be read", path);
     return STATUS_OK;
