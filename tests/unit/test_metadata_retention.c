@@ -3,6 +3,7 @@
 
 #include "common/util.h"
 #include "workers/metadata/journal.h"
+#include "workers/metadata/mend.h"
 #include "workers/metadata/retention.h"
 
 #include <stdio.h>
@@ -162,6 +163,28 @@ static void test_age(void **state)
     fixture_reopen(f, STORE_MAP_INITIAL, STORE_MAP_MAX);
     append(f, "default", 1, NOW);
     assert_int_equal(list(f, NULL, 0, 0).last, 41);
+}
+
+static void run_mend(void *arg, txn_t *txn)
+{
+    for (uint64_t seq = 30; seq < 60; seq++)
+        txn_delete(txn, TABLE_JOURNAL, &seq, sizeof seq);
+    assert_int_equal(mend_gaps(txn, 1, *(const uint64_t *)arg, 1000), 101);
+}
+
+/* What stands in the place of lost events goes with those around it. */
+static void test_marks_of_lost_events_age(void **state)
+{
+    fixture_t *f = *state;
+    uint64_t last = 100;
+    retention_t retention = limits(100, 1000);
+    append(f, "a", 99, NOW - 200 * SECOND);
+    append(f, "a", 1, NOW);
+    batch_add(f->batch, run_mend, check_done, &last);
+    batch_commit(f->batch);
+    assert_int_equal(fixture_count(f, TABLE_JOURNAL), 100);
+    trim(f, &retention, NOW, 1000);
+    assert_int_equal(fixture_count(f, TABLE_JOURNAL), 1);
 }
 
 static void test_times_that_cannot_be(void **state)
@@ -332,6 +355,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_STORE(test_count),
         WITH_STORE(test_age),
+        WITH_STORE(test_marks_of_lost_events_age),
         WITH_STORE(test_times_that_cannot_be),
         WITH_STORE(test_a_namespace_of_its_own),
         WITH_STORE(test_other_rules),

@@ -27,13 +27,38 @@ static journal_event_t event_of(const char *topic, const event_fields_t *fields)
                              .event = event_fields_bytes(fields)};
 }
 
-/* Without a namespace's number of its own: nobody knows whose it was. */
+static uint64_t read_number(const msgpack_object *map, const char *name)
+{
+    const msgpack_object *found = journal_field(map, name);
+    return found && found->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? found->via.u64 : 0;
+}
+
+/* Of an event; 0 when it is not there. */
+static int64_t time_of(txn_t *txn, uint64_t seq)
+{
+    msg_bytes_t event;
+    int64_t time = 0;
+    msgpack_unpacked unpacked;
+    if (!txn_get(txn, TABLE_JOURNAL, &seq, sizeof seq, &event))
+        return 0;
+    msgpack_unpacked_init(&unpacked);
+    if (msgpack_unpack_next(&unpacked, (const char *)event.data, event.size, NULL) > 0)
+        time = (int64_t)read_number(&unpacked.data, "time");
+    msgpack_unpacked_destroy(&unpacked);
+    return time;
+}
+
+/* Without a namespace's number of its own: nobody knows whose it was. It is as old as its
+ * neighbour: a younger one would keep those behind it from being trimmed by their age. */
 static void put_mark(txn_t *txn, uint64_t seq)
 {
+    int64_t before = time_of(txn, seq - 1), behind = before ? 0 : time_of(txn, seq + 1);
     event_fields_t fields;
     msgpack_sbuffer packed;
     event_fields_begin(&fields, 0);
     journal_event_t event = event_of(MEND_TOPIC_EVENT, &fields);
+    if (before || behind)
+        event.time = before ? before : behind;
     msgpack_sbuffer_init(&packed);
     journal_pack(&packed, &event, seq, 0);
     txn_put(txn, TABLE_JOURNAL, &seq, sizeof seq, packed.data, packed.size);
@@ -137,20 +162,11 @@ static bool read_numbered(const msg_bytes_t *event, char ns[UTIL_UUID_SIZE * 3],
     msgpack_unpacked_init(&unpacked);
     *ret = 0;
     ns[0] = '\0';
-    bool is_map =
-        msgpack_unpack_next(&unpacked, (const char *)event->data, event->size, NULL) > 0 &&
-        unpacked.data.type == MSGPACK_OBJECT_MAP;
-    for (uint32_t i = 0; is_map && i < unpacked.data.via.map.size; i++) {
-        const msgpack_object *key = &unpacked.data.via.map.ptr[i].key;
-        const msgpack_object *value = &unpacked.data.via.map.ptr[i].val;
-        if (key->type != MSGPACK_OBJECT_STR)
-            continue;
-        if (key->via.str.size == 2 && !memcmp(key->via.str.ptr, "ns", 2) &&
-            value->type == MSGPACK_OBJECT_STR && value->via.str.size < UTIL_UUID_SIZE * 3)
-            snprintf(ns, UTIL_UUID_SIZE * 3, "%.*s", (int)value->via.str.size, value->via.str.ptr);
-        if (key->via.str.size == 6 && !memcmp(key->via.str.ptr, "ns_seq", 6) &&
-            value->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
-            *ret = value->via.u64;
+    if (msgpack_unpack_next(&unpacked, (const char *)event->data, event->size, NULL) > 0) {
+        const msgpack_object *name = journal_field(&unpacked.data, "ns");
+        if (name && name->type == MSGPACK_OBJECT_STR && name->via.str.size < UTIL_UUID_SIZE * 3)
+            snprintf(ns, UTIL_UUID_SIZE * 3, "%.*s", (int)name->via.str.size, name->via.str.ptr);
+        *ret = read_number(&unpacked.data, "ns_seq");
     }
     msgpack_unpacked_destroy(&unpacked);
     return ns[0] && *ret;
