@@ -10,6 +10,8 @@ import sys
 import tempfile
 import time
 
+import msgpack
+
 SOURCE = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("SHIMD_BUILD_DIR") or SOURCE / "build")
 BIN = pathlib.Path(os.environ.get("SHIMD_BIN_DIR") or BUILD / "bin")
@@ -157,6 +159,21 @@ class Cluster:
             return row["pid"] if row["state"] == "READY" and row["pid"] != pid else None
 
         return until(successor, f"another {name} than {pid}", seconds)
+
+    def ask_in_vain(self, method, body):
+        """Worker and broker die when it is done and nobody was told; nobody sends it again. Its id."""
+        point = f"shim.{method}-before-record"
+        hits = self.run / "failpoints" / f"{point}.hits"
+        hits.unlink(missing_ok=True)
+        (self.run / "failpoints" / point).write_text("1*delay(60000)")
+        request, worker, client = os.urandom(16), self.pid("shim"), self.client()
+        header = {"v": 1, "id": request, "method": method, "ns": "default"}
+        client.socket.send_multipart([msgpack.packb(header), msgpack.packb(body)])
+        until(hits.exists, "it is done, and nobody was told")
+        self.await_successor("broker", self.kill("broker"))
+        os.kill(worker, signal.SIGKILL)
+        self.await_successor("shim", worker)
+        return request
 
     # What containers need
 

@@ -99,10 +99,13 @@ class Containers:
         self.create(name, **wishes)
         return self.call("task.start", name)["pid"]
 
-    def add_exec(self, name, exec_id, **fields):
+    def exec_spec(self, name, exec_id):
         gate = self.path("gate", f"{name}-{exec_id}")
         os.mkfifo(gate)
-        self.call("task.exec", name, exec_id=exec_id, spec=json.dumps(self.process(gate)).encode(), **fields)
+        return json.dumps(self.process(gate)).encode()
+
+    def add_exec(self, name, exec_id, **fields):
+        self.call("task.exec", name, exec_id=exec_id, spec=self.exec_spec(name, exec_id), **fields)
 
     def run_exec(self, name, exec_id):
         self.add_exec(name, exec_id)

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 
-import msgpack
 import pytest
 from cluster import Refused, is_alive, until
 
@@ -193,24 +192,10 @@ def test_a_container_can_be_killed_with_its_shim(cluster):
     assert cluster.shimctl("containers", "delete", "c").returncode == 0
 
 
-def ask_in_vain(cluster, method, body):
-    """Worker and broker die when it is done and nobody was told; nobody sends it again. Its id."""
-    point = f"shim.{method}-before-record"
-    (cluster.run / "failpoints" / point).write_text("1*delay(60000)")
-    request, worker, client = os.urandom(16), cluster.pid("shim"), cluster.client()
-    header = {"v": 1, "id": request, "method": method, "ns": "default"}
-    client.socket.send_multipart([msgpack.packb(header), msgpack.packb(body)])
-    until((cluster.run / "failpoints" / f"{point}.hits").exists, "it is done, and nobody was told")
-    cluster.await_successor("broker", cluster.kill("broker"))
-    os.kill(worker, signal.SIGKILL)
-    cluster.await_successor("shim", worker)
-    return request
-
-
 def test_a_create_whose_answer_and_shim_were_lost_is_answered(fresh_cluster):
     cluster = fresh_cluster.start(config="failpoints = on\n")
     cluster.shimctl("containers", "create", "--rootfs", cluster.rootfs(), "c", "/bin/sleep", "1000")
-    request, client = ask_in_vain(cluster, "task.create", {"id": "c"}), cluster.client()
+    request, client = cluster.ask_in_vain("task.create", {"id": "c"}), cluster.client()
     client.call("task.kill", {"id": "c", "signal": 9}, "default")
     client.call("task.wait", {"id": "c"}, "default", timeout=20)
     lose_shim(cluster, "c")
@@ -222,7 +207,7 @@ def test_a_start_whose_answer_and_shim_were_lost_is_answered(fresh_cluster):
     cluster.shimctl("containers", "create", "--rootfs", cluster.rootfs(), "c", "/bin/sleep", "1000")
     client = cluster.client()
     pid = client.call("task.create", {"id": "c"}, "default", timeout=20)["pid"]
-    request = ask_in_vain(cluster, "task.start", {"id": "c"})
+    request = cluster.ask_in_vain("task.start", {"id": "c"})
     lose_shim(cluster, "c")
     client = cluster.client()
     assert client.call("task.start", {"id": "c"}, "default", timeout=20, id=request)["pid"] == pid

@@ -29,6 +29,7 @@ static void append(begun_t *self, const begun_entry_t *entry)
 void begun_load(begun_t *self, const char *bundle)
 {
     begun_entry_t entry;
+    begun_clear(self); /* what was added before is in the file as well */
     AUTO_CLOSE int fd = open_file(bundle, O_RDONLY);
     while (fd >= 0 && self->count < BEGUN_MAX && read(fd, &entry, sizeof entry) == sizeof entry)
         append(self, &entry);

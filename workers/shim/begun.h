@@ -27,7 +27,7 @@ typedef struct begun {
     size_t count;
 } begun_t;
 
-/* Reads what a predecessor wrote. */
+/* Reads what a predecessor wrote, and what was added since. */
 void begun_load(begun_t *self, const char *bundle);
 
 /* Written down before anything else is done about the request, so that it is known whatever

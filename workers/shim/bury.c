@@ -6,6 +6,7 @@
 #include "workers/shim/manager.h"
 #include "workers/shim/op.h"
 #include "workers/shim/orphan.h"
+#include "workers/shim/outcome.h"
 #include "workers/shim/restart.h"
 
 #define REAPED_WAIT_MS 2000
@@ -28,6 +29,11 @@ static void on_asked(void *arg, const status_t *st, const void *answer)
     if (st->code && st->code != STATUS_NOT_FOUND)
         log_error("%s: %s", ((op_t *)arg)->label, st->text);
     op_ok(arg); /* the rest must be removed all the same */
+}
+
+static void ask_outcomes(op_t *op)
+{
+    outcome_keep_all(burial_of(op)->task, on_asked, op);
 }
 
 static void on_verb_deleted(void *arg, const status_t *st, const msg_exited_t *exited)
@@ -149,13 +155,16 @@ static void ask_bundle(op_t *op)
              on_bundle_deleted, op);
 }
 
+/* clang-format off */
 static const op_step_t burial_plan[] = {
+    {"record outcomes", ask_outcomes, NULL},
     {"delete verb", ask_verb, NULL},
     {"how it ended", ask_reaped, NULL},
     {"journal", ask_journal, NULL},
     {"delete bundle", ask_bundle, NULL},
     {NULL, NULL, NULL},
 };
+/* clang-format on */
 
 static void on_finished(op_t *op, const status_t *st)
 {

@@ -142,6 +142,12 @@ static void on_deleted(void *arg, const status_t *st, const uint8_t *payload, si
     ending_begin(deletion->manager, shim, task->ns, task->id, true, on_forced, deletion);
 }
 
+/* Before the shim forgets it: nothing tells afterwards whether it was started. */
+static void ask_outcomes(op_t *op)
+{
+    outcome_keep_all(deletion_of(op)->task, on_asked, op);
+}
+
 static void ask_delete(op_t *op)
 {
     fail_unless(op, end_call_delete(op, &deletion_of(op)->task->init, on_deleted));
@@ -214,6 +220,7 @@ static void ask_bundle(op_t *op)
 static const op_step_t delete_plan[] = {
     {"kill", ask_kill, NULL},
     {"wait for the exit", ask_wait, NULL},
+    {"record outcomes", ask_outcomes, NULL},
     {"delete in the shim", ask_delete, NULL},
     {"journal", ask_journal, NULL},
     {"shut the shim down", ask_shutdown, NULL},

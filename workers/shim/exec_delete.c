@@ -3,6 +3,7 @@
 #include "workers/shim/exec_record.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/op.h"
+#include "workers/shim/outcome.h"
 
 typedef struct deletion {
     op_t op;
@@ -70,6 +71,21 @@ static void ask_wait(op_t *op)
     pass_unless(op, end_call_wait(op, process, on_waited));
 }
 
+static void on_kept(void *arg, const status_t *st, const void *answer)
+{
+    (void)answer;
+    op_done(arg, st);
+}
+
+static void ask_outcomes(op_t *op)
+{
+    const process_t *process = process_ref_find(&deletion_of(op)->ref);
+    if (process)
+        outcome_keep(process, on_kept, op);
+    else
+        op_ok(op);
+}
+
 static void ask_delete(op_t *op)
 {
     process_t *process = process_ref_find(&deletion_of(op)->ref);
@@ -79,6 +95,7 @@ static void ask_delete(op_t *op)
 static const op_step_t plan[] = {
     {"kill", ask_kill, NULL},
     {"wait for the exit", ask_wait, NULL},
+    {"record outcomes", ask_outcomes, NULL},
     {"delete in the shim", ask_delete, NULL},
     {NULL, NULL, NULL},
 };

@@ -60,7 +60,7 @@ static void load_one(task_t *task, const char *name)
     process_t *process = task_add_exec(task, exec_id);
     process->request = request;
     process->starter = starter;
-    process->is_adopted = true;
+    process->is_adopted = process->is_inherited = true;
     process->pid = (uint32_t)pid;
     process->start = (uint64_t)start;
 }

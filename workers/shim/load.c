@@ -328,7 +328,7 @@ static void inspect(load_t *load)
     begun_load(&task->begun, task->bundle);
     deleter_load(&task->deleter, task->bundle);
     restart_load_mark(task);
-    task->init.is_adopted = true;
+    task->init.is_adopted = task->init.is_inherited = true;
     init_record_t made;
     if (init_record_read(task->bundle, &made))
         task->init.starter = made.starter;

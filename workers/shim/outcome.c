@@ -1,6 +1,11 @@
 /* Earlier outcomes of requests. */
 #include "workers/shim/outcome.h"
 
+#include "common/proc.h"
+#include "workers/shim/record.h"
+
+#define KEPT_NS ((int64_t)24 * 3600 * 1000000000) /* a request may come again for so long */
+
 typedef struct refusal {
     request_t *request;
     status_t st;
@@ -42,15 +47,15 @@ static void lookup(void *arg, request_t *request)
     const char *id = target_of(request);
     const char *ns = request_ns(request);
     task_t *task = id && ns ? task_table_find(self->tasks, ns, id) : NULL;
-    bool is_here = task && (task->phase == TASK_LIVE || task->phase == TASK_ORPHANED);
-    if (request_method(request) == MSG_task_create) {
-        worker_looked_up(request, NULL);
-    } else if (is_here && !begun_has(&task->begun, request_id(request), BEGUN_SEEN)) {
+    bool is_known = task && (task->phase == TASK_LIVE || task->phase == TASK_ORPHANED);
+    bool is_here = is_known || (task && task->phase == TASK_LOADING && task->bundle);
+    bool is_new = is_known && !begun_has(&task->begun, request_id(request), BEGUN_SEEN);
+    if (is_here && request_method(request) != MSG_task_create)
         begun_add(&task->begun, task->bundle, request_id(request), BEGUN_SEEN);
+    if (is_new || request_method(request) == MSG_task_create)
         worker_looked_up(request, NULL);
-    } else {
+    else
         worker_lookup_remote(request);
-    }
 }
 
 static void record(void *arg, request_t *request, const msg_request_record_t *outcome)
@@ -60,3 +65,106 @@ static void record(void *arg, request_t *request, const msg_request_record_t *ou
 }
 
 const worker_journal_t outcome_journal = {.lookup = lookup, .record = record};
+
+/* What a predecessor did ------------------------------------------------------------------------
+ */
+
+typedef struct keeping {
+    unsigned left; /* answers that are waited for */
+    status_t st;
+    link_reply_t *done;
+    void *arg;
+} keeping_t;
+
+static keeping_t *keeping_new(link_reply_t *done, void *arg)
+{
+    keeping_t *self = zmalloc(sizeof *self);
+    *self = (keeping_t){.left = 1, .st = {.code = STATUS_OK}, .done = done, .arg = arg};
+    return self;
+}
+
+static void on_kept(void *arg, const status_t *st, const void *answer)
+{
+    keeping_t *self = arg;
+    (void)answer;
+    if (st->code)
+        self->st = *st;
+    if (--self->left > 0)
+        return;
+    self->done(self->arg, &self->st, NULL);
+    free(self);
+}
+
+static void keep(keeping_t *self, const process_t *process, msg_id_t method, const msg_uuid_t *id)
+{
+    const task_t *task = process->task;
+    const msg_started_t started = {.pid = process->pid};
+    static const msg_empty_t nothing;
+    msg_id_t kind = msg_type(method)->answer;
+    msgpack_sbuffer answer;
+    if (!msg_uuid_is_set(id))
+        return;
+    msgpack_sbuffer_init(&answer);
+    msg_encode(kind, kind == MSG_started ? (const void *)&started : &nothing, &answer);
+    const msg_request_record_t record = {
+        .id = *id,
+        .method = msg_type(method)->name,
+        .ns = task->ns,
+        .answer = {.data = (uint8_t *)answer.data, .size = answer.size},
+        .target = task->id,
+        .exec_id = process->exec_id[0] ? process->exec_id : NULL};
+    self->left++;
+    link_ask(task->manager->link, MSG_request_record, &record, NULL, 0, NULL, on_kept, self);
+    msgpack_sbuffer_destroy(&answer);
+}
+
+/* What a container's first process is until it is started. */
+static bool waits_for_start(const process_t *process)
+{
+    char comm[PROC_COMM_SIZE];
+    return !process->has_exited && proc_comm((pid_t)process->pid, comm) &&
+           !strncmp(comm, "runc:[", strlen("runc:["));
+}
+
+bool outcome_is_started(const process_t *process)
+{
+    return process->pid && process->state != PROCESS_CREATED && process->state != PROCESS_UNKNOWN &&
+           !waits_for_start(process);
+}
+
+static void keep_process(keeping_t *self, const process_t *process)
+{
+    bool is_exec = process->exec_id[0];
+    if (!process->is_inherited)
+        return;
+    if (is_exec ? process->state != PROCESS_UNKNOWN : process->pid > 0)
+        keep(self, process, is_exec ? MSG_task_exec : MSG_task_create, &process->request);
+    if (outcome_is_started(process))
+        keep(self, process, MSG_task_start, &process->starter);
+}
+
+/* Outcomes of requests that are older may have been forgotten. */
+static bool is_young(const task_t *task)
+{
+    return task->bundle && record_intent_time(task->bundle) > util_now_ns() - KEPT_NS;
+}
+
+void outcome_keep(const process_t *process, link_reply_t *done, void *arg)
+{
+    keeping_t *self = keeping_new(done, arg);
+    if (is_young(process->task))
+        keep_process(self, process);
+    on_kept(self, &self->st, NULL);
+}
+
+void outcome_keep_all(const task_t *task, link_reply_t *done, void *arg)
+{
+    keeping_t *self = keeping_new(done, arg);
+    if (is_young(task)) {
+        keep_process(self, &task->init);
+        for (const process_t *exec = zhashx_first(task->execs); exec;
+             exec = zhashx_next(task->execs))
+            keep_process(self, exec);
+    }
+    on_kept(self, &self->st, NULL);
+}

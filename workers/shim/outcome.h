@@ -12,4 +12,14 @@ extern const worker_journal_t outcome_journal;
  * refuse it may be what the request itself did in the hands of a predecessor. */
 void outcome_or_fail(manager_t *self, request_t *request, const status_t *st);
 
+/* It has started, as far as can be known of one whose shim was lost. */
+bool outcome_is_started(const process_t *process);
+
+/* Before the process, or the task with all its processes, is forgotten: records that what made and
+ * started it came off, where a predecessor may have died before it did, for one who sends it again.
+ * An outcome that is recorded already stays. `done` is called once, at once when there is nothing
+ * to record. */
+void outcome_keep(const process_t *process, link_reply_t *done, void *arg);
+void outcome_keep_all(const task_t *task, link_reply_t *done, void *arg);
+
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define INTENT     "intent.json"
 #define SOCKET_DIR "/run/containerd/s"
 
 static status_code_t write_all(int fd, const char *text, size_t size)
@@ -108,7 +109,7 @@ status_code_t record_write_intent(const char *bundle, const intent_t *intent, st
 {
     char request[2 * MSG_UUID_SIZE + 1];
     util_hex(intent->request.bytes, MSG_UUID_SIZE, request);
-    return record_write_json(bundle, "intent.json",
+    return record_write_json(bundle, INTENT,
                              json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "request", request,
                                        "runtime", intent->runtime, "path", intent->path, "address",
                                        intent->address, "group", intent->group, "kill_on_shim_loss",
@@ -145,7 +146,7 @@ void record_remove(const char *bundle, const char *name)
 status_code_t record_read_intent(const char *bundle, intent_t *ret, status_t *st)
 {
     json_t *object = NULL;
-    if (record_read_json(bundle, "intent.json", &object, st))
+    if (record_read_json(bundle, INTENT, &object, st))
         return st->code;
     bool whole = record_parse_request(object, &ret->request) &&
                  copy_text(object, "runtime", ret->runtime, sizeof ret->runtime) &&
@@ -156,8 +157,17 @@ status_code_t record_read_intent(const char *bundle, intent_t *ret, status_t *st
                                                                                    : SHIM_LOSS_KEEP;
     json_decref(object);
     if (!whole)
-        return status_set(st, STATUS_DATA_LOSS, "read intent.json: a field is missing or too long");
+        return status_set(st, STATUS_DATA_LOSS, "read " INTENT ": a field is missing or too long");
     return STATUS_OK;
+}
+
+int64_t record_intent_time(const char *bundle)
+{
+    struct stat info;
+    AUTO_CLOSE int dir = open(bundle, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0 || fstatat(dir, INTENT, &info, AT_SYMLINK_NOFOLLOW))
+        return 0;
+    return info.st_mtim.tv_sec * (int64_t)1000000000 + info.st_mtim.tv_nsec;
 }
 
 status_code_t record_write_endpoint(const char *bundle, const intent_t *intent,

@@ -4,10 +4,10 @@
 #include "workers/shim/call.h"
 #include "workers/shim/exec_record.h"
 #include "workers/shim/in_flight.h"
+#include "workers/shim/outcome.h"
 #include "workers/shim/state.h"
 
 #include "common/log.h"
-#include "common/proc.h"
 #include "common/proto/task.pb-c.h"
 
 /* What a predecessor sent is in the shim's hands by then. */
@@ -237,14 +237,6 @@ static bool is_settled(request_t *request, process_t *process)
     return true;
 }
 
-/* What a container's first process is until it is started. */
-static bool waits_for_start(const process_t *process)
-{
-    char comm[PROC_COMM_SIZE];
-    return !process->has_exited && proc_comm((pid_t)process->pid, comm) &&
-           !strncmp(comm, "runc:[", strlen("runc:["));
-}
-
 /* True after the request has been answered: it came off, and its shim was lost since. */
 static bool is_answered_orphan(manager_t *manager, request_t *request, const msg_task_start_t *ask)
 {
@@ -252,8 +244,7 @@ static bool is_answered_orphan(manager_t *manager, request_t *request, const msg
     task_t *task = ns ? task_table_find(manager->tasks, ns, ask->id) : NULL;
     process_t *process =
         task && task->phase == TASK_ORPHANED ? task_process(task, ask->exec_id) : NULL;
-    if (!process || !process->pid || !has_started(process) || !is_starter(process, request) ||
-        waits_for_start(process))
+    if (!process || !is_starter(process, request) || !outcome_is_started(process))
         return false;
     request_answer(request, &(msg_started_t){.pid = process->pid});
     return true;

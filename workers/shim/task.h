@@ -59,6 +59,7 @@ typedef struct process {
     bool is_unstarted;  /* it has ended, and certainly had no Start */
     bool start_failed;  /* an exec can then only be deleted */
     bool is_adopted;    /* from a predecessor, which may have asked to start it */
+    bool is_inherited;  /* from a predecessor, which may not have recorded what made it so */
     bool is_refreshing; /* a State is, for nobody in particular */
     io_timer_t again;   /* exits_again */
     io_timer_t look;    /* exits_look */

@@ -1,0 +1,74 @@
+"""What a request did is told to whoever sends it again, also when the task is gone and its answer was never recorded."""
+
+import os
+import signal
+import time
+
+import pytest
+from fake_containers import CONFIG, LIFE, NOT_FOUND, Containers
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and shims need root")
+
+
+@pytest.fixture
+def containers(fresh_cluster):
+    return Containers(fresh_cluster.start(config=f"failpoints = on\n{CONFIG}"))
+
+
+def test_a_create_whose_task_was_deleted(containers):
+    containers.record("c")
+    request = containers.cluster.ask_in_vain("task.create", {"id": "c"})
+    pid = containers.task("c")["pid"]
+    containers.call("task.delete", "c", force=True)
+    assert containers.call("task.create", "c", id=request)["pid"] == pid
+    assert containers.task("c") is None, "it is not made again"
+
+
+@pytest.mark.parametrize("end", ["deleted", "buried"])
+def test_a_start_whose_task_was(containers, end):
+    pid = containers.create("c")
+    request = containers.cluster.ask_in_vain("task.start", {"id": "c"})
+    if end == "deleted":
+        containers.end("c")
+        assert containers.wait("c") == 0
+        containers.call("task.delete", "c")
+    else:
+        os.kill(containers.shim_pid("c"), 9)
+        containers.wait("c")
+    containers.await_nothing_of("c")
+    assert containers.call("task.start", "c", id=request)["pid"] == pid
+    assert containers.topics("c") == LIFE
+
+
+def test_those_of_an_exec_that_was_deleted(containers):
+    containers.run("c")
+    spec = containers.exec_spec("c", "e")
+    added = containers.cluster.ask_in_vain("task.exec", {"id": "c", "exec_id": "e", "spec": spec})
+    started = containers.cluster.ask_in_vain("task.start", {"id": "c", "exec_id": "e"})
+    pid = containers.call("task.get", "c", exec_id="e")["pid"]
+    containers.end("c-e")
+    assert containers.wait("c", exec_id="e") == 0
+    containers.call("task.delete", "c", exec_id="e")
+    assert containers.call("task.exec", "c", exec_id="e", spec=spec, id=added) == {}
+    assert containers.call("task.start", "c", exec_id="e", id=started)["pid"] == pid
+    assert containers.refusal("task.get", "c", exec_id="e")[0] == NOT_FOUND, "it is not made again"
+    containers.finish("c")
+
+
+def test_none_that_is_older_than_outcomes_are_kept(containers):
+    containers.create("c")
+    request = containers.cluster.ask_in_vain("task.start", {"id": "c"})
+    before = time.time() - 25 * 3600
+    os.utime(containers.cluster.run / "task/default/c/intent.json", (before, before))
+    containers.call("task.delete", "c", force=True)
+    assert request not in [row["id"] for row in containers.cluster.client().call("request.list", {"id": "c"}, "default")["requests"]]
+
+
+def test_one_that_came_while_its_task_was_loaded(containers):
+    containers.run("c", fail_Connect="1*off->1*delay(500)")
+    containers.restart_worker()
+    request = os.urandom(16)
+    for _ in range(2):
+        assert containers.call("task.kill", "c", id=request, signal=signal.SIGWINCH) == {}
+    assert len(containers.asked_for("c", "Kill")) == 1
+    containers.finish("c")
