@@ -80,11 +80,16 @@ json_t *listeners_save(const listeners_t *self)
     return state;
 }
 
+void listeners_restore(listeners_t *self, const json_t *state)
+{
+    for (cluster_socket_t i = 0; i < CLUSTER_SOCKETS; i++)
+        self->fds[i] = handover_take_fd(state, cluster_socket_name(i));
+}
+
 status_code_t listeners_open(listeners_t *self, const cluster_t *cluster, gid_t group,
                              const json_t *inherited, status_t *st)
 {
-    for (cluster_socket_t i = 0; i < CLUSTER_SOCKETS; i++)
-        self->fds[i] = handover_take_fd(inherited, cluster_socket_name(i));
+    listeners_restore(self, inherited);
     for (cluster_socket_t i = 0; i < CLUSTER_SOCKETS; i++) {
         if (self->fds[i] >= 0)
             continue;

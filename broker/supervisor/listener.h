@@ -22,8 +22,9 @@ typedef struct listeners {
 status_code_t listeners_open(listeners_t *self, const cluster_t *cluster, gid_t group,
                              const json_t *inherited, status_t *st);
 
-/* For a successor in the same process. */
+/* For a successor in the same process, and what was left by a predecessor in it (NULL: nothing). */
 json_t *listeners_save(const listeners_t *self);
+void listeners_restore(listeners_t *self, const json_t *state);
 
 /* Closes them and removes their files. */
 void listeners_close(listeners_t *self, const cluster_t *cluster);

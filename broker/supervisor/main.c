@@ -199,17 +199,21 @@ static status_code_t take_place(const options_t *self, gid_t group, const json_t
 
 /* Until it is told to stop. When its own executable shall be executed again and cannot be, it goes
  * on as it was. */
-static status_code_t serve(const supervisor_plan_t *plan, json_t *inherited, status_t *st)
+static status_code_t serve(const supervisor_plan_t *plan, listeners_t *listeners, json_t *inherited,
+                           status_t *st)
 {
     supervisor_t *supervisor;
     while ((supervisor = supervisor_new(plan, inherited, st)) && supervisor_run(supervisor)) {
         json_decref(inherited);
         inherited = supervisor_hand_over(&supervisor);
         json_object_set_new(inherited, "lock", handover_put_fd(plan->lock_fd));
-        json_object_set_new(inherited, "listeners", listeners_save(plan->listeners));
+        json_object_set_new(inherited, "listeners", listeners_save(listeners));
         handover_execute(plan->path, plan->argv, inherited, st);
         log_error("%s", st->text);
         json_object_set_new(json_object_get(inherited, "round"), "error", json_string(st->text));
+        /* They are not to be inherited by what is executed from now on. */
+        handover_take_fd(inherited, "lock");
+        listeners_restore(listeners, json_object_get(inherited, "listeners"));
     }
     if (supervisor) {
         status_clear(st);
@@ -246,7 +250,7 @@ static status_code_t run(options_t *self, status_t *st)
                                   .libexec = libexec,
                                   .path = self->path,
                                   .argv = self->argv};
-        serve(&plan, inherited, st);
+        serve(&plan, &listeners, inherited, st);
         listeners_close(&listeners, &self->cluster);
     }
     run_dir_unlock(&lock);

@@ -250,7 +250,8 @@ json_t *round_save(const round_t *self)
             json_array_append_new(id, json_integer(self->ids[i].bytes[k]));
         json_array_append_new(ids, id);
     }
-    return json_pack("{s:b, s:b, s:o}", "on", self->is_on, "whole", self->is_whole, "ids", ids);
+    return json_pack("{s:b, s:b, s:b, s:o}", "on", self->is_on, "whole", self->is_whole, "broker",
+                     self->last_answers.is_set, "ids", ids);
 }
 
 void round_replaced(round_t *self, const json_t *state)
@@ -264,6 +265,8 @@ void round_replaced(round_t *self, const json_t *state)
     self->id_count = i < ROUND_WAITERS_MAX ? i : ROUND_WAITERS_MAX;
     self->is_on = json_is_true(json_object_get(state, "on"));
     self->is_whole = json_is_true(json_object_get(state, "whole"));
+    if (json_is_true(json_object_get(state, "broker")))
+        io_timer_in(self->io, &self->last_answers, LAST_ANSWERS_MS);
     if (*handover_text(state, "error"))
         status_set(&self->outcome, STATUS_UNAVAILABLE, "%s", handover_text(state, "error"));
     if (self->is_on)

@@ -198,7 +198,8 @@ static void on_signal(void *arg, int fd, uint32_t events)
     supervisor_t *self = arg;
     struct signalfd_siginfo info;
     (void)events;
-    while (read(fd, &info, sizeof info) == sizeof info) {
+    /* What comes from then on stays pending for the successor. */
+    while (!self->is_replaced && read(fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGCHLD)
             reap(self);
         else if (info.ssi_signo == SIGHUP)

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -67,6 +68,7 @@ class Cluster:
         self.run, self.root = self.dir / "run", self.dir / "root"
         self.libexec = self.dir / "libexec"
         self.config = self.dir / "shimd.conf"
+        self.program = BIN / "shimd"
         self.log_path = self.dir / "log"
         self.libexec.mkdir()
         for name in NAMES:
@@ -79,7 +81,7 @@ class Cluster:
         config = ["--config", str(self.config)] if self.config.exists() else []
         dirs = ["--run-dir", str(self.run), "--root-dir", str(self.root)]
         own = ["--libexec-dir", str(self.libexec), "--log-level", "debug"]
-        return [str(BIN / "shimd"), *dirs, *own, *config, *more]
+        return [str(self.program), *dirs, *own, *config, *more]
 
     def restart_settings(self, **settings):
         lines = [f"    {key.replace('_', '-')} = {value}\n" for key, value in settings.items()]
@@ -129,6 +131,12 @@ class Cluster:
     def await_process(self, name, count, seconds=WAIT_SECONDS):
         until(lambda: len(self.seen(name)) >= count, f"{count} times {name}", seconds)
         return self.seen(name)[count - 1]
+
+    def inheritable(self):
+        """The supervisor's descriptors that what it executes would be given."""
+        infos = {int(path.name): path.read_text() for path in pathlib.Path(f"/proc/{self.process.pid}/fdinfo").iterdir()}
+        flags = {fd: int(re.search(r"flags:\s*(\d+)", text)[1], 8) for fd, text in infos.items()}
+        return {fd for fd, value in flags.items() if not value & os.O_CLOEXEC}
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
@@ -188,6 +196,9 @@ class Client:
     def ask(self, method, body=None, seconds=WAIT_SECONDS):
         """(status, message, answer)"""
         self.send(method, body)
+        return self.answer(method, seconds)
+
+    def answer(self, method, seconds=WAIT_SECONDS):
         assert self.socket.poll(seconds * 1000), f"{method}: no answer"
         header, answer = (msgpack.unpackb(frame) for frame in self.socket.recv_multipart())
         return header.get("status", 0), header.get("message", ""), answer
@@ -702,6 +713,51 @@ def test_what_cannot_start_replaces_nobody(real):
     assert Client(real).ask("cluster.restart", {"process": "supervisor"})[0] == 0
     after = Client(real).processes()
     assert {name: row["pid"] for name, row in after.items()} == {name: row["pid"] for name, row in before.items()}
+
+
+@contextlib.contextmanager
+def about_to_be_replaced(real):
+    """The successor's --check has ended, and the supervisor is held up for a moment before it knows."""
+    hits = real.run / "failpoints/supervisor.reap.hits"
+    hits.unlink(missing_ok=True)
+    (real.run / "failpoints/supervisor.reap").write_text("1*delay(500)")
+    client = Client(real)
+    client.send("cluster.restart", {"process": "supervisor"})
+    until(hits.exists, "the check has ended")
+    yield client
+
+
+def test_an_executable_that_is_gone_replaces_nobody(real):
+    real.config.write_text("failpoints = on\n")
+    real.program = pathlib.Path(shutil.copy(BIN / "shimd", real.dir))
+    real.start()
+    before = Client(real).processes()
+    with about_to_be_replaced(real) as client:
+        real.program.unlink()
+    status, message, _ = client.answer("cluster.restart")
+    assert status == UNAVAILABLE and "No such file" in message
+    after = client.processes()
+    assert {name: row["pid"] for name, row in after.items()} == {name: row["pid"] for name, row in before.items()}
+    assert real.inheritable() <= {0, 1, 2}
+    shutil.copy(BIN / "shimd", real.dir)
+    assert client.ask("cluster.restart", {"process": "supervisor"})[0] == 0
+    assert real.stop() == 0
+
+
+def test_a_stop_while_it_takes_its_own_place(real):
+    real.config.write_text("failpoints = on\n")
+    real.start()
+    with about_to_be_replaced(real):
+        assert real.stop() == 0
+    assert real.log().rstrip().endswith("stopped")
+
+
+def test_a_restart_of_the_broker_while_it_takes_its_own_place(real):
+    real.start()
+    client = Client(real)
+    assert client.ask("cluster.restart", {"process": "broker"})[0] == 0
+    assert client.ask("cluster.restart", {"process": "supervisor"})[0] == 0
+    real.await_log("broker: ready", count=2)
 
 
 def test_check_says_whether_it_could_start(cluster):
