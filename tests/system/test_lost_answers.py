@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+from cluster import until
 from fake_containers import CONFIG, LIFE, NOT_FOUND, Containers
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and shims need root")
@@ -18,13 +19,13 @@ def containers(fresh_cluster):
 def test_a_create_whose_task_was_deleted(containers):
     containers.record("c")
     request = containers.cluster.ask_in_vain("task.create", {"id": "c"})
-    pid = containers.task("c")["pid"]
+    pid = until(lambda: containers.task("c")["pid"], "it is loaded")
     containers.call("task.delete", "c", force=True)
     assert containers.call("task.create", "c", id=request)["pid"] == pid
     assert containers.task("c") is None, "it is not made again"
 
 
-@pytest.mark.parametrize("end", ["deleted", "buried"])
+@pytest.mark.parametrize("end", ["deleted", "buried", "buried by the next"])
 def test_a_start_whose_task_was(containers, end):
     pid = containers.create("c")
     request = containers.cluster.ask_in_vain("task.start", {"id": "c"})
@@ -33,7 +34,14 @@ def test_a_start_whose_task_was(containers, end):
         assert containers.wait("c") == 0
         containers.call("task.delete", "c")
     else:
-        os.kill(containers.shim_pid("c"), 9)
+        shim = until(lambda: containers.task("c").get("shim_pid"), "it is loaded")
+        worker = containers.cluster.pid("shim")
+        if end != "buried":
+            os.kill(worker, signal.SIGSTOP)
+        os.kill(shim, signal.SIGKILL)
+        if end != "buried":
+            os.kill(worker, signal.SIGKILL)
+            containers.cluster.await_successor("shim", worker)
         containers.wait("c")
     containers.await_nothing_of("c")
     assert containers.call("task.start", "c", id=request)["pid"] == pid

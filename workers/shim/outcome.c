@@ -126,10 +126,17 @@ static bool waits_for_start(const process_t *process)
            !strncmp(comm, "runc:[", strlen("runc:["));
 }
 
+/* Of one whose shim died before it could be asked: a Start was sent, and the process is there. */
+static bool is_there(const process_t *process)
+{
+    return process->was_started && process->start &&
+           proc_start_time((pid_t)process->pid) == process->start;
+}
+
 bool outcome_is_started(const process_t *process)
 {
-    return process->pid && process->state != PROCESS_CREATED && process->state != PROCESS_UNKNOWN &&
-           !waits_for_start(process);
+    bool is_beyond = process->state != PROCESS_CREATED && process->state != PROCESS_UNKNOWN;
+    return process->pid && (is_beyond || is_there(process)) && !waits_for_start(process);
 }
 
 static void keep_process(keeping_t *self, const process_t *process)
