@@ -40,6 +40,16 @@ def until(condition, what, seconds=WAIT_SECONDS):
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+def fastest(call, *args, tries=5, **fields):
+    """Seconds that the quickest of some calls took: a busy machine may hold up any one of them."""
+    taken = []
+    for _ in range(tries):
+        begun = time.monotonic()
+        call(*args, **fields)
+        taken.append(time.monotonic() - begun)
+    return min(taken)
+
+
 def process_ids():
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 

@@ -259,19 +259,17 @@ def test_published_as_journalled_and_sync(cell):
 
     while receive()[0] != ".sync":  # the subscription has come through
         pass
-    before = time.monotonic()
     cell.ok("event.publish", {"topic": "/x", "type": "t", "event": {"k": [1, {}]}}, ns="ns1")
     cell.ok("event.publish", {"topic": "/x", "type": "t", "event": {}}, ns="ns2")
     got = [receive()]
     while got[-1][0] != ".sync" or got[-1][1]["seq"] < 2:
         got.append(receive())
-    assert time.monotonic() - before < 1.5
     events = [row for row in got if row[0] != ".sync"]
     assert events == [("ns1/x", cell.journal()[0])]
     assert events[0][1]["event"] == {"k": [1, {}]} and events[0][1]["origin"] == "client"
     before = time.monotonic()
-    assert receive() == (".sync", {"seq": 2}) and receive() == (".sync", {"seq": 2})
-    assert 0.5 < time.monotonic() - before < 3
+    assert [receive() for _ in range(5)] == [(".sync", {"seq": 2})] * 5
+    assert 0.5 < time.monotonic() - before
 
 
 def test_forward_is_journalled_decoded_and_acknowledged(cell):
@@ -317,7 +315,7 @@ def test_end_waits_for_the_shim(cell):
     before = time.monotonic()
     shim.forward(task_event("default", "delete", "c1", 77))
     assert cell.inside.answer(ident)[0] == OK
-    assert time.monotonic() - before < 0.5
+    assert time.monotonic() - before < 1.2, "it waits for events that it has"
     assert [row[1] for row in cell.story("c1")] == ["shim"] * 4
     assert cell.ok("exit.get", {"id": "c1"}, ns="default")["exit_status"] == 7
     cell.ok("container.delete", {"id": "c1"}, ns="default")
@@ -332,7 +330,7 @@ def test_end_writes_what_does_not_come(cell):
     end = {"id": "c1", "incarnation": incarnation, "pid": 77, "exit_status": 7, "exited_at": 5}
     before = time.monotonic()
     cell.ok("incarnation.end", end, ns="default")
-    assert 1.3 < time.monotonic() - before < 3
+    assert 1.3 < time.monotonic() - before
     assert [row[:2] for row in cell.story("c1")] == [
         ("/tasks/create", "shim"), ("/tasks/start", "shim"), ("/tasks/exit", "shimd"), ("/tasks/delete", "shimd")]
     shim.forward(task_event("default", "delete", "c1", 77))
@@ -343,7 +341,7 @@ def test_end_writes_what_does_not_come(cell):
     cell.ok("incarnation.end", {"id": "c2", "incarnation": incarnation, "pid": 5, "shim_lost": True, "unknown": True},
             ns="default")
     cell.ok("incarnation.end", {"id": "c2", "incarnation": incarnation}, ns="default")
-    assert time.monotonic() - before < 0.7
+    assert time.monotonic() - before < 1.2, "it waits for a shim that is lost"
     assert [row[:2] for row in cell.story("c2")] == [
         ("/tasks/create", "shimd"), ("/tasks/exit", "shimd"), ("/tasks/delete", "shimd")]
 

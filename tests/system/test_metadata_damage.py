@@ -125,8 +125,8 @@ def test_cluster_goes_on(fresh_cluster, damage, seed):
 
     cluster.start(config=CONFIG)
     until(lambda: containers.state("a") == "STOPPED", "the exit that came meanwhile is seen")
+    until(lambda: [containers.state(name) for name in "bc"] == ["RUNNING"] * 2, "the others are adopted")
     assert {name: containers.task(name)["pid"] for name in NAMES} == pids
-    assert [containers.state(name) for name in "bc"] == ["RUNNING"] * 2
     containers.end("b", 5)
     assert [containers.wait(name) for name in "ab"] == [7, 5]
     for name in "ab":

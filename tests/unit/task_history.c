@@ -31,7 +31,7 @@ uint64_t history_random(uint64_t *state, uint64_t limit)
 uint64_t history_first_seed(void)
 {
     const char *wanted = getenv("SHIMD_TEST_SEED");
-    return wanted ? strtoull(wanted, NULL, 0) : (uint64_t)util_now_ns();
+    return wanted ? strtoull(wanted, NULL, 0) : 1;
 }
 
 /* Making ----------------------------------------------------------------------------------------

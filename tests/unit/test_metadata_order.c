@@ -14,12 +14,14 @@
 #include <string.h>
 #include <uuid/uuid.h>
 
-#define NS        "default"
-#define ID        "c1"
-#define INC       "11111111-2222-4333-8444-555555555555"
-#define SECOND    ((int64_t)1000000000)
-#define LATER     (util_now_ns() + AUTOMATON_WAIT_MAX_NS)
-#define HISTORIES 2500
+#define NS     "default"
+#define ID     "c1"
+#define INC    "11111111-2222-4333-8444-555555555555"
+#define SECOND ((int64_t)1000000000)
+#define LATER  (util_now_ns() + AUTOMATON_WAIT_MAX_NS)
+#ifndef HISTORIES
+#define HISTORIES 600
+#endif
 
 /* Acting ----------------------------------------------------------------------------------------
  */

@@ -330,8 +330,11 @@ static void inspect(load_t *load)
     restart_load_mark(task);
     task->init.is_adopted = task->init.is_inherited = true;
     init_record_t made;
-    if (init_record_read(task->bundle, &made))
+    if (init_record_read(task->bundle, &made)) {
+        task->init.pid = made.pid; /* told also while the shim is mute */
+        task->init.start = made.start;
         task->init.starter = made.starter;
+    }
     task->runtime = util_strdup(task->intent->runtime);
     task->log = log_pipe_open(load->loader->manager->io, task->bundle, task->key, &st);
     if (record_read_endpoint(task->bundle, &load->endpoint, &st)) {
