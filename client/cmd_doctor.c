@@ -84,6 +84,7 @@ static findings_t *look(doctor_t *self)
     findings_t *found = compare_look(&self->asker, before, self->machine, after);
     said_destroy(&before);
     said_destroy(&after);
+    compare_store(found, &self->cluster);
     return found;
 }
 

@@ -8,7 +8,7 @@
 
 #define PADDING   3
 #define PERIOD_MS 1000 /* between two looks */
-#define SIZE_TEXT 16   /* bytes of a size as text */
+#define CPU_TEXT  16
 #define ROWS_MAX  10000
 
 /* One container in the last look, and in this one. */
@@ -138,26 +138,15 @@ static double memory_percent(const stats_row_t *row)
                : 0;
 }
 
-/* 1.5MiB: as docker writes it, four digits. */
-static void size_text(uint64_t bytes, char text[SIZE_TEXT])
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-    double value = (double)bytes;
-    size_t unit = 0;
-    for (; value >= 1024 && unit + 1 < ARRAY_SIZE(units); unit++)
-        value /= 1024;
-    snprintf(text, SIZE_TEXT, "%.4g%s", value, units[unit]);
-}
-
 static void print_row(table_t *table, const stats_row_t *row)
 {
-    char used[SIZE_TEXT], limit[SIZE_TEXT], cpu[SIZE_TEXT] = "--";
+    char used[OUTPUT_SIZE_SIZE], limit[OUTPUT_SIZE_SIZE], cpu[CPU_TEXT] = "--";
     if (!row->known) {
         table_add(table, "%s\t--\t-- / --\t--\t--\t", row->id);
         return;
     }
-    size_text(row->usage.memory, used);
-    size_text(row->usage.memory_limit, limit);
+    output_size(row->usage.memory, used);
+    output_size(row->usage.memory_limit, limit);
     if (cpu_percent(row) >= 0)
         snprintf(cpu, sizeof cpu, "%.2f%%", cpu_percent(row));
     table_add(table, "%s\t%s\t%s / %s\t%.2f%%\t%" PRIu64 "\t", row->id, cpu, used, limit,

@@ -57,6 +57,7 @@ int cmd_cluster_status(session_t *session);
 int cmd_metadata_backup(session_t *session);
 int cmd_metadata_check(session_t *session);
 int cmd_metadata_restore(session_t *session);
+int cmd_metadata_status(session_t *session);
 int cmd_messages(session_t *session);
 int cmd_version(session_t *session);
 int cmd_help(session_t *session);

@@ -32,6 +32,14 @@ const command_t commands_cluster[] = {
      .run = cmd_cluster_restart},
 
     {.path = "metadata", .brief = "the file of records and events"},
+    {.path = "metadata status",
+     .synopsis = "",
+     .brief = "how large it is, and what it keeps",
+     .help =
+         "The file's size, how much of it is in use and where it ends, the events it has and how\n"
+         "long they are kept, when it was copied last, what was found damaged, who else reads\n"
+         "it, and how much each table takes.\n",
+     .run = cmd_metadata_status},
     {.path = "metadata check",
      .synopsis = "",
      .brief = "look at every record",

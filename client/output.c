@@ -149,6 +149,16 @@ void output_duration(int64_t milliseconds, char text[OUTPUT_TIME_SIZE])
         snprintf(text, OUTPUT_TIME_SIZE, "%lldd%lldh", seconds / 86400, seconds / 3600 % 24);
 }
 
+void output_size(uint64_t bytes, char text[OUTPUT_SIZE_SIZE])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    for (; value >= 1024 && unit + 1 < ARRAY_SIZE(units); unit++)
+        value /= 1024;
+    snprintf(text, OUTPUT_SIZE_SIZE, "%.4g%s", value, units[unit]);
+}
+
 void output_go_time(int64_t ns, char text[OUTPUT_TIME_SIZE])
 {
     scalar_print_time(ns, " ", " +0000 UTC", text);

@@ -34,6 +34,10 @@ void output_tame(char *text);
 #define OUTPUT_TIME_SIZE SCALAR_TIME_SIZE
 void output_duration(int64_t milliseconds, char text[OUTPUT_TIME_SIZE]);
 
+/* 1.5MiB and the like, four digits, as docker writes it. */
+#define OUTPUT_SIZE_SIZE 16
+void output_size(uint64_t bytes, char text[OUTPUT_SIZE_SIZE]);
+
 /* Nanoseconds since the epoch as Go prints a time (2024-01-31 12:00:00.5 +0000 UTC), and as RFC
  * 3339 with the same digits (2024-01-31T12:00:00.5Z). 0 is Go's zero time, the year 1. */
 void output_go_time(int64_t ns, char text[OUTPUT_TIME_SIZE]);

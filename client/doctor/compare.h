@@ -29,6 +29,10 @@ void compare_kernel(compare_t *self);  /* compare_kernel.c */
 void compare_sockets(compare_t *self); /* compare_sockets.c */
 void compare_cluster(compare_t *self); /* compare_cluster.c */
 
+/* Adds what is wrong with the store's file, and what is kept of damaged ones. It is not part of a
+ * look, which is to be short: all of the file is read. */
+void compare_store(findings_t *findings, const cluster_t *cluster); /* compare_store.c */
+
 bool compare_is_busy(const compare_t *self, const char *ns, const char *id);
 
 /* Whether something of that name may be there: a task has it, or is at work; where tasks are not

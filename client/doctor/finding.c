@@ -7,6 +7,9 @@
 #define LATER 2900 /* where the cluster's own work takes longer and is not announced */
 
 static const finding_type_t types[FINDING_KINDS] = {
+    [FINDING_DAMAGED_STORE] = {"damaged-store",
+                               "let a new metadata worker look at all of it and mend it", true,
+                               LATER, false},
     [FINDING_RECORD_MISMATCH] = {"record-mismatch",
                                  "write the bundle's files anew from what the "
                                  "shim worker knows",
@@ -44,6 +47,7 @@ static const finding_type_t types[FINDING_KINDS] = {
     [FINDING_STRAY_WORK] = {"stray-work-directory", "unmount and remove it", true, LATER, false},
     [FINDING_STRAY_FILE] = {"stray-file", "unmount and remove it", true, LATER, false},
     [FINDING_QUARANTINED] = {"quarantined", "unmount and remove it", true, SOON, false},
+    [FINDING_SALVAGED_STORE] = {"salvaged-store", "remove it", true, SOON, false},
     [FINDING_STALE_BUNDLE] = {"stale-bundle",
                               "let a new shim worker adopt it, end it or set it aside", true, SOON,
                               false},

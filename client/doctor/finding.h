@@ -8,6 +8,7 @@
 /* In the order in which they are mended: what is known wrongly first, since a worker that is
  * started again believes it; then what lives; then what lies about. */
 typedef enum finding_kind {
+    FINDING_DAMAGED_STORE,
     FINDING_RECORD_MISMATCH,
     FINDING_TASK_WITHOUT_BUNDLE,
     FINDING_MISSING_WORK,
@@ -32,6 +33,7 @@ typedef enum finding_kind {
     FINDING_STRAY_WORK,
     FINDING_STRAY_FILE,
     FINDING_QUARANTINED,
+    FINDING_SALVAGED_STORE,
     FINDING_STALE_BUNDLE,
     FINDING_RUN_WITHOUT_TASK,
     FINDING_KINDS

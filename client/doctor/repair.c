@@ -69,7 +69,7 @@ bool repair_await_gone(const char *path)
 /* What the workers do ----------------------------------------------------------------------------
  */
 
-static status_code_t restart(repair_t *self, const char *process, status_t *st)
+status_code_t repair_restart(repair_t *self, const char *process, status_t *st)
 {
     const msg_cluster_restart_t ask = {.process = process};
     link_t *link = session_link(self->asker->session, st);
@@ -81,7 +81,7 @@ static status_code_t restart(repair_t *self, const char *process, status_t *st)
 static void restart_process(repair_t *self, finding_t *finding)
 {
     status_t st;
-    if (restart(self, finding->object, &st))
+    if (repair_restart(self, finding->object, &st))
         finding_set(finding, FINDING_LEFT, "%s", st.text);
     else
         finding_set(finding, FINDING_MENDED, "started again");
@@ -135,7 +135,7 @@ static void load_again(repair_t *self)
         status_set(&st, STATUS_FAILED_PRECONDITION, "a new shim worker would lose task %s/%s: %s",
                    keeper->ns, keeper->id, keeper->text);
     else
-        restart(self, "shim", &st);
+        repair_restart(self, "shim", &st);
     for (finding_t *f = findings_first(self->findings); f; f = findings_next(self->findings)) {
         if (f->kind != FINDING_STALE_BUNDLE && f->kind != FINDING_RUN_WITHOUT_TASK)
             continue;
@@ -166,6 +166,7 @@ static void ask_state(repair_t *self, finding_t *finding)
  */
 
 static repair_action_t *const actions[FINDING_KINDS] = {
+    [FINDING_DAMAGED_STORE] = repair_store,
     [FINDING_RECORD_MISMATCH] = repair_bundle,
     [FINDING_TASK_WITHOUT_BUNDLE] = repair_bundle,
     [FINDING_MISSING_WORK] = repair_work,
@@ -185,6 +186,7 @@ static repair_action_t *const actions[FINDING_KINDS] = {
     [FINDING_STRAY_WORK] = sweep,
     [FINDING_STRAY_FILE] = repair_tree,
     [FINDING_QUARANTINED] = repair_quarantined,
+    [FINDING_SALVAGED_STORE] = repair_salvaged_store,
     [FINDING_STALE_BUNDLE] = uncover,
 };
 

@@ -24,8 +24,15 @@ typedef void repair_action_t(repair_t *self, finding_t *finding);
 repair_action_t repair_kill_shim, repair_continue_shim, repair_stray_processes; /* _processes.c */
 repair_action_t repair_runc, repair_cgroup;                                     /* _runc.c */
 repair_action_t repair_tree, repair_mount, repair_fifo, repair_socket, repair_quarantined,
-    repair_work;                              /* _files.c */
-repair_action_t repair_bundle, repair_record; /* _records.c */
+    repair_work;                                     /* _files.c */
+repair_action_t repair_bundle, repair_record;        /* _records.c */
+repair_action_t repair_store, repair_salvaged_store; /* _store.c */
+
+/* Has a process of the cluster started again. */
+status_code_t repair_restart(repair_t *self, const char *process, status_t *st);
+
+/* Whether the finding's object is still the thing that was found; it is left otherwise. */
+bool repair_is_same(finding_t *finding);
 
 /* Whether no task has this name now, nor is one being made; the finding is left otherwise. */
 bool repair_is_unowned(repair_t *self, finding_t *finding);

@@ -44,7 +44,7 @@ static void set_result(finding_t *finding, const status_t *st)
 }
 
 /* A thing with the same name that came since is another. */
-static bool is_same(finding_t *finding)
+bool repair_is_same(finding_t *finding)
 {
     uint64_t mark = seen_mark(finding->object);
     if (!mark || mark == finding->mark)
@@ -56,7 +56,7 @@ static bool is_same(finding_t *finding)
 void repair_tree(repair_t *self, finding_t *finding)
 {
     status_t st;
-    if (!is_same(finding) || !repair_is_unowned(self, finding))
+    if (!repair_is_same(finding) || !repair_is_unowned(self, finding))
         return;
     remove_path(finding->object, &st);
     set_result(finding, &st);
@@ -67,7 +67,7 @@ void repair_quarantined(repair_t *self, finding_t *finding)
 {
     status_t st;
     (void)self;
-    if (!is_same(finding))
+    if (!repair_is_same(finding))
         return;
     AUTO_FREE char *why = util_format("%s" BUNDLE_STORE_WHY, finding->object);
     if (!remove_path(finding->object, &st))
@@ -113,7 +113,7 @@ void repair_fifo(repair_t *self, finding_t *finding)
         return;
     }
     (void)self;
-    if (!is_same(finding))
+    if (!repair_is_same(finding))
         return;
     remove_path(finding->object, &st);
     set_result(finding, &st);
@@ -122,7 +122,7 @@ void repair_fifo(repair_t *self, finding_t *finding)
 void repair_socket(repair_t *self, finding_t *finding)
 {
     (void)self;
-    if (!is_same(finding))
+    if (!repair_is_same(finding))
         return;
     if (!seen_mark(finding->object))
         finding_set(finding, FINDING_MENDED, "it is gone");

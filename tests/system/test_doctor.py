@@ -442,11 +442,11 @@ def test_journal_and_records(cluster, witness):
 def test_a_lost_journal(cluster):
     """Records are made again; that the journal does not know the run stays true until the task is deleted."""
     run(cluster, "a")
+    pid = tasks(cluster)["a"]["pid"]
     cluster.stop()
     for path in (cluster.root / "metadata").iterdir():
         path.unlink()
     cluster.start()
-    pid = tasks(cluster)["a"]["pid"]
     found_and_mended(
         cluster, [("task-without-record", "default/a"), ("task-without-run", "default/a")], left=["task-without-run"]
     )
@@ -455,6 +455,32 @@ def test_a_lost_journal(cluster):
     assert done.returncode == 0, done.stderr
     healthy(cluster)
     assert cluster.shimctl("tasks", "start", "-d", "--null-io", "a").returncode == 0, "the record is whole"
+
+
+def test_a_damaged_store(cluster, witness):
+    """A record that nobody reads, and what was kept of damaged stores; not what a restore has replaced."""
+    client, store = cluster.client(), cluster.root / "metadata"
+    for _ in range(2):  # the second is refused: only its outcome has this sentence
+        try:
+            client.call("container.create", {"id": "victim", "runtime": RUNC, "spec": b"{}"}, "default")
+        except Refused as refused:
+            sentence = str(refused).encode()
+    with open(store / "data.mdb", "r+b") as file:
+        data, at = file.read(), -1
+        while (at := data.find(b'"victim": already exists', at + 1)) >= 0:
+            file.seek(at + 3)
+            file.write(b"X")
+    assert b'"victim": already exists' in sentence
+    found, _ = found_and_mended(cluster, [("damaged-store", store / "data.mdb")])
+    assert found[0]["finding"] == "1 records are damaged"
+    events = client.call("event.list", {"all": True, "limit": 10000})["events"]
+    assert [e["event"]["table"] for e in events if e["topic"] == "/shimd/record-lost"] == ["requests"]
+    client.call("container.delete", {"id": "victim"}, "default")
+    kept = store / "damaged-replaced-1700000000000.mdb"
+    for path in (kept, store / "damaged-1700000000001.mdb"):
+        path.write_bytes(b"x")
+    found_and_mended(cluster, [("salvaged-store", store / "damaged-1700000000001.mdb")])
+    assert kept.exists()
 
 
 def test_shims_that_do_not_answer(cluster, witness):

@@ -42,6 +42,13 @@ def check(cluster):
     return done.returncode, json.loads(done.stdout)
 
 
+def told_status(cluster):
+    """What shimctl metadata status says."""
+    done = cluster.shimctl("--json", "metadata", "status")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 def journal(containers):
     """Every event, page by page; the numbers have no gap."""
     events, since = [], 1
@@ -135,6 +142,9 @@ def test_cluster_goes_on(fresh_cluster, damage, seed):
 
     after = journal(containers)
     assert len(after) > len(before)
+    damage_told = told_status(cluster)["damage"]
+    assert damage_told["waiting"] == 0
+    assert damage_told["mended"] or (damage_told["why"] and (store_path(cluster).parent / damage_told["file"]).exists())
     for old, new in zip(before, after):
         assert (new["topic"] == MARK and damage is not lose_root) or new == old
     told = [e["topic"] for e in after if e["ns"] == "shimd"]
@@ -183,6 +193,16 @@ def test_backup_of_a_store_that_is_written_to(fresh_cluster):
             thread.join()
     everything = journal(containers)
     assert len(list(cluster.dir.glob("copy-*"))) == len(copies), "nothing half done is left"
+
+    told = told_status(cluster)
+    assert (told["backup_file"], told["readers"]) == (str(copies[-1][0]), [])
+    assert told["file_bytes"] == store_path(cluster).stat().st_size > told["used_bytes"] > 0
+    assert (told["first_seq"], told["last_seq"]) == (1, len(everything))
+    assert {row["name"]: row["records"] for row in told["tables"]}["journal"] == len(everything)
+    lines = cluster.shimctl("metadata", "status").stdout.splitlines()
+    assert f"events            1 to {len(everything)}" in lines, lines
+    assert any(line.startswith("last backup") and line.endswith(str(copies[-1][0])) for line in lines), lines
+    assert any(line.split()[:2] == ["journal", str(len(everything))] for line in lines), lines
 
     path, least, most = random.Random(6).choice(copies)
     inode = store_path(cluster).stat().st_ino

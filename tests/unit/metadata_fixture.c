@@ -147,7 +147,8 @@ static call_t call_of(fixture_t *self, const char *ns, const void *ask, void *an
                     .answer = answer,
                     .zone = self->zone,
                     .now = self->now ? self->now : util_now_ns(),
-                    .delivered = self->delivered};
+                    .delivered = self->delivered,
+                    .usage = self->usage};
 }
 
 status_code_t fixture_write(fixture_t *self, call_run_t *run, const char *ns, const void *ask,

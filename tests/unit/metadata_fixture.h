@@ -28,6 +28,7 @@ typedef struct fixture {
     bool is_mounted;                     /* the directory is a disk of its own */
     int64_t now;                         /* of the next calls; 0 for the clock's */
     uint64_t delivered;                  /* likewise, for event.ack */
+    const struct usage *usage;           /* likewise, for metadata.status */
     char *published[FIXTURE_EVENTS_MAX]; /* keys */
     size_t published_count;
     size_t acknowledged, given_up; /* events */

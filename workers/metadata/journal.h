@@ -42,6 +42,9 @@ void journal_pack(msgpack_sbuffer *out, const journal_event_t *event, uint64_t s
 uint64_t journal_first(txn_t *txn, table_t table);
 uint64_t journal_last(txn_t *txn, table_t table);
 
+/* Of the event of that number, as it says; 0 when there is none. */
+int64_t journal_time(txn_t *txn, uint64_t seq);
+
 /* Whether some of the events from number `since`, 1 or more, on are gone: of a namespace, or of all
  * when `ns` is NULL. */
 bool journal_has_gap(txn_t *txn, const char *ns, uint64_t since);

@@ -45,6 +45,20 @@ static int64_t time_of(const msgpack_object *event)
     return 0;
 }
 
+int64_t journal_time(txn_t *txn, uint64_t seq)
+{
+    msg_bytes_t event;
+    int64_t time = 0;
+    msgpack_unpacked unpacked;
+    if (!txn_get(txn, TABLE_JOURNAL, &seq, sizeof seq, &event))
+        return 0;
+    msgpack_unpacked_init(&unpacked);
+    if (msgpack_unpack_next(&unpacked, (const char *)event.data, event.size, NULL) > 0)
+        time = time_of(&unpacked.data);
+    msgpack_unpacked_destroy(&unpacked);
+    return time;
+}
+
 static bool is_in_ns(const msgpack_object *event, const char *ns)
 {
     const msgpack_object *found = journal_field(event, "ns");

@@ -29,6 +29,7 @@ typedef struct metadata {
     releaser_t *releaser;
     shim_events_t *shim_events;
     retention_t retention;
+    usage_t usage;
     trimmer_t *trimmer;
     io_timer_t trim;
     uint64_t trimmed; /* batch_count at the last time memory was given back */
@@ -100,7 +101,9 @@ static status_code_t start(metadata_t *self, worker_t *worker, status_t *st)
         return st->code;
     self->batch = batch_new(self->store, worker_io(worker), on_events, self);
     self->mender = mender_new(worker_io(worker), self->store, self->batch);
-    self->service = service_new(worker, self->store, self->batch, &settings, st);
+    self->usage =
+        (usage_t){.store = self->store, .mender = self->mender, .retention = &self->retention};
+    self->service = service_new(worker, self->store, self->batch, &settings, &self->usage, st);
     if (!self->service)
         return st->code;
     self->intake = intake_new(worker_io(worker), self->batch, on_told, self);

@@ -33,26 +33,12 @@ static uint64_t read_number(const msgpack_object *map, const char *name)
     return found && found->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? found->via.u64 : 0;
 }
 
-/* Of an event; 0 when it is not there. */
-static int64_t time_of(txn_t *txn, uint64_t seq)
-{
-    msg_bytes_t event;
-    int64_t time = 0;
-    msgpack_unpacked unpacked;
-    if (!txn_get(txn, TABLE_JOURNAL, &seq, sizeof seq, &event))
-        return 0;
-    msgpack_unpacked_init(&unpacked);
-    if (msgpack_unpack_next(&unpacked, (const char *)event.data, event.size, NULL) > 0)
-        time = (int64_t)read_number(&unpacked.data, "time");
-    msgpack_unpacked_destroy(&unpacked);
-    return time;
-}
-
 /* Without a namespace's number of its own: nobody knows whose it was. It is as old as its
  * neighbour: a younger one would keep those behind it from being trimmed by their age. */
 static void put_mark(txn_t *txn, uint64_t seq)
 {
-    int64_t before = time_of(txn, seq - 1), behind = before ? 0 : time_of(txn, seq + 1);
+    int64_t before = journal_time(txn, seq - 1);
+    int64_t behind = before ? 0 : journal_time(txn, seq + 1);
     event_fields_t fields;
     msgpack_sbuffer packed;
     event_fields_begin(&fields, 0);

@@ -10,6 +10,7 @@
 #define SALVAGE_SUSPECT "suspect"  /* there while the file must be looked over as a whole */
 #define SALVAGE_ASIDE   "damaged-" /* files that were replaced; ms since the epoch end the name */
 #define SALVAGE_KEPT    3          /* of them */
+#define SALVAGE_BACKUP  "last-backup" /* link to the last copy, made with it */
 
 /* Pages looked at when nothing is suspected: 64 MiB, so that the first answer does not wait for as
  * long as the journal is large. Everything but the journal comes first, then its newest events. */

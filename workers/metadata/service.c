@@ -69,12 +69,14 @@ static const method_t methods[] = {
     {MSG_restart_list, WRITES, NS_NONE, restarts_list, NULL},
     {MSG_exit_get, READS, NS_NEEDED, incarnations_exit_get, NULL},
     {MSG_exit_list, READS, NS_OPTIONAL, exit_records_list, NULL},
+    {MSG_metadata_status, READS, NS_NONE, usage_tell, NULL},
 };
 
 struct service {
     worker_t *worker;
     store_t *store;
     batch_t *batch;
+    const usage_t *usage;
     ends_t *ends;
     polls_t *polls;
     worker_method_t handlers[ARRAY_SIZE(methods)];
@@ -122,7 +124,8 @@ static void on_read(void *arg, request_t *request, const void *ask)
 {
     service_t *self = arg;
     const method_t *method = method_of(request);
-    call_t call = {.ask = ask, .zone = request_zone(request), .now = util_now_ns()};
+    call_t call = {
+        .ask = ask, .zone = request_zone(request), .now = util_now_ns(), .usage = self->usage};
     status_t st = {.code = STATUS_OK};
     if (!find_ns(method, request, &call.ns))
         return;
@@ -351,14 +354,15 @@ static worker_handler_t *const handlers[] = {
     [READS] = on_read, [WRITES] = on_write, [WAITS] = on_fetch};
 
 service_t *service_new(worker_t *worker, store_t *store, batch_t *batch, const settings_t *settings,
-                       status_t *st)
+                       const usage_t *usage, status_t *st)
 {
     polls_t *polls =
         polls_new(worker_io(worker), store, batch, settings->subscriber_idle * DAY_NS, st);
     if (!polls)
         return NULL;
     service_t *self = zmalloc(sizeof *self);
-    *self = (service_t){.worker = worker, .store = store, .batch = batch, .polls = polls};
+    *self = (service_t){
+        .worker = worker, .store = store, .batch = batch, .usage = usage, .polls = polls};
     self->ends = ends_new(worker_io(worker), store, add_write, self);
     for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
         self->handlers[i] =

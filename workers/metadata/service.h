@@ -6,13 +6,14 @@
 #include "common/worker.h"
 #include "workers/metadata/batch.h"
 #include "workers/metadata/settings.h"
+#include "workers/metadata/usage.h"
 
 typedef struct service service_t;
 
-/* Serves `worker` with its methods and is its journal. All must outlive it. NULL when the store
- * cannot be read. */
+/* Serves `worker` with its methods and is its journal. All but `settings` must outlive it. NULL
+ * when the store cannot be read. */
 service_t *service_new(worker_t *worker, store_t *store, batch_t *batch, const settings_t *settings,
-                       status_t *st);
+                       const usage_t *usage, status_t *st);
 void service_destroy(service_t **self);
 
 /* Events came into the journal. Answers nothing from inside the call. */

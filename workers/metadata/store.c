@@ -302,36 +302,33 @@ void store_set_journal_last(store_t *self, uint64_t last)
     self->journal_last = last;
 }
 
-/* Page numbers that are free are lists under the transactions that freed them. */
-static uint64_t count_free(store_t *self)
+const char *store_path(const store_t *self)
 {
-    MDB_txn *txn;
-    MDB_cursor *cursor;
-    MDB_val key, value;
-    uint64_t total = 0, count;
-    if (mdb_txn_begin(self->env, NULL, MDB_RDONLY, &txn))
-        return 0;
-    if (!mdb_cursor_open(txn, 0, &cursor)) {
-        while (!mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-            memcpy(&count, value.mv_data, sizeof count);
-            total += count;
-        }
-        mdb_cursor_close(cursor);
-    }
-    mdb_txn_abort(txn);
-    return total;
+    return self->path;
 }
 
-void store_measure(store_t *self, store_sizes_t *ret)
+typedef struct reading {
+    store_reader_t *readers;
+    size_t count;
+} reading_t;
+
+/* A line of LMDB's table of readers: process, thread and, unless it is idle, transaction. */
+static int take_reader(const char *line, void *arg)
 {
-    int fd;
-    struct stat info = {.st_size = 0};
-    MDB_stat stat;
-    *ret = (store_sizes_t){.map_bytes = self->map_size, .map_max_bytes = self->map_max};
-    if (!mdb_env_get_fd(self->env, &fd) && !fstat(fd, &info))
-        ret->file_bytes = (uint64_t)info.st_size;
-    if (!mdb_env_stat(self->env, &stat))
-        ret->free_bytes = count_free(self) * stat.ms_psize;
+    reading_t *self = arg;
+    int pid;
+    unsigned long long txn;
+    if (self->count < STORE_READERS_MAX && sscanf(line, "%d %*x %llu", &pid, &txn) == 2 &&
+        pid != getpid())
+        self->readers[self->count++] = (store_reader_t){.pid = pid, .txn = txn};
+    return 0;
+}
+
+size_t store_readers(store_t *self, store_reader_t ret[STORE_READERS_MAX])
+{
+    reading_t reading = {.readers = ret};
+    mdb_reader_list(self->env, take_reader, &reading);
+    return reading.count;
 }
 
 /* Damaged records -------------------------------------------------------------------------------

@@ -110,11 +110,15 @@ void store_set_journal_last(store_t *self, uint64_t last);
  * pin would never be used again, and the file would grow. Returns how many there were. */
 int store_drop_readers(store_t *self);
 
-/* How large it is. */
-typedef struct store_sizes {
-    uint64_t file_bytes, map_bytes, map_max_bytes, free_bytes; /* free: inside the file */
-} store_sizes_t;
-void store_measure(store_t *self, store_sizes_t *ret);
+/* Transactions that other processes read in: a backup's. */
+#define STORE_READERS_MAX 1024
+typedef struct store_reader {
+    pid_t pid;
+    uint64_t txn; /* LMDB's number of the state that it sees */
+} store_reader_t;
+size_t store_readers(store_t *self, store_reader_t ret[STORE_READERS_MAX]);
+
+const char *store_path(const store_t *self);
 
 /* Notes on the disk that the store's structure may be damaged, so that the next store_open looks it
  * over as a whole. May be called from a signal's handler. */
@@ -156,6 +160,16 @@ void txn_append(txn_t *self, table_t table, const void *key, size_t size, const 
                 size_t data_size);
 bool txn_delete(txn_t *self, table_t table, const void *key, size_t size);
 size_t txn_count(txn_t *self, table_t table);
+
+/* How large the store is, as the transaction sees it. */
+typedef struct store_sizes {
+    uint64_t file_bytes, used_bytes, map_bytes, max_bytes; /* used: of the file */
+    uint64_t txn;                                          /* LMDB's number of the transaction */
+    struct {
+        uint64_t records, bytes; /* bytes: of its pages */
+    } tables[TABLE_COUNT];
+} store_sizes_t;
+void txn_measure(txn_t *self, store_sizes_t *ret);
 
 /* Walks over the table for a record, whole or not, that a search may not find. */
 bool txn_has_key(txn_t *self, table_t table, const void *key, size_t size);

@@ -5,7 +5,9 @@
 #include "common/util.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static int begin(store_t *store, unsigned flags, MDB_txn **ret)
 {
@@ -230,6 +232,55 @@ size_t txn_count(txn_t *self, table_t table)
     if (error)
         fail(self, error);
     return stat.ms_entries;
+}
+
+/* Page numbers that are free are lists under the transactions that freed them. */
+static uint64_t count_free(txn_t *self)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    uint64_t total = 0, count;
+    int error = mdb_cursor_open(self->mdb, 0, &cursor);
+    if (error) {
+        fail(self, error);
+        return 0;
+    }
+    while (!(error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT))) {
+        memcpy(&count, value.mv_data, sizeof count);
+        total += count;
+    }
+    if (error != MDB_NOTFOUND)
+        fail(self, error);
+    mdb_cursor_close(cursor);
+    return total;
+}
+
+void txn_measure(txn_t *self, store_sizes_t *ret)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat file = {.st_size = 0};
+    int fd, error = self->error;
+    *ret = (store_sizes_t){.map_bytes = self->store->map_size, .max_bytes = self->store->map_max};
+    for (size_t i = 0; i < TABLE_COUNT && !error; i++) {
+        error = mdb_stat(self->mdb, self->store->tables[i], &stat);
+        if (error)
+            break;
+        ret->tables[i].records = stat.ms_entries;
+        ret->tables[i].bytes =
+            (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) * stat.ms_psize;
+    }
+    if (!error)
+        error = mdb_env_info(self->store->env, &info);
+    if (!error)
+        error = mdb_env_get_fd(self->store->env, &fd);
+    if (error || fstat(fd, &file)) {
+        fail(self, error ? error : errno);
+        return;
+    }
+    ret->txn = mdb_txn_id(self->mdb);
+    ret->file_bytes = (uint64_t)file.st_size;
+    ret->used_bytes = (info.me_last_pgno + 1 - count_free(self)) * stat.ms_psize;
 }
 
 bool txn_get_message(txn_t *self, table_t table, const store_key_t *key, msg_id_t id,

@@ -1,6 +1,7 @@
 /* What an operator does with the store's file. */
 #include "workers/metadata/upkeep.h"
 
+#include "common/log.h"
 #include "common/util.h"
 #include "workers/metadata/snapshot.h"
 
@@ -108,6 +109,18 @@ static char *make_beside(const char *path, status_t *st)
     return NULL;
 }
 
+/* Notes where the copy is, and with the link's own time when it was made. The copy is good without.
+ */
+static void note_backup(const char *directory, const char *path)
+{
+    AUTO_FREE char *note = util_format("%s/" SALVAGE_BACKUP, directory);
+    AUTO_FREE char *fresh = util_format("%s.new", note);
+    AUTO_FREE char *whole = realpath(path, NULL);
+    if (!whole || (unlink(fresh) && errno != ENOENT) || symlink(whole, fresh) ||
+        rename(fresh, note))
+        log_warn("note the backup in %s: %s", note, strerror(errno));
+}
+
 /* Under its own name only once it is whole. */
 static status_code_t publish(const char *made, const char *path, const char *parent, status_t *st)
 {
@@ -139,6 +152,8 @@ status_code_t upkeep_backup(const char *directory, const char *path, upkeep_repo
     snapshot_close(&snapshot);
     if (st->code || publish(made, path, parent, st))
         unlink(made);
+    else
+        note_backup(directory, path);
     *ret = (upkeep_report_t){
         .records = report.records, .damaged = report.damaged, .flaws = report.why[0] != '\0'};
     memcpy(ret->flaw, report.why, sizeof ret->flaw);
