@@ -52,10 +52,6 @@ bool repair_delete_container(repair_t *self, finding_t *finding);
 #define REPAIR_END_MS 5000
 bool repair_kill(int pidfd);
 
-/* Removes the cgroup `path` below every hierarchy's root, with those in it, as far as they are
- * empty. */
-void repair_remove_cgroups(const char *path);
-
 /* Waits until nothing has that name; false when that takes longer than REPAIR_GONE_MS. */
 #define REPAIR_GONE_MS 3000
 bool repair_await_gone(const char *path);

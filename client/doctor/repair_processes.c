@@ -3,6 +3,7 @@
 #include "client/doctor/repair.h"
 
 #include "client/doctor/compare.h"
+#include "common/cgroup_tree.h"
 #include "common/proc.h"
 
 #include <dirent.h>
@@ -152,9 +153,9 @@ void repair_stray_processes(repair_t *self, finding_t *finding)
         if (round)
             poll(NULL, 0, ROUND_MS);
         hunt.found = 0;
-        seen_each_hierarchy(kill_in_hierarchy, &hunt);
+        cgroup_each_hierarchy(kill_in_hierarchy, &hunt);
     }
-    repair_remove_cgroups(finding->object);
+    cgroup_remove(finding->object);
     if (hunt.found)
         finding_set(finding, FINDING_LEFT, "%zu processes do not end", hunt.found);
     else

@@ -1,6 +1,7 @@
 /* runc's containers and the cgroups they leave. */
 #include "client/doctor/repair.h"
 
+#include "common/cgroup_tree.h"
 #include "workers/bundle/bundle_dir.h"
 #include "workers/bundle/bundle_tree.h"
 
@@ -82,39 +83,12 @@ void repair_runc(repair_t *self, finding_t *finding)
 /* cgroups ----------------------------------------------------------------------------------------
  */
 
-/* rmdir refuses what has processes or further cgroups, which is all the check there needs to be. */
-static void remove_tree(int parent, const char *name)
-{
-    AUTO_CLOSE int fd = bundle_dir_open(parent, name);
-    DIR *stream = fd < 0 ? NULL : bundle_dir_list(fd);
-    for (struct dirent *entry; stream && (entry = bundle_dir_next(stream));)
-        if (entry->d_type == DT_DIR)
-            remove_tree(fd, entry->d_name);
-    if (stream)
-        closedir(stream);
-    (void)unlinkat(parent, name, AT_REMOVEDIR);
-}
-
-static void remove_in_hierarchy(void *arg, const char *mount_point)
-{
-    AUTO_FREE char *path = util_format("%s%s", mount_point, (const char *)arg);
-    char *name = strrchr(path, '/');
-    *name++ = '\0';
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0)
-        remove_tree(fd, name);
-}
-
-void repair_remove_cgroups(const char *path)
-{
-    AUTO_FREE char *copy = util_strdup(path);
-    seen_each_hierarchy(remove_in_hierarchy, copy);
-}
-
 void repair_cgroup(repair_t *self, finding_t *finding)
 {
     if (!repair_is_unowned(self, finding))
         return;
-    repair_remove_cgroups(finding->object);
-    finding_set(finding, FINDING_MENDED, "removed");
+    if (cgroup_remove(finding->object))
+        finding_set(finding, FINDING_MENDED, "removed");
+    else
+        finding_set(finding, FINDING_LEFT, "there are processes in it now");
 }

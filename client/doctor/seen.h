@@ -84,10 +84,6 @@ uint64_t seen_mark(const char *path);
 /* Whether any process holds a file of that directory open; true too when that cannot be known. */
 bool seen_is_held(const char *dir);
 
-/* Calls `visit` with the mount point of each cgroup hierarchy. */
-typedef void seen_hierarchy_t(void *arg, const char *mount_point);
-void seen_each_hierarchy(seen_hierarchy_t *visit, void *arg);
-
 /* The first process in the tree of cgroups at `dir`, 0 when there is none. */
 pid_t seen_cgroup_process(const char *dir);
 

@@ -1,22 +1,12 @@
 /* The cgroups below the cluster's own: NS/ID, in whichever hierarchies. */
 #include "client/doctor/seen.h"
 
+#include "common/cgroup_tree.h"
 #include "common/proc.h"
 
 #include <dirent.h>
-#include <mntent.h>
 
 #define DEPTH_MAX 16 /* of cgroups inside a container's own */
-
-void seen_each_hierarchy(seen_hierarchy_t *visit, void *arg)
-{
-    FILE *mounts = setmntent("/proc/self/mounts", "re");
-    for (struct mntent *mount; mounts && (mount = getmntent(mounts));)
-        if (!strcmp(mount->mnt_type, "cgroup") || !strcmp(mount->mnt_type, "cgroup2"))
-            visit(arg, mount->mnt_dir);
-    if (mounts)
-        endmntent(mounts);
-}
 
 static pid_t process_in(const char *dir)
 {
@@ -102,6 +92,6 @@ void seen_cgroups(machine_t *self)
 {
     AUTO_FREE char *base = cluster_cgroup(self->cluster);
     walk_t walk = {.machine = self, .base = base, .known = zhashx_new()};
-    seen_each_hierarchy(look_at_hierarchy, &walk);
+    cgroup_each_hierarchy(look_at_hierarchy, &walk);
     zhashx_destroy(&walk.known);
 }

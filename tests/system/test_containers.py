@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from cluster import PROCESSES, SHIM_SOCKETS, Client, detached, fastest, until
+from cluster import BIN, PROCESSES, SHIM_SOCKETS, Client, detached, fastest, is_alive, until
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="containers need root"),
@@ -134,6 +134,50 @@ def test_an_exec_is_known_to_the_worker_that_comes_after(cluster):
     remove(cluster, "c")
 
 
+STUCK_RUNC = """#!/usr/bin/python3
+import json, os, pathlib, sys, time
+arguments = sys.argv[1:]
+if "create" not in arguments:
+    os.execvp("runc", ["runc", *arguments])
+bundle = pathlib.Path(arguments[arguments.index("--bundle") + 1])
+path = json.loads((bundle / "config.json").read_text())["linux"]["cgroupsPath"]
+for root in [pathlib.Path("/sys/fs/cgroup"), *pathlib.Path("/sys/fs/cgroup").iterdir()]:
+    if (root / "cgroup.procs").exists():
+        os.makedirs(f"{root}{path}", exist_ok=True)
+pathlib.Path("PLACE/stuck").write_text(str(os.getpid()))
+time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("with_worker", [False, True])
+def test_what_a_runtime_that_outlives_its_shim_makes_is_removed(cluster, with_worker):
+    """The shim dies while runc makes the container; runc goes on, and has made a cgroup that it does not know of yet."""
+    path, stuck = cluster.dir / "stuck-runc", cluster.dir / "stuck"
+    path.write_text(STUCK_RUNC.replace("PLACE", str(cluster.dir)))
+    path.chmod(0o755)
+    done = cluster.shimctl("containers", "create", "--runc-binary", path, "--rootfs", cluster.rootfs("c"), "c", "sleep", "9")
+    assert done.returncode == 0, done.stderr
+    with subprocess.Popen([BIN / "shimctl", "--run-dir", cluster.run, "tasks", "start", "-d", "c"], stderr=subprocess.PIPE) as start:
+        until(lambda: stuck.exists() and stuck.read_text(), "the runtime is at it")
+        runtime = int(stuck.read_text())
+        assert [group for group in cluster.cgroups() if (group / "default" / "c").is_dir()]
+        shim = int(pathlib.Path(f"/proc/{runtime}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        worker = cluster.status()["shim"]["pid"] if with_worker else None
+        if with_worker:
+            os.kill(worker, signal.SIGSTOP)  # so that only its successor learns of it
+        os.kill(shim, signal.SIGKILL)
+        if with_worker:
+            os.kill(worker, signal.SIGKILL)
+            cluster.await_successor("shim", worker)
+        until(lambda: not is_alive(runtime), "the runtime is ended")
+        if with_worker:  # whose successor was asked to create it again
+            until(lambda: int(stuck.read_text() or runtime) != runtime, "the runtime is at it again")
+            os.kill(int(stuck.read_text()), signal.SIGKILL)
+        assert start.wait(40) != 0, start.stderr.read()
+    assert not [group for group in cluster.cgroups() if (group / "default" / "c").is_dir()]
+    assert cluster.shimctl("containers", "delete", "c").returncode == 0
+
+
 def slow_runc(cluster, verb):
     """An OCI runtime that takes its time for one verb, and tells that it is at it."""
     path = cluster.dir / "slow-runc"
@@ -174,8 +218,9 @@ def test_what_a_shim_is_at_when_the_worker_dies_is_finished(cluster, verb):
     thread.join(40)
     assert not failures and len(answers) == len(steps), failures
     for name in ("init", "exec"):
-        until((cluster.dir / "marks" / name).exists, f"{name} has begun")
-        assert (cluster.dir / "marks" / name).read_text() == "\n", f"{name} ran once"
+        mark = cluster.dir / "marks" / name
+        until(lambda: mark.exists() and mark.read_text(), f"{name} has begun")
+        assert mark.read_text() == "\n", f"{name} ran once"
     row = tasks(cluster)["c"]
     assert (row["status"], row["pid"]) == ("RUNNING", answers[1]["pid"]) and not row.get("orphaned")
     remove(cluster, "c")

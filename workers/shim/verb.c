@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include "workers/shim/bootstrap.h"
 #include "workers/shim/manager.h"
+#include "workers/shim/remains.h"
 #include "workers/shim/runtime.h"
 #include "workers/shim/spawn.h"
 
@@ -189,42 +190,94 @@ void verb_start(manager_t *self, task_t *task, const char *options_type, const u
 /* delete -----------------------------------------------------------------------------------------
  */
 
+/* A shim that died while it created a container has left the runtime that it had called. That one
+ * is ended before the verb looks for the container, and its cgroup, of which the verb may know
+ * nothing, is removed afterwards. */
 typedef struct deletion {
-    char path[PATH_MAX];
+    manager_t *manager;
+    task_t *task;
+    io_timer_t again;
+    unsigned tries;
+    bool is_run; /* the verb */
+    status_t st;
+    msg_exited_t exited;
     verb_deleted_t *done;
     void *arg;
 } deletion_t;
 
+#define REMAINS_MS    20
+#define REMAINS_TRIES 100
+
+static void deletion_finish(deletion_t *deletion)
+{
+    deletion->done(deletion->arg, &deletion->st, &deletion->exited);
+    free(deletion);
+}
+
+static bool deletion_waits(deletion_t *deletion, bool is_left)
+{
+    if (!is_left || deletion->tries++ >= REMAINS_TRIES)
+        return false;
+    io_timer_in(deletion->manager->io, &deletion->again, REMAINS_MS);
+    return true;
+}
+
+static void remove_cgroup(deletion_t *deletion)
+{
+    const task_t *task = deletion->task;
+    bool is_left = !task->init.pid && !remains_remove_cgroup(task->bundle);
+    if (!deletion_waits(deletion, is_left))
+        deletion_finish(deletion);
+}
+
 static void on_deleted(void *arg, const spawn_result_t *result)
 {
     deletion_t *deletion = arg;
-    status_t st = {.code = STATUS_OK};
-    msg_exited_t exited = {0};
-    if (!check_result(result, deletion->path, "delete", &st)) {
+    const char *path = deletion->task->intent->path;
+    if (!check_result(result, path, "delete", &deletion->st)) {
         Containerd__Task__V2__DeleteResponse *answer =
             containerd__task__v2__delete_response__unpack(NULL, result->stdout_size,
                                                           result->stdout_data);
         if (answer) {
-            exited = (msg_exited_t){.pid = answer->pid,
-                                    .exit_status = answer->exit_status,
-                                    .exited_at = exits_time(answer->exited_at)};
+            deletion->exited = (msg_exited_t){.pid = answer->pid,
+                                              .exit_status = answer->exit_status,
+                                              .exited_at = exits_time(answer->exited_at)};
             containerd__task__v2__delete_response__free_unpacked(answer, NULL);
         } else {
-            status_set(&st, STATUS_UNKNOWN, "%s delete: printed no answer", deletion->path);
+            status_set(&deletion->st, STATUS_UNKNOWN, "%s delete: printed no answer", path);
         }
     }
-    deletion->done(deletion->arg, &st, &exited);
-    free(deletion);
+    remove_cgroup(deletion);
+}
+
+static void end_runtime(deletion_t *deletion)
+{
+    manager_t *self = deletion->manager;
+    task_t *task = deletion->task;
+    bool is_left = !task->init.pid && remains_kill_runtime(task->bundle) > 0;
+    if (deletion_waits(deletion, is_left))
+        return;
+    deletion->is_run = true;
+    deletion->tries = 0;
+    if (!run(self, task, "delete", NULL, self->timeouts.cleanup, on_deleted, deletion,
+             &deletion->st))
+        deletion_finish(deletion);
+}
+
+static void on_again(void *arg)
+{
+    deletion_t *deletion = arg;
+    if (deletion->is_run)
+        remove_cgroup(deletion);
+    else
+        end_runtime(deletion);
 }
 
 void verb_delete(manager_t *self, task_t *task, verb_deleted_t *done, void *arg)
 {
     deletion_t *deletion = zmalloc(sizeof *deletion);
-    *deletion = (deletion_t){.done = done, .arg = arg};
-    snprintf(deletion->path, sizeof deletion->path, "%s", task->intent->path);
-    status_t st;
-    if (!run(self, task, "delete", NULL, self->timeouts.cleanup, on_deleted, deletion, &st)) {
-        done(arg, &st, &(msg_exited_t){0});
-        free(deletion);
-    }
+    *deletion = (deletion_t){
+        .manager = self, .task = task, .st = {.code = STATUS_OK}, .done = done, .arg = arg};
+    io_timer_init(&deletion->again, on_again, deletion);
+    end_runtime(deletion);
 }
