@@ -8,6 +8,7 @@ import os
 
 import pytest
 from cluster import Cluster
+from containerd import Containerd, need_containerd
 from fake_containers import CONFIG, Containers
 
 
@@ -41,3 +42,14 @@ def cluster(fresh_cluster):
 def containers(fresh_cluster):
     """Containers of the misbehaving shim in a cluster that does not wait for it long."""
     return Containers(fresh_cluster.start(config=CONFIG))
+
+
+@pytest.fixture(scope="module")
+def containerd():
+    """The one that ours is compared with."""
+    need_containerd()
+    daemon = Containerd()
+    try:
+        yield daemon.start()
+    finally:
+        daemon.destroy()

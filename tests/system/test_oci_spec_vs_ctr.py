@@ -15,12 +15,11 @@ import shutil
 import stat
 import subprocess
 import tempfile
-import time
 
 import pytest
+from containerd import need
 
 MISSING = "(missing)"
-START_SECONDS = 20
 COMMAND = ["sh", "-c", "echo hi"]
 
 PASSWD = """\
@@ -34,15 +33,6 @@ web:x:33:web
 adm:x:4:root,web
 video:x:44:bob,web
 """
-
-
-def need(condition, reason):
-    """Skips loudly what this machine cannot do; fails where everything must be tested."""
-    if condition:
-        return
-    if os.environ.get("SHIMD_REQUIRE_ALL") == "1":
-        pytest.fail(reason)
-    pytest.skip("NOT TESTED: " + reason)
 
 
 def our_spec(flags, rootfs, container_id, command=COMMAND, namespace="default"):
@@ -63,90 +53,40 @@ def our_spec(flags, rootfs, container_id, command=COMMAND, namespace="default"):
     return json.loads(done.stdout), None
 
 
-class Containerd:
-    """A containerd of our own: nothing shared with one that the machine may run."""
+class Records:
+    """What `ctr run` records."""
 
-    def __init__(self):
-        self.home = pathlib.Path(tempfile.mkdtemp(prefix="oci-spec-"))
-        self.address = str(self.home / "c.sock")
-        config = self.home / "config.toml"
-        config.write_text(
-            "version = 2\n"
-            f'root = "{self.home}/root"\n'
-            f'state = "{self.home}/state"\n'
-            'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n'
-            f'[grpc]\naddress = "{self.address}"\n',
-            encoding="utf-8",
-        )
-        self.log = open(self.home / "log", "wb")
-        self.process = subprocess.Popen(
-            ["containerd", "--config", str(config)], stdout=self.log, stderr=self.log
-        )
+    def __init__(self, containerd):
+        self.containerd = containerd
         self.count = 0
-
-    def ctr(self, *args, **more):
-        return subprocess.run(
-            ["ctr", "--address", self.address, *map(str, args)],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-            **more,
-        )
-
-    def wait_until_up(self):
-        deadline = time.monotonic() + START_SECONDS
-        while self.ctr("--connect-timeout", "1s", "version").returncode:
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                log = (self.home / "log").read_text(errors="replace")
-                pytest.fail(f"containerd does not come up:\n{log[-2000:]}")
-
-    def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.log.close()
-        shutil.rmtree(self.home)
 
     def new_id(self):
         self.count += 1
         return f"c{self.count}"
 
     def run_spec(self, flags, rootfs, container_id, command=COMMAND, namespace="default"):
-        """What `ctr run` records. Returns (spec, None) or (None, complaint)."""
+        """The spec of the record. Returns (spec, None) or (None, complaint)."""
         place = [container_id] if "--config" in flags else ["--rootfs", rootfs, container_id, *command]
         # `ctr run --tty` wants a terminal to speak to.
         master, slave = pty.openpty()
+        ctr = self.containerd.ctr
         try:
-            made = self.ctr(
+            made = ctr(
                 "--namespace", namespace, "run", "--detach", "--runtime", "io.containerd.none.v1",
-                "--fifo-dir", self.home / "fifo", *flags, *place, stdin=slave,
+                "--fifo-dir", self.containerd.home / "fifo", *flags, *place, stdin=slave,
             )
         finally:
             os.close(slave)
             os.close(master)
-        shown = self.ctr("--namespace", namespace, "containers", "info", "--spec", container_id)
+        shown = ctr("--namespace", namespace, "containers", "info", "--spec", container_id)
         if shown.returncode:
             return None, made.stderr.strip()
         return json.loads(shown.stdout), None
 
 
 @pytest.fixture(scope="module")
-def containerd():
-    need(os.geteuid() == 0, "containerd needs root")
-    for program in ("containerd", "ctr"):
-        need(shutil.which(program), f"{program} is not installed")
-    version = subprocess.run(["containerd", "--version"], capture_output=True, text=True, check=True)
-    need(" 1.6." in version.stdout, f"containerd 1.6 is compared with, not {version.stdout.strip()}")
-    daemon = Containerd()
-    try:
-        daemon.wait_until_up()
-        yield daemon
-    finally:
-        daemon.stop()
+def records(containerd):
+    return Records(containerd)
 
 
 @pytest.fixture(scope="module")
@@ -406,10 +346,10 @@ def by_index(spec):
 
 
 @pytest.mark.parametrize("row", SAME + DIFFERENT, ids=str)
-def test_spec_is_ctrs(containerd, place, row):
-    container_id = containerd.new_id()
+def test_spec_is_ctrs(records, place, row):
+    container_id = records.new_id()
     rootfs = place / "rootfs"
-    theirs, refused = containerd.run_spec(fill(row.flags, place), rootfs, container_id)
+    theirs, refused = records.run_spec(fill(row.flags, place), rootfs, container_id)
     assert refused is None, refused
     ours, refused = our_spec(fill(row.flags + row.new_flags, place), rootfs, container_id)
     assert refused is None, refused
@@ -417,43 +357,43 @@ def test_spec_is_ctrs(containerd, place, row):
     assert differences(by_index(theirs), by_index(ours)) == row.allowed, row.why
 
 
-def test_users_own_hostname_variable(containerd, place):
+def test_users_own_hostname_variable(records, place):
     """As with TERM: ctr puts the host's name over the one that the user gave."""
-    container_id = containerd.new_id()
+    container_id = records.new_id()
     flags = ["--net-host", "--env", "HOSTNAME=mine"]
-    theirs, _ = containerd.run_spec(flags, place / "rootfs", container_id)
+    theirs, _ = records.run_spec(flags, place / "rootfs", container_id)
     ours, _ = our_spec(flags, place / "rootfs", container_id)
     assert differences(theirs, ours) == {
         "process.env": ([f"HOSTNAME={os.uname().nodename}"], ["HOSTNAME=mine"])
     }
 
 
-def test_containers_create_has_no_shares(containerd, place):
+def test_containers_create_has_no_shares(records, place):
     """`ctr containers create` has no --cpu-shares and so no default for it."""
-    container_id = containerd.new_id()
-    made = containerd.ctr("containers", "create", "--rootfs", place / "rootfs", container_id, "sh")
+    container_id = records.new_id()
+    made = records.containerd.ctr("containers", "create", "--rootfs", place / "rootfs", container_id, "sh")
     assert made.returncode == 0, made.stderr
-    theirs = json.loads(containerd.ctr("containers", "info", "--spec", container_id).stdout)
+    theirs = json.loads(records.containerd.ctr("containers", "info", "--spec", container_id).stdout)
     ours, refused = our_spec(["--cpu-shares", "0"], place / "rootfs", container_id, ["sh"])
     assert refused is None, refused
     assert differences(theirs, ours) == {}
 
 
-def test_other_namespace_and_relative_root(containerd, place, monkeypatch):
+def test_other_namespace_and_relative_root(records, place, monkeypatch):
     monkeypatch.chdir(place)
-    container_id = containerd.new_id()
+    container_id = records.new_id()
     where = ("rootfs/../rootfs/", container_id, ["/bin/x", "-c", "", "ü"], "my.space")
-    theirs, refused = containerd.run_spec([], *where)
+    theirs, refused = records.run_spec([], *where)
     assert refused is None, refused
     ours, refused = our_spec([], *where)
     assert refused is None, refused
     assert differences(theirs, ours) == {}
 
 
-def test_root_behind_a_link(containerd, place):
+def test_root_behind_a_link(records, place):
     """runc refuses a root that is reached through a link, so ours is the place itself."""
-    container_id = containerd.new_id()
-    theirs, _ = containerd.run_spec([], place / "link", container_id)
+    container_id = records.new_id()
+    theirs, _ = records.run_spec([], place / "link", container_id)
     ours, _ = our_spec([], place / "link", container_id)
     assert differences(theirs, ours) == {
         "root.path": (str(place / "link"), str(place / "rootfs"))
@@ -461,10 +401,10 @@ def test_root_behind_a_link(containerd, place):
 
 
 @pytest.mark.parametrize("labels", [(), ("--label", "a=b", "--label", "c")], ids=["bare", "labels"])
-def test_config_file(containerd, place, labels):
+def test_config_file(records, place, labels):
     flags = ["--config", str(place / "config.json"), *labels]
-    container_id = containerd.new_id()
-    theirs, refused = containerd.run_spec(flags, None, container_id)
+    container_id = records.new_id()
+    theirs, refused = records.run_spec(flags, None, container_id)
     assert refused is None, refused
     ours, refused = our_spec(flags, None, container_id)
     assert refused is None, refused
@@ -531,30 +471,30 @@ REFUSED_BY_US = [
 
 
 @pytest.mark.parametrize("flags", REFUSED_BY_BOTH, ids=" ".join)
-def test_refused_by_both(containerd, place, flags):
+def test_refused_by_both(records, place, flags):
     flags = fill(flags, place)
-    container_id = containerd.new_id()
-    theirs, refused = containerd.run_spec(flags, place / "rootfs", container_id)
+    container_id = records.new_id()
+    theirs, refused = records.run_spec(flags, place / "rootfs", container_id)
     assert theirs is None and refused
     ours, refused = our_spec(flags, place / "rootfs", container_id)
     assert ours is None and refused.count("\n") == 0 and flags[0] in refused
 
 
 @pytest.mark.parametrize("flags", REFUSED_BY_US, ids=lambda flags: " ".join(flags).replace("\n", "?"))
-def test_refused_by_us(containerd, place, flags):
+def test_refused_by_us(records, place, flags):
     flags = fill(flags, place)
-    container_id = containerd.new_id()
-    theirs, refused = containerd.run_spec(flags, place / "rootfs", container_id)
+    container_id = records.new_id()
+    theirs, refused = records.run_spec(flags, place / "rootfs", container_id)
     assert refused is None and theirs
     ours, refused = our_spec(flags, place / "rootfs", container_id)
     assert ours is None and refused.startswith("INVALID_ARGUMENT: " + flags[0]), refused
 
 
-def test_no_root_and_no_command(containerd, place):
+def test_no_root_and_no_command(records, place):
     """ctr records both, and the runtime fails."""
     for rootfs, command in ((place / "nowhere", COMMAND), (place / "rootfs", [])):
-        container_id = containerd.new_id()
-        theirs, refused = containerd.run_spec([], rootfs, container_id, command)
+        container_id = records.new_id()
+        theirs, refused = records.run_spec([], rootfs, container_id, command)
         assert refused is None and theirs
         ours, refused = our_spec([], rootfs, container_id, command)
         assert ours is None and refused.startswith("INVALID_ARGUMENT: ")
