@@ -131,7 +131,8 @@ static int report_lost(const launch_t *self)
     return session_fail(&st);
 }
 
-/* The process's exit code wins over a failure to clean up after it, unless it is 0. */
+/* The process's exit code wins over a failure to clean up after it, unless it is 0; not over one to
+ * start it: then the code is that of what was to become the process. */
 static int result_of(const launch_t *self)
 {
     if (session_json(self->session) && self->started)
@@ -140,7 +141,7 @@ static int result_of(const launch_t *self)
     int failed = self->st.code ? session_fail(&self->st) : lost;
     if (self->verdict.code)
         failed = session_fail(&self->verdict);
-    else if (self->code)
+    else if (self->code && self->started)
         return self->code;
     return failed;
 }

@@ -10,6 +10,7 @@ import pytest
 from cluster import Cluster
 from containerd import Containerd, need_containerd
 from fake_containers import CONFIG, Containers
+from tools import Ctr, Shimctl
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -19,7 +20,8 @@ def pytest_runtest_makereport(item, call):
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("SHIMD_REQUIRE_ALL") == "1":
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: skipped, but SHIMD_REQUIRE_ALL is set: {report.longrepr}"
-    running = getattr(item, "funcargs", {}).get("cluster")
+    fixtures = getattr(item, "funcargs", {})
+    running = fixtures.get("cluster") or fixtures.get("shared_cluster")
     if report.failed and hasattr(running, "log"):
         report.sections.append(("log of the cluster", running.log()))
 
@@ -53,3 +55,22 @@ def containerd():
         yield daemon.start()
     finally:
         daemon.destroy()
+
+
+@pytest.fixture(scope="module")
+def shared_cluster():
+    """One for all tests of a file, which take away what they made."""
+    made = Cluster()
+    try:
+        made.dir.chmod(0o711)  # its root file systems are also for those who are not root
+        yield made.start()
+    finally:
+        made.destroy()
+
+
+@pytest.fixture(params=[Shimctl, Ctr], ids=["shimctl", "ctr"])
+def tool(request, shared_cluster, containerd):
+    """The same case with both."""
+    made = Shimctl(shared_cluster) if request.param is Shimctl else Ctr(containerd, shared_cluster)
+    yield made
+    assert not made.remove_all()

@@ -39,6 +39,9 @@ class Containerd:
     """`start` returns when it answers."""
 
     def __init__(self):
+        # A container's cgroup is /NAMESPACE/ID, of which the machine has only one.
+        self.namespace = f"shimd-{os.getpid()}"
+        self.env = {**os.environ, "CONTAINERD_NAMESPACE": self.namespace}
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="containerd-"))
         self.address = str(self.home / "c.sock")
         self.config = self.home / "config.toml"
@@ -69,7 +72,7 @@ class Containerd:
         return ["ctr", "--address", self.address, *map(str, args)]
 
     def ctr(self, *args, **options):
-        options = {"capture_output": True, "text": True, "timeout": WAIT_SECONDS, **options}
+        options = {"capture_output": True, "text": True, "timeout": WAIT_SECONDS, "env": self.env, **options}
         return subprocess.run(self.command(*args), check=False, **options)
 
     def end(self, number=signal.SIGTERM):

@@ -64,12 +64,20 @@ static bool has_started(const process_t *process)
 
 static void on_look(void *arg);
 
+/* Whether the state after a Start without a clear answer shows that it came off. One that has ended
+ * may have been killed before: a shim that says that the start has failed is believed then. */
+static bool came_off(const process_t *process, const status_t *failure)
+{
+    bool is_refused = failure->code == STATUS_UNKNOWN && process->state == PROCESS_STOPPED;
+    return process->pid && has_started(process) && !is_refused;
+}
+
 /* The shim's answer was lost or means nothing. */
 static void on_state_after(void *arg, const status_t *st, process_t *process)
 {
     starting_t *self = arg;
     bool is_known = !st->code && process;
-    if (is_known && process->pid && has_started(process)) {
+    if (is_known && came_off(process, &self->failure)) {
         succeed(self, process, process->pid);
     } else if (is_known && self->failure.code == STATUS_UNAVAILABLE && !self->is_second) {
         self->is_second = true; /* the connection was lost with it: it may not have arrived */
