@@ -26,6 +26,7 @@ install(FILES ${PROJECT_BINARY_DIR}/shimd.service DESTINATION lib/systemd/system
 # A sample and not /etc/shimd/shimd.conf: every key in it is commented out, shimd runs without the
 # file, and installing again must not undo what an administrator wrote there.
 install(FILES packaging/shimd.conf DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+install(FILES docs/containerd.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 foreach(section 1 5 7 8)
   file(GLOB pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/man/*.${section})

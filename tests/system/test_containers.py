@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 import time
+import uuid
 
 import pytest
 from cluster import BIN, PROCESSES, SHIM_SOCKETS, Client, detached, fastest, is_alive, until
@@ -439,6 +440,35 @@ def test_damaged_bundles_do_not_stop_the_start(cluster):
     until(lambda: list(tasks(cluster)) == ["c"], "only the real task is listed")
     assert not (cluster.run / "task/default/empty").exists()
     assert list((cluster.run / "quarantine/default").glob("garbage.*"))
+    remove(cluster, "c")
+
+
+def test_a_bundle_without_a_record_is_unmounted_and_removed(cluster):
+    detached(cluster, "c", "sleep 1000")
+    pid = cluster.pid("shim")
+    os.kill(pid, signal.SIGSTOP)
+    mine, strange = (cluster.run / "task/default" / name for name in ("c", "strange"))
+    (strange / "rootfs").mkdir(parents=True)
+    for name in "config.json", "intent.json", "shim-binary-path":
+        shutil.copy(mine / name, strange / name)
+    intent = json.loads((strange / "intent.json").read_text())
+    (strange / "intent.json").write_text(json.dumps({**intent, "address": "unix:///run/containerd/s/none", "group": "strange"}))
+    (strange / "incarnation").write_text(f"{uuid.uuid4()}\n")
+    subprocess.run(["mount", "--bind", cluster.rootfs("c"), strange / "rootfs"], check=True)
+    os.kill(pid, signal.SIGKILL)
+    cluster.await_successor("shim", pid)
+    until(lambda: nothing_of(cluster, "strange"), "it is removed")
+    assert not cluster.mounts()
+    assert (cluster.rootfs("c") / "bin/busybox").exists(), "what was mounted is whole"
+    assert list(tasks(cluster)) == ["c"]
+    remove(cluster, "c")
+
+
+def test_stacks_of_a_shim_come_into_our_log(cluster):
+    detached(cluster, "c", "sleep 1000")
+    cluster.await_successor("shim", cluster.kill("shim"))
+    os.kill(until(lambda: tasks(cluster)["c"].get("shim_pid"), "it is adopted"), signal.SIGUSR1)
+    until(lambda: "END goroutine stack dump" in cluster.log(), "what the shim says")
     remove(cluster, "c")
 
 

@@ -142,6 +142,13 @@ def test_a_request_sent_again_after_its_deadline_is_told_that_it_runs(containers
     assert head["status"] == DEADLINE_EXCEEDED and "before it began" not in head["message"]
 
 
+def test_a_create_is_undone_although_its_caller_has_gone(containers):
+    containers.record("c", fail_Connect="1*delay(600)", fail_Create="1*error(told to fail)")
+    assert containers.refusal("task.create", "c", timeout=0.3)[0] == DEADLINE_EXCEEDED
+    until(lambda: containers.asked_for("c", "Create"), "it is created for nobody")
+    play_again(containers, "c")
+
+
 def test_a_create_that_is_undone_is_undone_in_the_journal_too(containers):
     containers.record("c", fail_Create="1*lost")
     containers.refusal("task.create", "c")

@@ -6,8 +6,8 @@ import signal
 import threading
 
 import pytest
-from cluster import fastest, until
-from fake_containers import LIFE, shim_path
+from cluster import Refused, fastest, is_alive, until
+from fake_containers import INVALID_ARGUMENT, LIFE, NOT_FOUND, shim_path
 
 GENERATIONS = pytest.mark.parametrize("generation", [1, 2, 3])
 
@@ -39,6 +39,51 @@ def test_a_task_from_create_to_delete(containers, generation):
     exits = [(e["event"]["id"], e["event"]["pid"], e["event"]["exit_status"]) for e in events if e["topic"] == "/tasks/exit"]
     assert exits == [("e", exec_pid, 4), ("c", pid, 143)]
     assert events[-1]["event"]["exit_status"] == 143
+
+
+def test_every_call_reaches_the_shim(containers):
+    containers.run("c")
+    containers.run_exec("c", "e")
+    images = containers.cluster.dir / "images"
+    images.mkdir()
+    for who in {}, {"exec_id": "e"}:
+        containers.call("task.resize", "c", width=80, height=24, **who)
+        containers.call("task.close-io", "c", stdin=True, **who)
+    assert {p["pid"] for p in containers.call("task.pids", "c")["processes"]} >= {containers.task("c")["pid"]}
+    containers.call("task.update", "c", resources=b'{"pids":{"limit":50}}')
+    assert containers.call("task.stats", "c")["stats"]
+    containers.call("task.pause", "c")
+    containers.call("task.resume", "c")
+    containers.call("task.checkpoint", "c", path=str(images))
+    containers.call("task.kill", "c", signal=10, exec_id="e")
+    assert containers.wait("c", exec_id="e") == 138
+    # None of them is asked twice, and a checkpoint's event is the manager's to write.
+    calls = ["ResizePty", "CloseIO", "Pids", "Update", "Stats", "Pause", "Resume", "Checkpoint", "Kill"]
+    assert {call: len(containers.asked_for("c", call)) for call in calls} == {**dict.fromkeys(calls, 1), "ResizePty": 2, "CloseIO": 2}
+    (checkpointed,) = [e for e in containers.events("c") if e["topic"] == "/tasks/checkpointed"]
+    assert (checkpointed["event"]["checkpoint"], checkpointed["origin"]) == (str(images), "shimd")
+    assert [t for t in containers.topics("c") if t in ("/tasks/paused", "/tasks/resumed")] == ["/tasks/paused", "/tasks/resumed"]
+    containers.finish("c")
+    containers.record("restored")
+    assert containers.call("task.create", "restored", checkpoint=str(images))["pid"] == 0, "there is no process before the start"
+    assert is_alive(containers.call("task.start", "restored")["pid"])
+    containers.finish("restored")
+
+
+def test_who_is_listed_and_who_is_not_found(containers):
+    containers.run("c")
+    client = containers.cluster.client()
+    assert client.call("task.list", {}, "elsewhere")["tasks"] == []
+    assert [t["ns"] for t in client.call("task.list", {"all": True}, "elsewhere")["tasks"]] == ["default"]
+    for method, fields in (("task.get", {}), ("task.start", {}), ("task.kill", {"signal": 9}), ("task.delete", {}), ("task.wait", {})):
+        assert containers.refusal(method, "c", exec_id="none", **fields)[0] == NOT_FOUND
+        with pytest.raises(Refused) as refused:
+            client.call(method, {"id": "c", **fields}, "elsewhere", timeout=15)
+        assert refused.value.status == NOT_FOUND
+        with pytest.raises(Refused) as refused:
+            client.call(method, {"id": "c", **fields}, timeout=15)
+        assert refused.value.status == INVALID_ARGUMENT and "namespace" in str(refused.value)
+    containers.finish("c")
 
 
 @GENERATIONS

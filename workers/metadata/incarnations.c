@@ -35,6 +35,12 @@ status_code_t incarnations_check_exit(const void *ask, status_t *st)
     return check_uuid("incarnation.exit", ((const msg_incarnation_exit_t *)ask)->incarnation, st);
 }
 
+status_code_t incarnations_check_checkpoint(const void *ask, status_t *st)
+{
+    return check_uuid("incarnation.checkpoint",
+                      ((const msg_incarnation_checkpoint_t *)ask)->incarnation, st);
+}
+
 status_code_t incarnations_check_end(const void *ask, status_t *st)
 {
     return check_uuid("incarnation.end", ((const msg_incarnation_end_t *)ask)->incarnation, st);

@@ -39,14 +39,16 @@ bool incarnations_is_live(txn_t *txn, const char *ns, const char *id);
  * needs. */
 bool incarnations_is_complete(txn_t *txn, const char *ns, const msg_incarnation_end_t *ask);
 
-/* incarnation.begin, .exit, .end, .get, .list and exit.get. The end writes the events that are
- * missing. */
+/* incarnation.begin, .exit, .checkpoint, .end, .get, .list and exit.get. The end writes the events
+ * that are missing. */
 call_check_t incarnations_check_begin;
 call_check_t incarnations_check_exit;
+call_check_t incarnations_check_checkpoint;
 call_check_t incarnations_check_end;
 call_check_t incarnations_check_get;
 call_run_t incarnations_begin;
 call_run_t incarnations_exit;
+call_run_t incarnations_checkpoint;
 call_run_t incarnations_end;
 call_run_t incarnations_get;
 call_run_t incarnations_list;

@@ -22,11 +22,13 @@
 typedef struct order_item {
     uint64_t number; /* among those the run holds, in order of arrival; 0 when it is not held */
     automaton_event_t event;
-    char exec_id[ORDER_EXEC_SIZE];      /* "" for init */
-    uint32_t index;                     /* ours: of automaton_learn */
-    char evidence[ORDER_EVIDENCE_SIZE]; /* ours: where from; "" when the exit record tells it */
-    int64_t deadline;                   /* held: ns since the epoch */
-    const void *payload;                /* whatever the ops need to write it */
+    char exec_id[ORDER_EXEC_SIZE]; /* "" for init */
+    uint32_t index;                /* ours: of automaton_learn */
+    /* Ours: where from; "" when the exit record tells it. Of one that only stands in a shim's
+     * place: why it is written; "" else. */
+    char evidence[ORDER_EVIDENCE_SIZE];
+    int64_t deadline;    /* held: ns since the epoch */
+    const void *payload; /* whatever the ops need to write it */
 } order_item_t;
 
 /* Called from inside the functions below only. */

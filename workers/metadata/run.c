@@ -172,7 +172,8 @@ static journal_event_t event_of(const run_t *self, const order_item_t *item)
     static const journal_event_t none = {.topic = "", .type = ""};
     journal_event_t event = item->payload ? *(const journal_event_t *)item->payload : none;
     event.ns = self->ns;
-    event.origin = JOURNAL_ORIGIN_SHIM;
+    event.origin = item->evidence[0] ? JOURNAL_ORIGIN_SHIMD : JOURNAL_ORIGIN_SHIM;
+    event.evidence = item->evidence[0] ? item->evidence : NULL;
     event.incarnation = self->incarnation;
     event.subject = self->id;
     return event;

@@ -62,6 +62,8 @@ static const method_t methods[] = {
     {MSG_request_record, WRITES, NS_NONE, requests_record, NULL},
     {MSG_incarnation_begin, WRITES, NS_NEEDED, incarnations_begin, incarnations_check_begin},
     {MSG_incarnation_exit, WRITES, NS_NEEDED, incarnations_exit, incarnations_check_exit},
+    {MSG_incarnation_checkpoint, WRITES, NS_NEEDED, incarnations_checkpoint,
+     incarnations_check_checkpoint},
     {MSG_incarnation_end, WRITES, NS_NEEDED, incarnations_end, incarnations_check_end},
     {MSG_incarnation_get, READS, NS_NEEDED, incarnations_get, incarnations_check_get},
     {MSG_incarnation_list, WRITES, NS_NONE, incarnations_list, NULL}, /* to see earlier writes */

@@ -1,4 +1,5 @@
 /* task.pids, stats, update and checkpoint. */
+#include "common/log.h"
 #include "common/proto_value.h"
 #include "workers/shim/call.h"
 #include "workers/shim/orphan.h"
@@ -144,6 +145,27 @@ HANDLER(task_stats)
 /* checkpoint -------------------------------------------------------------------------------------
  */
 
+/* The images are written whether or not the journal can be. */
+static void on_journalled(void *arg, const status_t *st, const void *answer)
+{
+    (void)answer;
+    if (st->code)
+        log_error("task.checkpoint: event: %s", st->text);
+    request_answer(arg, NULL);
+}
+
+static void finish_checkpoint(call_t *call, process_t *process, const uint8_t *payload, size_t size)
+{
+    const msg_task_checkpoint_t *checkpoint = request_ask(call->request);
+    (void)process;
+    (void)payload;
+    (void)size;
+    const msg_incarnation_checkpoint_t ask = {
+        .id = call->ref.id, .incarnation = call->ref.incarnation, .path = checkpoint->path};
+    link_ask(call->ref.manager->link, MSG_incarnation_checkpoint, &ask, call->ref.ns, 0, NULL,
+             on_journalled, call->request);
+}
+
 HANDLER(task_checkpoint)
 {
     const msg_task_checkpoint_t *checkpoint = ask;
@@ -164,5 +186,5 @@ HANDLER(task_checkpoint)
     message.id = init->task->id;
     message.path = (char *)checkpoint->path;
     message.options = &any;
-    call_shim(self, request, init, "Checkpoint", &message.base, call_finish_empty);
+    call_shim(self, request, init, "Checkpoint", &message.base, finish_checkpoint);
 }

@@ -17,11 +17,11 @@ static char **environment_new(manager_t *self, const task_t *task)
 {
     static const char *const ours[] = {
         "LISTEN_",       "SHIMD_",     "NOTIFY_SOCKET=", "TTRPC_ADDRESS=",
-        "GRPC_ADDRESS=", "NAMESPACE=", "GOMAXPROCS="};
+        "GRPC_ADDRESS=", "NAMESPACE=", "GOMAXPROCS=",    "MAX_SHIM_VERSION="};
     size_t count = 0, used = 0;
     while (environ[count])
         count++;
-    char **copy = zmalloc((count + 6) * sizeof *copy);
+    char **copy = zmalloc((count + 7) * sizeof *copy);
     for (size_t i = 0; i < count; i++) {
         bool skip = false;
         for (size_t k = 0; k < ARRAY_SIZE(ours); k++)
@@ -35,7 +35,10 @@ static char **environment_new(manager_t *self, const task_t *task)
     char request[2 * MSG_UUID_SIZE + 1];
     util_hex(task->intent->request.bytes, MSG_UUID_SIZE, request);
     copy[used++] = util_format(RECORD_REQUEST_VARIABLE "=%s", request);
-    copy[used++] = util_strdup("GOMAXPROCS=2"); /* as containerd: shims are many and do little */
+    /* As containerd, with which every shim is tried: the first because shims are many and do
+     * little, the second whatever is spoken afterwards. */
+    copy[used++] = util_strdup("GOMAXPROCS=2");
+    copy[used++] = util_strdup("MAX_SHIM_VERSION=2");
     return copy;
 }
 
