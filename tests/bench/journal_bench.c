@@ -7,7 +7,9 @@
  * delete, BATCH of them at a time; `requests` has the outcomes of task.create and task.start, and
  * the exit, recorded before the events come. `lmdb` is LMDB alone: as many bytes as such an event
  * has in the journal under the next number, MDB_APPEND, one table, BATCH a commit, synced in full.
- * Prints events a second.
+ * The journal has more to do for each: it reads which run the event is of, and writes the state of
+ * that run and the end of its container's trail in two other tables, in no order. Prints events a
+ * second.
  *
  * `trim` appends BATCH events a commit until EVENTS are there, then goes on while these are removed
  * again in the worker's pieces. Prints the median and the 99th percentile of a commit, in

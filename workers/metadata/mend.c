@@ -118,10 +118,9 @@ static void mend_heads(txn_t *txn)
     for (bool any = scan_seek(&scan, txn, TABLE_PROCESSES, NULL, 0); any; any = scan_next(&scan)) {
         process_record_t init;
         head_record_t head;
-        if (!read_run(&scan.key, &run) || scan.value.size != sizeof init ||
+        if (!read_run(&scan.key, &run) || !process_record_of(&scan.value, &init) ||
             head_record_get(txn, run.ns, run.id, &head))
             continue;
-        memcpy(&init, scan.value.data, sizeof init);
         AUTO_FREE char *key = util_format("%s/%s", run.ns, run.id);
         head_record_t *found = zhashx_lookup(missing, key);
         if (found && init.ended)

@@ -150,10 +150,8 @@ static uint32_t count_open(const replay_t *self, txn_t *txn)
     bool any = scan_seek(&scan, txn, TABLE_PROCESSES, prefix.bytes, prefix.size);
     for (; any && scan_has_prefix(&scan, &prefix); any = scan_next(&scan)) {
         process_record_t record;
-        if (scan.key.size == prefix.size || scan.value.size != sizeof record)
-            continue;
-        memcpy(&record, scan.value.data, sizeof record);
-        open += record.state.is_open;
+        if (scan.key.size != prefix.size && process_record_of(&scan.value, &record))
+            open += record.state.is_open;
     }
     scan_close(&scan);
     return open;

@@ -6,6 +6,8 @@
 #define HEAD_VERSION    2
 #define PROCESS_VERSION 2
 
+_Static_assert(sizeof(process_record_t) % sizeof(uint64_t) == 0, "it ends with a whole number");
+
 bool head_record_of(const msg_bytes_t *stored, head_record_t *ret)
 {
     if (stored->size != sizeof *ret || stored->data[0] != HEAD_VERSION)
@@ -34,22 +36,40 @@ void head_record_put(txn_t *txn, const char *ns, const char *id, head_record_t *
     txn_put(txn, TABLE_HEADS, key.bytes, key.size, record, sizeof *record);
 }
 
+bool process_record_of(const msg_bytes_t *stored, process_record_t *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    if (stored->size > sizeof *ret)
+        return false;
+    memcpy(ret, stored->data, stored->size);
+    return ret->version == PROCESS_VERSION;
+}
+
 bool process_record_get(txn_t *txn, const store_key_t *key, process_record_t *ret)
 {
     msg_bytes_t found;
     memset(ret, 0, sizeof *ret);
     if (!txn_get(txn, TABLE_PROCESSES, key->bytes, key->size, &found))
         return false;
-    if (found.size == sizeof *ret)
-        memcpy(ret, found.data, sizeof *ret);
-    if (ret->version == PROCESS_VERSION)
+    if (process_record_of(&found, ret))
         return true;
     txn_fail(txn, MDB_CORRUPTED);
     return false;
 }
 
+/* In steps of eight: most of it is zero in most records. */
+static size_t used_size(const process_record_t *record)
+{
+    static const uint64_t zero;
+    size_t size = sizeof *record;
+    while (size > sizeof zero &&
+           !memcmp((const uint8_t *)record + size - sizeof zero, &zero, sizeof zero))
+        size -= sizeof zero;
+    return size;
+}
+
 void process_record_put(txn_t *txn, const store_key_t *key, process_record_t *record)
 {
     record->version = PROCESS_VERSION;
-    txn_put(txn, TABLE_PROCESSES, key->bytes, key->size, record, sizeof *record);
+    txn_put(txn, TABLE_PROCESSES, key->bytes, key->size, record, used_size(record));
 }

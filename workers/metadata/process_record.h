@@ -16,7 +16,7 @@ typedef struct head_record {
     int64_t begun;                    /* ns since the epoch: when the newest began */
 } head_record_t;
 
-/* Value of TABLE_PROCESSES. */
+/* Value of TABLE_PROCESSES, without the zeros at its end. */
 typedef struct process_record {
     uint32_t version;
     uint8_t ended; /* init only: the incarnation is over */
@@ -31,6 +31,7 @@ typedef struct process_record {
 bool head_record_get(txn_t *txn, const char *ns, const char *id, head_record_t *ret);
 bool head_record_of(const msg_bytes_t *stored, head_record_t *ret); /* false when it is none */
 void head_record_put(txn_t *txn, const char *ns, const char *id, head_record_t *record);
+bool process_record_of(const msg_bytes_t *stored, process_record_t *ret); /* likewise */
 bool process_record_get(txn_t *txn, const store_key_t *key, process_record_t *ret);
 void process_record_put(txn_t *txn, const store_key_t *key, process_record_t *record);
 

@@ -67,9 +67,8 @@ static bool next_open(void *arg, char exec_id[ORDER_EXEC_SIZE])
     for (; any && !found && scan_has_prefix(&scan, &prefix); any = scan_next(&scan)) {
         process_record_t record;
         size_t size = scan.key.size - prefix.size;
-        if (size == 0 || size >= ORDER_EXEC_SIZE || scan.value.size != sizeof record)
+        if (size == 0 || size >= ORDER_EXEC_SIZE || !process_record_of(&scan.value, &record))
             continue;
-        memcpy(&record, scan.value.data, sizeof record);
         found = record.state.is_open;
         memcpy(exec_id, scan.key.data + prefix.size, size);
         exec_id[size] = '\0';

@@ -195,6 +195,7 @@ static store_t *store_new(const char *path, size_t map_size, size_t map_max)
     self->path = util_strdup(path);
     self->map_size = map_size;
     self->map_max = map_max;
+    self->cache = cache_new();
     return self;
 }
 
@@ -270,6 +271,7 @@ void store_destroy(store_t **self_p)
         return;
     if (self->env)
         mdb_env_close(self->env);
+    cache_destroy(&self->cache);
     free(self->path);
     free(self);
     *self_p = NULL;
@@ -342,6 +344,7 @@ const store_lost_t *store_lost(const store_t *self, size_t *ret_count)
 
 void store_note_lost(store_t *self, table_t table, const void *key, size_t size)
 {
+    cache_doubt(self->cache, table, key, size);
     if (self->lost_count == STORE_LOST_MAX || size > STORE_KEY_MAX)
         return;
     for (size_t i = 0; i < self->lost_count; i++)

@@ -2,6 +2,7 @@
 #ifndef SHIMD_STORE_INTERNAL_H
 #define SHIMD_STORE_INTERNAL_H
 
+#include "workers/metadata/cache.h"
 #include "workers/metadata/salvage.h"
 #include "workers/metadata/store.h"
 
@@ -12,6 +13,7 @@ struct store {
     size_t map_size, map_max; /* bytes */
     uint64_t journal_last;    /* of the seal */
     bool is_single_file;      /* of store_create */
+    cache_t *cache;           /* of the write transactions */
     salvage_report_t report;
     store_lost_t lost[STORE_LOST_MAX];
     size_t lost_count;
@@ -28,6 +30,9 @@ typedef struct txn_counter {
 struct txn {
     store_t *store;
     MDB_txn *mdb;
+    cache_t *cache;      /* the store's; NULL in one that reads */
+    MDB_cursor *journal; /* behind the last event; NULL before the first append */
+    bool is_committed;
     int error; /* the first failure */
     size_t writes;
     uint64_t journal_last; /* what the seal will say */

@@ -29,6 +29,8 @@ static txn_t *txn_new(store_t *store, unsigned flags, int *error)
     if (!self)
         abort();
     *self = (txn_t){.store = store, .mdb = mdb, .journal_last = store->journal_last};
+    if (!(flags & MDB_RDONLY))
+        self->cache = store->cache;
     self->news_end = &self->news;
     return self;
 }
@@ -54,36 +56,11 @@ void txn_destroy(txn_t **self_p)
         return;
     if (self->mdb)
         mdb_txn_abort(self->mdb);
+    if (self->cache)
+        cache_end(self->cache, self->is_committed);
     news_destroy(&self->news);
     free(self);
     *self_p = NULL;
-}
-
-static void seal(txn_t *self)
-{
-    const store_seal_t seal = {.txn = mdb_txn_id(self->mdb), .last = self->journal_last};
-    txn_put(self, TABLE_NS_SEQ, STORE_SEAL_KEY, strlen(STORE_SEAL_KEY), &seal, sizeof seal);
-}
-
-int txn_commit(txn_t **self_p, news_t **ret_news)
-{
-    txn_t *self = *self_p;
-    txn_write_numbers(self);
-    if (self->writes)
-        seal(self);
-    int error = self->error;
-    if (!error) {
-        error = store_error(self->store, mdb_txn_commit(self->mdb));
-        self->mdb = NULL; /* LMDB has freed it, whatever the outcome */
-    }
-    *ret_news = NULL;
-    if (!error) {
-        if (self->journal_last > self->store->journal_last)
-            self->store->journal_last = self->journal_last;
-        *ret_news = TAKE(self->news);
-    }
-    txn_destroy(self_p);
-    return error;
 }
 
 int txn_error(const txn_t *self)
@@ -164,6 +141,9 @@ bool txn_get(txn_t *self, table_t table, const void *key, size_t size, msg_bytes
 {
     if (self->error)
         return false;
+    bool is_cached = self->cache && cache_has_table(table);
+    if (is_cached && cache_get(self->cache, table, key, size, ret))
+        return true;
     MDB_val k = value_of(key, size), v;
     int error = mdb_get(self->mdb, self->store->tables[table], &k, &v);
     if (error) {
@@ -171,18 +151,28 @@ bool txn_get(txn_t *self, table_t table, const void *key, size_t size, msg_bytes
             fail(self, error);
         return false;
     }
-    return unwrap(self, table, &k, &v, ret);
+    bool is_whole = unwrap(self, table, &k, &v, ret);
+    if (is_whole && is_cached)
+        cache_put(self->cache, table, key, size, ret->data, ret->size, false);
+    return is_whole;
+}
+
+static MDB_cursor *cursor_of(txn_t *self, table_t table)
+{
+    MDB_cursor *cursor = NULL;
+    int error = mdb_cursor_open(self->mdb, self->store->tables[table], &cursor);
+    if (error)
+        fail(self, error);
+    return cursor;
 }
 
 /* LMDB makes room, and value and checksum are written where they stay. */
-static void put(txn_t *self, table_t table, MDB_val key, MDB_val value, unsigned flags)
+static void put(txn_t *self, MDB_cursor *cursor, table_t table, MDB_val key, MDB_val value,
+                unsigned flags)
 {
-    if (self->error)
-        return;
-    self->writes++;
     MDB_val room = {.mv_size = value.mv_size + STORE_SUM_SIZE};
     uint32_t sum = store_sum(table, key.mv_data, key.mv_size, value.mv_data, value.mv_size);
-    int error = mdb_put(self->mdb, self->store->tables[table], &key, &room, flags | MDB_RESERVE);
+    int error = mdb_cursor_put(cursor, &key, &room, flags | MDB_RESERVE);
     if (error) {
         /* A key behind the last one is there: one that no walk has seen. */
         fail(self, error == MDB_KEYEXIST ? MDB_CORRUPTED : error);
@@ -198,34 +188,107 @@ static void put(txn_t *self, table_t table, MDB_val key, MDB_val value, unsigned
     }
 }
 
+/* The cursor of appends must not have to follow what others change. */
+static void leave_journal(txn_t *self, table_t table)
+{
+    if (table == TABLE_JOURNAL && self->journal)
+        mdb_cursor_close(TAKE(self->journal));
+}
+
 void txn_put(txn_t *self, table_t table, const void *key, size_t size, const void *data,
              size_t data_size)
 {
-    put(self, table, value_of(key, size), value_of(data, data_size), 0);
+    if (self->error)
+        return;
+    self->writes++;
+    if (self->cache && cache_has_table(table) &&
+        cache_put(self->cache, table, key, size, data, data_size, true))
+        return;
+    leave_journal(self, table);
+    MDB_cursor *cursor = cursor_of(self, table);
+    if (!cursor)
+        return;
+    put(self, cursor, table, value_of(key, size), value_of(data, data_size), 0);
+    mdb_cursor_close(cursor);
 }
 
 void txn_append(txn_t *self, table_t table, const void *key, size_t size, const void *data,
                 size_t data_size)
 {
-    put(self, table, value_of(key, size), value_of(data, data_size), MDB_APPEND);
+    if (self->error)
+        return;
+    self->writes++;
+    MDB_cursor *cursor = table == TABLE_JOURNAL ? self->journal : NULL;
+    if (!cursor && !(cursor = cursor_of(self, table)))
+        return;
+    put(self, cursor, table, value_of(key, size), value_of(data, data_size), MDB_APPEND);
+    if (table == TABLE_JOURNAL)
+        self->journal = cursor;
+    else
+        mdb_cursor_close(cursor);
+}
+
+/* What the cache has of it ----------------------------------------------------------------------
+ */
+
+typedef struct flush {
+    txn_t *txn;
+    table_t table;
+    MDB_cursor *cursor; /* on that table, where the record before was put; NULL at first */
+} flush_t;
+
+static void write_record(void *arg, table_t table, const msg_bytes_t *key, const msg_bytes_t *value)
+{
+    flush_t *self = arg;
+    if (self->cursor && self->table != table)
+        mdb_cursor_close(TAKE(self->cursor));
+    if (self->txn->error)
+        return;
+    self->table = table;
+    if (!self->cursor)
+        self->cursor = cursor_of(self->txn, table);
+    if (self->cursor)
+        put(self->txn, self->cursor, table, value_of(key->data, key->size),
+            value_of(value->data, value->size), 0);
+}
+
+static void write_cache(txn_t *self)
+{
+    flush_t flush = {.txn = self};
+    if (!self->cache || !cache_new_count(self->cache))
+        return;
+    cache_flush(self->cache, write_record, &flush);
+    if (flush.cursor)
+        mdb_cursor_close(flush.cursor);
+}
+
+/* Whoever looks at the table as a whole sees it as it is. */
+static void settle(txn_t *self, table_t table)
+{
+    if (cache_has_table(table))
+        write_cache(self);
 }
 
 bool txn_delete(txn_t *self, table_t table, const void *key, size_t size)
 {
     if (self->error)
         return false;
+    leave_journal(self, table);
+    bool was_new =
+        self->cache && cache_has_table(table) && cache_drop(self->cache, table, key, size);
     MDB_val k = value_of(key, size);
     int error = mdb_del(self->mdb, self->store->tables[table], &k, NULL);
-    if (!error)
-        self->writes++;
-    else if (error != MDB_NOTFOUND)
+    if (error && error != MDB_NOTFOUND)
         fail(self, error);
-    return !error;
+    bool is_gone = !error || (error == MDB_NOTFOUND && was_new);
+    self->writes += is_gone;
+    return is_gone;
 }
 
 size_t txn_count(txn_t *self, table_t table)
 {
     MDB_stat stat = {.ms_entries = 0};
+    settle(self, table);
     if (self->error)
         return 0;
     int error = mdb_stat(self->mdb, self->store->tables[table], &stat);
@@ -330,12 +393,10 @@ static bool move(scan_t *self, MDB_val key, MDB_cursor_op op)
 static bool open_cursor(scan_t *self, txn_t *txn, table_t table)
 {
     *self = (scan_t){.txn = txn, .table = table};
-    if (txn->error)
-        return false;
-    int error = mdb_cursor_open(txn->mdb, txn->store->tables[table], &self->cursor);
-    if (error)
-        fail(txn, error);
-    return !error;
+    settle(txn, table);
+    if (!txn->error)
+        self->cursor = cursor_of(txn, table);
+    return self->cursor != NULL;
 }
 
 bool txn_has_key(txn_t *self, table_t table, const void *key, size_t size)
@@ -378,6 +439,38 @@ void scan_close(scan_t *self)
 bool scan_has_prefix(const scan_t *self, const store_key_t *prefix)
 {
     return self->key.size >= prefix->size && !memcmp(self->key.data, prefix->bytes, prefix->size);
+}
+
+/* Commit ----------------------------------------------------------------------------------------
+ */
+
+static void seal(txn_t *self)
+{
+    const store_seal_t seal = {.txn = mdb_txn_id(self->mdb), .last = self->journal_last};
+    txn_put(self, TABLE_NS_SEQ, STORE_SEAL_KEY, strlen(STORE_SEAL_KEY), &seal, sizeof seal);
+}
+
+int txn_commit(txn_t **self_p, news_t **ret_news)
+{
+    txn_t *self = *self_p;
+    write_cache(self);
+    txn_write_numbers(self);
+    if (self->writes)
+        seal(self);
+    int error = self->error;
+    if (!error) {
+        error = store_error(self->store, mdb_txn_commit(self->mdb));
+        self->mdb = NULL; /* LMDB has freed it, whatever the outcome */
+    }
+    *ret_news = NULL;
+    self->is_committed = !error;
+    if (!error) {
+        if (self->journal_last > self->store->journal_last)
+            self->store->journal_last = self->journal_last;
+        *ret_news = TAKE(self->news);
+    }
+    txn_destroy(self_p);
+    return error;
 }
 
 /* News ------------------------------------------------------------------------------------------
