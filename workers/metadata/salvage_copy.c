@@ -74,13 +74,14 @@ static void mend(copy_t *self, const char *why, const salvage_report_t *report)
 {
     finish(self);
     uint64_t first = 0, last = store_journal_last(self->to);
+    /* Before the gaps: the oldest event that is known of may be one of them. */
+    for (size_t i = 0; i < self->lost_count && begin(self); i++)
+        mend_event(self->txn, self->lost[i]);
     while (first <= last && begin(self)) {
         first = mend_gaps(self->txn, first, last, AT_ONCE);
         self->waiting = AT_ONCE;
     }
     if (begin(self)) {
-        for (size_t i = 0; i < self->lost_count; i++)
-            mend_event(self->txn, self->lost[i]);
         mend_derived(self->txn);
         mend_tell_salvaged(self->txn, why, self->records, report->damaged, report->aside);
     }
