@@ -127,6 +127,57 @@ static void outlives_the_container(void **state)
     assert_topics(f, &trail, all, 2);
 }
 
+/* As one that was found damaged. */
+static void lose_event(void *arg, txn_t *txn)
+{
+    const uint64_t *seq = arg;
+    assert_true(txn_delete(txn, TABLE_JOURNAL, seq, sizeof *seq));
+    mend_event(txn, *seq);
+}
+
+static void must_commit(void *arg, const status_t *st)
+{
+    (void)arg;
+    assert_int_equal(st->code, STATUS_OK);
+}
+
+/* The lost one stands among those of another container. */
+static void goes_on_behind_a_lost_event(void **state)
+{
+    fixture_t *f = *state;
+    int64_t now = util_now_ns();
+    const char *const ids[] = {"a", "b"}, *const runs[] = {RUN_1, RUN_2};
+    const char *const topics[] = {"/tasks/create", "/tasks/start"};
+    for (uint32_t i = 0; i < 2; i++)
+        fixture_container(f, NS, ids[i]);
+    for (uint32_t i = 0; i < 2; i++)
+        begin(f, ids[i], runs[i]);
+    for (uint32_t i = 0; i < 4; i++)
+        fixture_shim_event(f, NS, topics[i / 2], ids[i % 2], NULL, i % 2 + 7, now + i);
+    uint64_t newest = store_journal_last(f->store) - 1, lost = newest - 2;
+    batch_add(f->batch, lose_event, must_commit, &lost);
+    batch_commit(f->batch);
+    static const char *const all[] = {"/tasks/start", MEND_TOPIC_EVENT, "/containers/create"};
+    msg_event_trail_t trail = about(f, "a", 0, 0);
+    assert_topics(f, &trail, all, 3);
+    assert_false(trail.gap);
+    trail = about(f, "a", 0, 2);
+    assert_topics(f, &trail, all, 2);
+    trail = about(f, "a", trail.next, 2);
+    assert_topics(f, &trail, &all[2], 1);
+    batch_add(f->batch, lose_event, must_commit, &newest);
+    batch_commit(f->batch);
+    static const char *const rest[] = {MEND_TOPIC_EVENT, "/containers/create"};
+    trail = about(f, "a", 0, 0); /* how they were linked is lost with both */
+    assert_topics(f, &trail, rest, 2);
+    uint64_t first = 2; /* the namespace's own comes before */
+    batch_add(f->batch, lose_event, must_commit, &first);
+    batch_commit(f->batch);
+    trail = about(f, "a", 0, 0);
+    assert_topics(f, &trail, rest, 1);
+    assert_true(trail.gap);
+}
+
 static void drop_first_event(void *arg, txn_t *txn)
 {
     (void)arg;
@@ -524,6 +575,7 @@ int main(void)
         TEST(finds_the_events_of_one_container_among_others),
         TEST(pages_the_trail),
         TEST(outlives_the_container),
+        TEST(goes_on_behind_a_lost_event),
         TEST(tells_where_the_journal_no_longer_reaches_back),
         TEST(an_event_of_another_is_no_place_to_go_on),
         TEST(numbers_of_events_that_are_gone_go_too),

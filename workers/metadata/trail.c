@@ -2,6 +2,7 @@
 #include "workers/metadata/trail.h"
 
 #include "workers/metadata/journal.h"
+#include "workers/metadata/mend.h"
 
 #include <string.h>
 
@@ -92,28 +93,54 @@ static bool is_text(const msgpack_object *object, const char *text)
 }
 
 /* Events whose fields are not known are taken to be linked rightly. */
-static bool is_about(const msgpack_object *event, const char *ns, const char *id)
+static bool is_about(const msgpack_object *event, const char *ns, const char *id, bool is_linked)
 {
     const msgpack_object *fields = journal_field(event, "event");
     if (!is_text(journal_field(event, "ns"), ns))
         return false;
-    return !fields || is_text(journal_field(fields, "container_id"), id) ||
+    if (!fields)
+        return is_linked;
+    return is_text(journal_field(fields, "container_id"), id) ||
            is_text(journal_field(fields, "id"), id);
 }
 
-/* What is before that event: its number, or 0; also when it is about something else. */
-static uint64_t prev_of(const msg_bytes_t *event, const char *ns, const char *id, bool *ret_about)
+/* What stands under a number. */
+typedef struct place {
+    msg_bytes_t event;
+    bool is_about, is_mark; /* a mark is in the place of a lost event, maybe one about this */
+    uint64_t prev;
+} place_t;
+
+/* False when there is nothing any more. */
+static bool look_at(txn_t *txn, const char *ns, const char *id, uint64_t seq, bool is_linked,
+                    place_t *ret)
 {
-    uint64_t prev = 0;
     msgpack_unpacked unpacked;
+    *ret = (place_t){.prev = 0};
+    if (!txn_get(txn, TABLE_JOURNAL, &seq, sizeof seq, &ret->event))
+        return false;
     msgpack_unpacked_init(&unpacked);
-    *ret_about = msgpack_unpack_next(&unpacked, (const char *)event->data, event->size, NULL) > 0 &&
-                 is_about(&unpacked.data, ns, id);
-    const msgpack_object *found = *ret_about ? journal_field(&unpacked.data, "prev") : NULL;
-    if (found && found->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
-        prev = found->via.u64;
+    if (msgpack_unpack_next(&unpacked, (const char *)ret->event.data, ret->event.size, NULL) > 0) {
+        const msgpack_object *prev = journal_field(&unpacked.data, "prev");
+        ret->is_about = is_about(&unpacked.data, ns, id, is_linked);
+        ret->is_mark = is_text(journal_field(&unpacked.data, "topic"), MEND_TOPIC_EVENT);
+        if (ret->is_about && prev && prev->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
+            ret->prev = prev->via.u64;
+    }
     msgpack_unpacked_destroy(&unpacked);
-    return prev;
+    return true;
+}
+
+/* The event before one that is lost, and with it what it was linked to; 0 when there is none among
+ * TRAIL_SEARCH_MAX. */
+static uint64_t search_before(txn_t *txn, const char *ns, const char *id, uint64_t seq)
+{
+    place_t place;
+    uint64_t last = seq > TRAIL_SEARCH_MAX ? seq - TRAIL_SEARCH_MAX : 1;
+    while (seq-- > last)
+        if (look_at(txn, ns, id, seq, false, &place) && place.is_about)
+            return seq;
+    return 0;
 }
 
 static uint64_t newest(txn_t *txn, const call_t *call)
@@ -134,19 +161,21 @@ status_code_t trail_about(txn_t *txn, const call_t *call, status_t *st)
     uint32_t limit = ask->limit ? ask->limit : PAGE_DEFAULT;
     uint64_t seq = ask->from ? ask->from : newest(txn, call);
     size_t count = 0;
-    msg_bytes_t event;
+    place_t place;
     msgpack_sbuffer page;
     (void)st;
     msgpack_sbuffer_init(&page);
     while (seq && count < limit) {
-        bool about = txn_get(txn, TABLE_JOURNAL, &seq, sizeof seq, &event);
-        uint64_t prev = about ? prev_of(&event, call->ns, ask->id, &about) : 0;
-        answer->gap = !about;
-        if (!about || (count && page.size + event.size > JOURNAL_PAGE_BYTES))
+        bool is_there = look_at(txn, call->ns, ask->id, seq, true, &place);
+        answer->gap = !is_there || (!place.is_about && !place.is_mark);
+        if (answer->gap || (count && page.size + place.event.size > JOURNAL_PAGE_BYTES))
             break;
-        msgpack_sbuffer_write(&page, (const char *)event.data, event.size);
+        msgpack_sbuffer_write(&page, (const char *)place.event.data, place.event.size);
         count++;
-        seq = prev < seq ? prev : 0;
+        if (place.is_mark)
+            place.prev = search_before(txn, call->ns, ask->id, seq);
+        answer->gap = place.is_mark && !place.prev;
+        seq = place.prev < seq ? place.prev : 0;
     }
     answer->next = answer->gap ? 0 : seq;
     answer->events = journal_array(&page, count, call->zone);

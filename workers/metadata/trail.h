@@ -6,7 +6,8 @@
 
 #include "workers/metadata/call.h"
 
-#define TRAIL_SWEEP_MAX 2 /* numbers looked at for each that is added */
+#define TRAIL_SWEEP_MAX  2     /* numbers looked at for each that is added */
+#define TRAIL_SEARCH_MAX 10000 /* events looked at for the one before a lost one */
 
 /* Event `seq` is about container `id`. Returns that of the event before, 0 for none. A number whose
  * event the journal no longer has is removed by and by: each new container pays for looking at
