@@ -110,11 +110,11 @@ retention_gone_t retention_gone(txn_t *txn, const char *ns)
 
 static uint32_t fingerprint(const retention_t *self)
 {
-    uint32_t hash = 2166136261u; /* FNV-1a */
+    uint32_t sum = 0;
     for (size_t i = 0; i < self->count; i++)
-        for (const char *at = self->rules[i].ns; at == self->rules[i].ns || at[-1]; at++)
-            hash = (hash ^ (uint8_t)*at) * 16777619u;
-    return hash;
+        sum =
+            store_sum(TABLE_NS_SEQ, &sum, sizeof sum, self->rules[i].ns, strlen(self->rules[i].ns));
+    return sum;
 }
 
 static bool are_rules_new(txn_t *txn, const retention_t *self)
