@@ -1,6 +1,7 @@
 /* Deleting a bundle: out of sight first, unmounted and removed after. */
 #include "workers/bundle/bundle_remove.h"
 
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "workers/bundle/bundle_mounts.h"
 #include "workers/bundle/bundle_tree.h"
@@ -62,6 +63,16 @@ static status_code_t hide_failed(const char *id, const char *what, bool *is_moun
     return status_errno(st, errno, "delete bundle %s: hide its %s", id, what);
 }
 
+static status_code_t hide_work(int root, const char *id, const char *hidden, bool *is_mount_point,
+                               status_t *st)
+{
+    if (FAILPOINT(st, "delete half hidden") || root < 0)
+        return st->code;
+    if (bundle_dir_hide(root, id, hidden) == 0 || errno == ENOENT)
+        return STATUS_OK;
+    return hide_failed(id, "work directory", is_mount_point, st);
+}
+
 /* Either both are hidden or none: a work directory that stays in its place would be in the way of
  * the id's next bundle. */
 status_code_t bundle_remove_hide(const bundle_store_t *store, const char *ns, const char *id,
@@ -71,14 +82,13 @@ status_code_t bundle_remove_hide(const bundle_store_t *store, const char *ns, co
     AUTO_CLOSE int run = -1;
     AUTO_CLOSE int root = -1;
     *is_mount_point = false;
-    if (open_checked(store, ns, id, incarnation, &run, &root, st))
+    if (open_checked(store, ns, id, incarnation, &run, &root, st) || FAILPOINT(st, "delete begin"))
         return st->code;
     bundle_dir_fresh_name(hidden, id);
     if (bundle_dir_hide(run, id, hidden))
         return hide_failed(id, "directory", is_mount_point, st);
-    if (root < 0 || bundle_dir_hide(root, id, hidden) == 0 || errno == ENOENT)
+    if (hide_work(root, id, hidden, is_mount_point, st) == STATUS_OK)
         return STATUS_OK;
-    hide_failed(id, "work directory", is_mount_point, st);
     if (renameat2(run, hidden, run, id, RENAME_NOREPLACE))
         log_warn("%s; put the bundle back: %s", st->text, strerror(errno));
     return st->code;
@@ -146,8 +156,11 @@ static status_code_t remove_both(int run, int root, const char *hidden, status_t
     status_clear(st);
     if (root >= 0)
         bundle_tree_remove(root, hidden, &of_work);
+    if (FAILPOINT(st, "delete work removed"))
+        return st->code;
     if (run < 0 || bundle_tree_remove(run, hidden, st) == STATUS_OK)
         *st = of_work;
+    FAILPOINT(st, "delete removed");
     return st->code;
 }
 
@@ -168,9 +181,9 @@ status_code_t bundle_remove_hidden(const bundle_store_t *store, const char *ns, 
 {
     AUTO_CLOSE int run = -1;
     AUTO_CLOSE int root = -1;
-    if (open_both(store, ns, &run, &root, st) ||
+    if (open_both(store, ns, &run, &root, st) || FAILPOINT(st, "delete unmount") ||
         (run >= 0 && bundle_mounts_unmount(run, hidden, st)) ||
-        (root >= 0 && bundle_mounts_unmount(root, hidden, st)))
+        (root >= 0 && bundle_mounts_unmount(root, hidden, st)) || FAILPOINT(st, "delete unmounted"))
         return st->code;
     return remove_both(run, root, hidden, st);
 }
