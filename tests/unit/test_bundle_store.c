@@ -3,6 +3,7 @@
 
 #include "workers/bundle/bundle_aside.h"
 #include "workers/bundle/bundle_create.h"
+#include "workers/bundle/bundle_list.h"
 #include "workers/bundle/bundle_tree.h"
 
 #include <fcntl.h>
@@ -41,7 +42,7 @@ static msg_bundles_t list(const fixture_t *self)
 {
     msg_bundles_t bundles;
     status_t st;
-    if (bundle_store_list(self->store, self->zone, &bundles, &st))
+    if (bundle_list(self->store, &(msg_bundle_list_t){0}, self->zone, &bundles, &st))
         fail_msg("%s", st.text);
     return bundles;
 }
@@ -429,8 +430,36 @@ static void test_list_has_a_limit(void **state)
         name[used] = 'x';
         make_dir(at(self, TASK "%s", name));
     }
-    assert_int_equal(bundle_store_list(self->store, self->zone, &bundles, &st),
+    assert_int_equal(bundle_list(self->store, &(msg_bundle_list_t){0}, self->zone, &bundles, &st),
                      STATUS_RESOURCE_EXHAUSTED);
+}
+
+/* Every bundle once, whatever goes and comes behind the page. */
+static void test_list_in_pages(void **state)
+{
+    fixture_t *self = *state;
+    status_t st;
+    static const char *const want[][2] = {{NS, "a"}, {NS, "b"}, {NS, "c"}, {"z", "a"}};
+    for (size_t i = 0; i < ARRAY_SIZE(want); i++)
+        assert_int_equal(create_as(self, want[i][0], want[i][1], INC1, SPEC, &st), STATUS_OK);
+    msg_bundle_list_t ask = {.limit = 2};
+    msg_bundles_t page;
+    size_t seen = 0, pages = 0;
+    do {
+        assert_int_equal(bundle_list(self->store, &ask, self->zone, &page, &st), STATUS_OK);
+        assert_true(page.bundles.count <= ask.limit);
+        for (size_t i = 0; i < page.bundles.count; i++, seen++) {
+            assert_string_equal(page.bundles.items[i].ns, want[seen][0]);
+            assert_string_equal(page.bundles.items[i].id, want[seen][1]);
+        }
+        ask.after = page.next;
+        pages++;
+    } while (page.next);
+    assert_int_equal(seen, ARRAY_SIZE(want));
+    assert_int_equal(pages, 2);
+    ask.after = "nonsense";
+    assert_int_equal(bundle_list(self->store, &ask, self->zone, &page, &st),
+                     STATUS_INVALID_ARGUMENT);
 }
 
 /* Quarantine -------------------------------------------------------------------------------------
@@ -532,6 +561,7 @@ int main(void)
         TEST(test_list),
         TEST(test_mounted_over),
         TEST(test_list_has_a_limit),
+        TEST(test_list_in_pages),
         TEST(test_quarantine),
         TEST(test_quarantine_names),
         TEST(test_quarantine_keeps_mounts),

@@ -4,6 +4,7 @@
 #include "common/io_timer.h"
 #include "common/log.h"
 #include "workers/bundle/bundle_dir.h"
+#include "workers/bundle/bundle_list.h"
 #include "workers/bundle/bundle_remove.h"
 #include "workers/bundle/bundle_sweep.h"
 
@@ -293,12 +294,12 @@ void bundle_debts_list(bundle_debts_t *self, msgpack_zone *zone, msg_bundles_t *
         if (!debt->why)
             continue;
         describe(debt, zone, &items[count]);
-        bytes += bundle_store_bytes(&items[count]);
+        bytes += bundle_list_bytes(&items[count]);
         if (bytes > BUNDLE_DEBT_LIST_BYTES)
             break;
         count++;
     }
-    qsort(items, count, sizeof *items, bundle_store_compare);
+    qsort(items, count, sizeof *items, bundle_list_compare);
     ret->debts.items = items;
     ret->debts.count = count;
 }

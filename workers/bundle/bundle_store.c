@@ -90,6 +90,11 @@ char *bundle_store_work_path(const bundle_store_t *self, const char *ns, const c
     return util_format("%s/" BUNDLE_STORE_TASK "/%s/%s", self->root_dir, ns, id);
 }
 
+char *bundle_store_aside_path(const bundle_store_t *self, const char *ns, const char *name)
+{
+    return util_format("%s/" BUNDLE_STORE_QUARANTINE "/%s/%s", self->run_dir, ns, name);
+}
+
 status_code_t bundle_store_check(const char *ns, const char *id, status_t *st)
 {
     if (!msg_is_identifier(ns, strlen(ns)))
@@ -146,8 +151,8 @@ const char *bundle_store_keep(msgpack_zone *zone, const char *text)
     return memcpy(copy, text, size);
 }
 
-static void describe(const bundle_store_t *self, const char *ns, const char *id,
-                     const bundle_state_t *state, msgpack_zone *zone, msg_bundle_t *ret)
+void bundle_store_describe(const bundle_store_t *self, const char *ns, const char *id,
+                           const bundle_state_t *state, msgpack_zone *zone, msg_bundle_t *ret)
 {
     AUTO_FREE char *path = bundle_store_path(self, ns, id);
     AUTO_FREE char *work = bundle_store_work_path(self, ns, id);
@@ -173,11 +178,11 @@ status_code_t bundle_store_find(const bundle_store_t *self, const char *ns, cons
     bundle_state_t state;
     if (bundle_store_look(run, id, &state, st))
         return st->code;
-    describe(self, ns, id, &state, zone, ret);
+    bundle_store_describe(self, ns, id, &state, zone, ret);
     return STATUS_OK;
 }
 
-/* All bundles ------------------------------------------------------------------------------------
+/* All namespaces ---------------------------------------------------------------------------------
  */
 
 status_code_t bundle_store_each_ns(int base, const char *part, bundle_store_visit_t *visit,
@@ -201,143 +206,5 @@ status_code_t bundle_store_each_ns(int base, const char *part, bundle_store_visi
             log_warn("open %s/%s: %s", part, ns, strerror(errno));
     }
     closedir(stream);
-    return st->code;
-}
-
-typedef struct listing {
-    const bundle_store_t *store;
-    msgpack_zone *zone;
-    msg_bundle_t *items;
-    size_t count, room;
-    size_t bytes; /* of text so far; the answer must fit into one message */
-} listing_t;
-
-#define BYTES_PER_BUNDLE 128 /* keys and lengths, more than the encoding takes */
-#define ROOM_FIRST       64
-
-static size_t text_bytes(const char *text)
-{
-    return text ? strlen(text) : 0;
-}
-
-size_t bundle_store_bytes(const msg_bundle_t *bundle)
-{
-    return BYTES_PER_BUNDLE + text_bytes(bundle->ns) + text_bytes(bundle->id) +
-           text_bytes(bundle->path) + text_bytes(bundle->work) + text_bytes(bundle->incarnation) +
-           text_bytes(bundle->quarantined) + text_bytes(bundle->debt);
-}
-
-static status_code_t add(listing_t *list, const msg_bundle_t *bundle, status_t *st)
-{
-    list->bytes += bundle_store_bytes(bundle);
-    if (list->bytes > BUNDLE_STORE_LIST_BYTES)
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED,
-                          "list bundles: more than %zu do not fit into one answer", list->count);
-    if (list->count == list->room) {
-        list->room = list->room ? 2 * list->room : ROOM_FIRST;
-        list->items = realloc(list->items, list->room * sizeof *list->items);
-        if (!list->items)
-            abort();
-    }
-    list->items[list->count++] = *bundle;
-    return STATUS_OK;
-}
-
-/* Whether a name can be told as text, and is not hidden. */
-static bool is_listed(const char *name)
-{
-    if (name[0] == '.')
-        return false;
-    for (const char *c = name; *c; c++)
-        if (*c <= ' ' || *c > '~')
-            return false;
-    return true;
-}
-
-static status_code_t list_tasks(void *arg, int fd, const char *ns, status_t *st)
-{
-    listing_t *list = arg;
-    DIR *stream = bundle_dir_list(fd);
-    if (!stream)
-        return status_errno(st, errno, "list the bundles of namespace %s", ns);
-    for (struct dirent *entry; !st->code && (entry = bundle_dir_next(stream));) {
-        bundle_state_t state;
-        if (!is_listed(entry->d_name) || bundle_store_look(fd, entry->d_name, &state, st)) {
-            /* It went away meanwhile, or is no directory. */
-            if (st->code == STATUS_NOT_FOUND || st->code == STATUS_FAILED_PRECONDITION)
-                status_clear(st);
-            continue;
-        }
-        msg_bundle_t bundle;
-        describe(list->store, ns, entry->d_name, &state, list->zone, &bundle);
-        if (!msg_is_identifier(bundle.id, strlen(bundle.id)))
-            bundle.incarnation = NULL;
-        add(list, &bundle, st);
-    }
-    closedir(stream);
-    return st->code;
-}
-
-static status_code_t add_quarantined(listing_t *list, int fd, const char *ns, const char *name,
-                                     status_t *st)
-{
-    const bundle_store_t *store = list->store;
-    AUTO_FREE char *path =
-        util_format("%s/" BUNDLE_STORE_QUARANTINE "/%s/%s", store->run_dir, ns, name);
-    AUTO_FREE char *file = util_format("%s" BUNDLE_STORE_WHY, name);
-    char why[LIMIT_TEXT + 1];
-    if (bundle_dir_read(fd, file, why, sizeof why) < 0)
-        snprintf(why, sizeof why, "reason not readable: %s", strerror(errno));
-    msg_bundle_t bundle = {.ns = bundle_store_keep(list->zone, ns),
-                           .id = bundle_store_keep(list->zone, name),
-                           .path = bundle_store_keep(list->zone, path),
-                           .quarantined = bundle_store_keep(list->zone, why)};
-    return add(list, &bundle, st);
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && !strcmp(text + length - tail, end);
-}
-
-static status_code_t list_quarantined(void *arg, int fd, const char *ns, status_t *st)
-{
-    DIR *stream = bundle_dir_list(fd);
-    if (!stream)
-        return status_errno(st, errno, "list what namespace %s has set aside", ns);
-    for (struct dirent *entry; !st->code && (entry = bundle_dir_next(stream));)
-        if (is_listed(entry->d_name) && !ends_with(entry->d_name, BUNDLE_STORE_WHY))
-            add_quarantined(arg, fd, ns, entry->d_name, st);
-    closedir(stream);
-    return st->code;
-}
-
-int bundle_store_compare(const void *a, const void *b)
-{
-    const msg_bundle_t *x = a, *y = b;
-    int order = strcmp(x->ns, y->ns);
-    if (order == 0)
-        order = strcmp(x->id, y->id);
-    return order ? order : strcmp(x->path, y->path);
-}
-
-status_code_t bundle_store_list(const bundle_store_t *self, msgpack_zone *zone, msg_bundles_t *ret,
-                                status_t *st)
-{
-    listing_t list = {.store = self, .zone = zone};
-    *ret = (msg_bundles_t){0};
-    if (!bundle_store_each_ns(self->run, BUNDLE_STORE_TASK, list_tasks, &list, st))
-        bundle_store_each_ns(self->run, BUNDLE_STORE_QUARANTINE, list_quarantined, &list, st);
-    if (!st->code && list.count > 0) {
-        qsort(list.items, list.count, sizeof *list.items, bundle_store_compare);
-        size_t size = list.count * sizeof *list.items;
-        ret->bundles.items = msgpack_zone_malloc(zone, size);
-        if (!ret->bundles.items)
-            abort();
-        memcpy(ret->bundles.items, list.items, size);
-        ret->bundles.count = list.count;
-    }
-    free(list.items);
     return st->code;
 }

@@ -40,9 +40,11 @@ int bundle_store_root_fd(const bundle_store_t *self);
 int bundle_store_open_run(const bundle_store_t *self, const char *ns);
 int bundle_store_open_root(const bundle_store_t *self, const char *ns);
 
-/* Absolute paths of a bundle and its work directory; the caller frees. */
+/* Absolute paths of a bundle, its work directory, and of what was set aside as `name`; the caller
+ * frees. */
 char *bundle_store_path(const bundle_store_t *self, const char *ns, const char *id);
 char *bundle_store_work_path(const bundle_store_t *self, const char *ns, const char *id);
+char *bundle_store_aside_path(const bundle_store_t *self, const char *ns, const char *name);
 
 typedef struct bundle_state {
     bool empty;                       /* it has no entries at all */
@@ -61,18 +63,9 @@ status_code_t bundle_store_look(int run, const char *name, bundle_state_t *ret, 
 status_code_t bundle_store_find(const bundle_store_t *self, const char *ns, const char *id,
                                 msgpack_zone *zone, msg_bundle_t *ret, status_t *st);
 
-/* All bundles, those set aside too, in order of namespace and id. What is hidden, is no directory,
- * or lies in a namespace's directory that has no identifier's name is passed over.
- * RESOURCE_EXHAUSTED when they are more than BUNDLE_STORE_LIST_BYTES. `debts` is left empty. */
-#define BUNDLE_STORE_LIST_BYTES (MSG_BODY_MAX - (1u << 20)) /* the rest is for debts */
-status_code_t bundle_store_list(const bundle_store_t *self, msgpack_zone *zone, msg_bundles_t *ret,
-                                status_t *st);
-
-/* Order of namespace, id and path, for qsort. */
-int bundle_store_compare(const void *a, const void *b);
-
-/* More bytes than it takes in a message. */
-size_t bundle_store_bytes(const msg_bundle_t *bundle);
+/* What was seen of one as it is answered. */
+void bundle_store_describe(const bundle_store_t *self, const char *ns, const char *id,
+                           const bundle_state_t *state, msgpack_zone *zone, msg_bundle_t *ret);
 
 /* A copy in `zone`. */
 const char *bundle_store_keep(msgpack_zone *zone, const char *text);

@@ -1,4 +1,5 @@
 /* shimd-bundle: owns the OCI bundle directories. */
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/util.h"
 #include "common/worker.h"
@@ -6,6 +7,7 @@
 #include "workers/bundle/bundle_create.h"
 #include "workers/bundle/bundle_debt.h"
 #include "workers/bundle/bundle_job.h"
+#include "workers/bundle/bundle_list.h"
 #include "workers/bundle/bundle_remove.h"
 #include "workers/bundle/bundle_store.h"
 #include "workers/bundle/log_sweep.h"
@@ -122,11 +124,12 @@ static void on_bundle_list(void *self, request_t *request, const void *ask)
     msgpack_zone *zone = request_zone(request);
     msg_bundles_t answer = {0};
     status_t st;
-    if (!list->debts_only && bundle_store_list(worker->store, zone, &answer, &st)) {
+    if (!list->debts_only && bundle_list(worker->store, list, zone, &answer, &st)) {
         request_fail(request, &st);
         return;
     }
-    bundle_debts_list(worker->debts, zone, &answer);
+    if (!list->after)
+        bundle_debts_list(worker->debts, zone, &answer);
     request_answer(request, &answer);
 }
 
@@ -166,6 +169,8 @@ static void delete_done(void *arg, const status_t *st)
     if (turn->is_mount_point && !outcome.code)
         hide(turn, &outcome);
     if (!outcome.code) {
+        status_t ignored; /* what is hidden is deleted */
+        FAILPOINT(&ignored, "delete hidden");
         bundle_debts_clear(turn->owner->debts, turn->ns, turn->hidden,
                            request_deadline(turn->request), answer_empty, turn);
         return;

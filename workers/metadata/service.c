@@ -28,7 +28,12 @@
 #define DAY_NS ((int64_t)24 * 3600 * 1000000000)
 
 typedef enum ns_need { NS_NONE, NS_OPTIONAL, NS_NEEDED } ns_need_t;
-typedef enum access { READS, WRITES, WAITS } access_t;
+typedef enum access {
+    READS,
+    READS_LATEST, /* sees also what came before it and is not committed yet */
+    WRITES,
+    WAITS
+} access_t;
 
 typedef struct method {
     msg_id_t id;
@@ -57,8 +62,8 @@ static const method_t methods[] = {
     {MSG_event_ack, WRITES, NS_OPTIONAL, subscribers_ack, NULL},
     {MSG_event_subscribers, READS, NS_OPTIONAL, subscribers_list, NULL},
     {MSG_event_unsubscribe, WRITES, NS_OPTIONAL, subscribers_unsubscribe, NULL},
-    {MSG_request_get, READS, NS_NONE, requests_get, NULL},
-    {MSG_request_list, READS, NS_NEEDED, requests_list, NULL},
+    {MSG_request_get, READS_LATEST, NS_NONE, requests_get, NULL},
+    {MSG_request_list, READS_LATEST, NS_NEEDED, requests_list, NULL},
     {MSG_request_record, WRITES, NS_NONE, requests_record, NULL},
     {MSG_incarnation_begin, WRITES, NS_NEEDED, incarnations_begin, incarnations_check_begin},
     {MSG_incarnation_exit, WRITES, NS_NEEDED, incarnations_exit, incarnations_check_exit},
@@ -66,7 +71,7 @@ static const method_t methods[] = {
      incarnations_check_checkpoint},
     {MSG_incarnation_end, WRITES, NS_NEEDED, incarnations_end, incarnations_check_end},
     {MSG_incarnation_get, READS, NS_NEEDED, incarnations_get, incarnations_check_get},
-    {MSG_incarnation_list, WRITES, NS_NONE, incarnations_list, NULL}, /* to see earlier writes */
+    {MSG_incarnation_list, READS_LATEST, NS_NONE, incarnations_list, NULL},
     {MSG_restart_note, WRITES, NS_NEEDED, restarts_note, NULL},
     {MSG_restart_list, WRITES, NS_NONE, restarts_list, NULL},
     {MSG_exit_get, READS, NS_NEEDED, incarnations_exit_get, NULL},
@@ -146,6 +151,37 @@ static void on_read(void *arg, request_t *request, const void *ask)
         request_fail(request, &st);
     else
         request_answer(request, call.answer);
+}
+
+typedef struct late_read {
+    service_t *service;
+    request_t *request;
+    const void *ask;
+} late_read_t;
+
+static void run_nothing(void *arg, txn_t *txn)
+{
+    (void)arg;
+    (void)txn;
+}
+
+static void read_now(void *arg, const status_t *st)
+{
+    AUTO_FREE late_read_t *self = arg;
+    (void)st; /* of the writes before it, whose requests are told */
+    on_read(self->service, self->request, self->ask);
+}
+
+static void on_read_latest(void *arg, request_t *request, const void *ask)
+{
+    service_t *self = arg;
+    if (batch_waiting(self->batch) == 0) {
+        on_read(self, request, ask);
+        return;
+    }
+    late_read_t *late = zmalloc(sizeof *late);
+    *late = (late_read_t){.service = self, .request = request, .ask = ask};
+    batch_add(self->batch, run_nothing, read_now, late);
 }
 
 /* The one method whose answer may have to wait. */
@@ -353,7 +389,7 @@ static void record(void *arg, request_t *request, const msg_request_record_t *ou
  */
 
 static worker_handler_t *const handlers[] = {
-    [READS] = on_read, [WRITES] = on_write, [WAITS] = on_fetch};
+    [READS] = on_read, [READS_LATEST] = on_read_latest, [WRITES] = on_write, [WAITS] = on_fetch};
 
 service_t *service_new(worker_t *worker, store_t *store, batch_t *batch, const settings_t *settings,
                        const usage_t *usage, status_t *st)

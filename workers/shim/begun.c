@@ -16,8 +16,22 @@ static int open_file(const char *bundle, int flags)
     return dir < 0 ? -1 : openat(dir, NAME, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
+static begun_entry_t *find(const begun_t *self, const msg_uuid_t *id, begun_kind_t kind)
+{
+    for (size_t i = self->count; i-- > 0;)
+        if (self->entries[i].kind == (char)kind && !memcmp(&self->entries[i].id, id, sizeof *id))
+            return &self->entries[i];
+    return NULL;
+}
+
 static void append(begun_t *self, const begun_entry_t *entry)
 {
+    if (entry->kind == BEGUN_RECORDED) {
+        begun_entry_t *answered = find(self, &entry->id, BEGUN_ANSWERED);
+        if (answered)
+            answered->kind = BEGUN_RECORDED;
+        return;
+    }
     if (!self->entries) {
         self->entries = calloc(BEGUN_MAX, sizeof *self->entries);
         if (!self->entries)
@@ -46,25 +60,24 @@ static void forget_older_half(begun_t *self, const char *bundle)
         log_warn("%s/" NAME ": %s", bundle, strerror(errno));
 }
 
-void begun_add(begun_t *self, const char *bundle, const msg_uuid_t *id, begun_kind_t kind)
+bool begun_add(begun_t *self, const char *bundle, const msg_uuid_t *id, begun_kind_t kind)
 {
     const begun_entry_t entry = {.id = *id, .kind = (char)kind};
-    if (begun_has(self, id, kind))
-        return;
+    if (find(self, id, kind))
+        return true;
     if (self->count == BEGUN_MAX)
         forget_older_half(self, bundle);
     append(self, &entry);
     AUTO_CLOSE int fd = open_file(bundle, O_WRONLY | O_CREAT | O_APPEND);
-    if (fd < 0 || write(fd, &entry, sizeof entry) != sizeof entry)
+    bool is_written = fd >= 0 && write(fd, &entry, sizeof entry) == sizeof entry;
+    if (!is_written)
         log_warn("%s/" NAME ": %s", bundle, strerror(errno));
+    return is_written;
 }
 
 bool begun_has(const begun_t *self, const msg_uuid_t *id, begun_kind_t kind)
 {
-    for (size_t i = self->count; i-- > 0;)
-        if (self->entries[i].kind == (char)kind && !memcmp(&self->entries[i].id, id, sizeof *id))
-            return true;
-    return false;
+    return find(self, id, kind);
 }
 
 void begun_clear(begun_t *self)

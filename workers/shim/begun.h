@@ -13,8 +13,10 @@
           */
 
 typedef enum begun_kind {
-    BEGUN_SEEN = 's', /* it came: its outcome may be in the journal */
-    BEGUN_DONE = 'd', /* it was carried out, as far as it got */
+    BEGUN_SEEN = 's',     /* it came: its outcome may be in the journal */
+    BEGUN_DONE = 'd',     /* it was carried out, as far as it got */
+    BEGUN_ANSWERED = 'a', /* it came off and was answered; the journal may not have that yet */
+    BEGUN_RECORDED = 'r', /* takes the place of BEGUN_ANSWERED once the journal has it */
 } begun_kind_t;
 
 typedef struct begun_entry {
@@ -31,8 +33,9 @@ typedef struct begun {
 void begun_load(begun_t *self, const char *bundle);
 
 /* Written down before anything else is done about the request, so that it is known whatever
- * happens. Without fsync, as all of a bundle. */
-void begun_add(begun_t *self, const char *bundle, const msg_uuid_t *id, begun_kind_t kind);
+ * happens. Without fsync, as all of a bundle. False when it could not be written: a successor will
+ * not know. */
+bool begun_add(begun_t *self, const char *bundle, const msg_uuid_t *id, begun_kind_t kind);
 
 bool begun_has(const begun_t *self, const msg_uuid_t *id, begun_kind_t kind);
 void begun_clear(begun_t *self);

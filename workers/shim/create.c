@@ -120,7 +120,7 @@ HANDLER(task_create)
         return;
     task_t *task = task_table_find(manager->tasks, ns, create->id);
     if (task && (task->phase == TASK_LOADING || task->phase == TASK_CLEANING)) {
-        manager_park(task, request, ask);
+        manager_park(task, request);
         return;
     }
     /* The same request again, whose first run made this task, whatever became of its shim. */

@@ -317,7 +317,7 @@ HANDLER(task_delete)
         exits_answer_deleted(manager, request, delete->id, delete->exec_id);
         return;
     }
-    process_t *process = manager_find(manager, request, ask, delete->id, delete->exec_id);
+    process_t *process = manager_find(manager, request, delete->id, delete->exec_id);
     if (!process)
         return;
     bool ends = !process->exec_id[0] && (delete->force || process->state == PROCESS_STOPPED);

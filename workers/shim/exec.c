@@ -208,7 +208,7 @@ static bool is_there(request_t *request, const process_t *process)
 HANDLER(task_exec)
 {
     const msg_task_exec_t *exec = ask;
-    process_t *init = manager_find(self, request, ask, exec->id, NULL);
+    process_t *init = manager_find(self, request, exec->id, NULL);
     stdio_hold_t hold;
     if (!init || is_there(request, task_process(init->task, exec->exec_id)) ||
         !call_check_state(request, init, PROCESS_RUNNING, "exec in") ||

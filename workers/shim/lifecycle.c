@@ -2,6 +2,7 @@
  * refused here, from what is known of the process. */
 #include "workers/shim/call.h"
 #include "workers/shim/orphan.h"
+#include "workers/shim/outcome.h"
 #include "workers/shim/restart.h"
 
 #include "common/proto/task.pb-c.h"
@@ -15,10 +16,14 @@
 HANDLER(task_kill)
 {
     const msg_task_kill_t *kill = ask;
+    if (outcome_is_answered(self, request)) {
+        request_answer(request, NULL);
+        return;
+    }
     bool stops = !kill->exec_id && (kill->signal == SIGNAL_KILL || kill->signal == SIGNAL_TERM);
     if (stops && restart_stop(self, request, kill->id))
         return;
-    process_t *process = manager_find(self, request, ask, kill->id, kill->exec_id);
+    process_t *process = manager_find(self, request, kill->id, kill->exec_id);
     if (!process)
         return;
     if (manager_is_again(process->task, request) && kill->signal != SIGNAL_KILL) {
@@ -51,7 +56,7 @@ HANDLER(task_kill)
 HANDLER(task_resize)
 {
     const msg_task_resize_t *resize = ask;
-    process_t *process = manager_find(self, request, ask, resize->id, resize->exec_id);
+    process_t *process = manager_find(self, request, resize->id, resize->exec_id);
     if (!process)
         return;
     Containerd__Task__V2__ResizePtyRequest message = CONTAINERD__TASK__V2__RESIZE_PTY_REQUEST__INIT;
@@ -65,7 +70,7 @@ HANDLER(task_resize)
 HANDLER(task_close_io)
 {
     const msg_task_close_io_t *close_io = ask;
-    process_t *process = manager_find(self, request, ask, close_io->id, close_io->exec_id);
+    process_t *process = manager_find(self, request, close_io->id, close_io->exec_id);
     if (!process)
         return;
     Containerd__Task__V2__CloseIORequest message = CONTAINERD__TASK__V2__CLOSE_IOREQUEST__INIT;

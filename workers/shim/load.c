@@ -1,393 +1,42 @@
 /* What the worker finds when it starts: bundles of its predecessor, and runs of containers in the
- * journal. Shims that answer are adopted; where one is gone, its container is kept as an orphan or
- * buried; what never got as far as a shim is undone; a run without a bundle is ended. Bundles are
- * looked at side by side, and one that is damaged or mute keeps nobody else waiting. */
+ * journal; a run without a bundle is ended. Bundles are looked at side by side, and one that is
+ * damaged or mute keeps nobody else waiting. Requests come from the beginning on: what one is about
+ * is looked at first, however many others there are, and only what needs the whole table waits for
+ * it. */
 #include "common/log.h"
-#include "common/proc.h"
-#include "workers/shim/exec_record.h"
-#include "workers/shim/init_record.h"
-#include "workers/shim/manager.h"
-#include "workers/shim/orphan.h"
-#include "workers/shim/restart.h"
-#include "workers/shim/state.h"
+#include "workers/shim/load_internal.h"
 
-#define LOADS_AT_ONCE 8    /* more would only compete for the processor with what is asked for */
-#define PLACE_MS      100  /* a shim that has not answered by then holds no place any more */
-#define LOAD_AGAIN_MS 2000 /* before a mute shim is asked again */
+#define LOADS_AT_ONCE 8  /* more would only compete for the processor with what is asked for */
+#define PAGE_BUNDLES  64 /* so that one that is asked for by name waits for no more than these */
 
-typedef struct loader {
-    manager_t *manager;
-    void (*done)(manager_t *self);
-    zlistx_t *waiting;    /* task_t, whose load_place is the handle; not owned */
-    unsigned running;     /* loads that hold a place */
-    unsigned uninspected; /* tasks whose shim is not known yet */
-    unsigned left;        /* tasks that are neither adopted nor gone */
-} loader_t;
+typedef struct early {
+    request_t *request;
+    load_go_t *go;
+} early_t;
 
-/* One task being looked at. */
-typedef struct load {
-    loader_t *loader;
-    task_t *task;
-    endpoint_t endpoint;
-    io_timer_t again, slow;
-    unsigned execs; /* whose state was asked and is not known yet */
-    bool record_missing, is_inspected, has_place, is_downgraded;
-} load_t;
-
-static void load_next(loader_t *loader);
-
-static void set_inspected(load_t *load)
+void load_count_inspected(loader_t *loader)
 {
-    if (load->is_inspected)
-        return;
-    load->is_inspected = true;
-    load->loader->manager->is_loading = --load->loader->uninspected > 0;
+    loader->manager->is_loading = --loader->uninspected > 0;
 }
 
-static void give_place(load_t *load)
+static void loader_destroy(loader_t *loader)
 {
-    if (!load->has_place)
-        return;
-    load->has_place = false;
-    load->loader->running--;
+    loader->manager->loader = NULL;
+    zlistx_destroy(&loader->waiting);
+    zlistx_destroy(&loader->early);
+    zhashx_destroy(&loader->sought);
+    free(loader->page);
+    free(loader);
 }
 
-/* The task may be used, or is gone; its place is free for the next. */
-static void load_finish(load_t *load)
+void load_next(loader_t *loader)
 {
-    loader_t *loader = load->loader;
-    set_inspected(load);
-    give_place(load);
-    io_timer_stop(loader->manager->io, &load->again);
-    io_timer_stop(loader->manager->io, &load->slow);
-    free(load);
-    loader->left--;
-    load_next(loader);
-}
-
-static void adopt(load_t *load)
-{
-    manager_t *self = load->loader->manager;
-    task_t *task = load->task;
-    zlistx_t *parked = task->parked;
-    task->parked = zlistx_new();
-    task->phase = TASK_LIVE;
-    task_heard(task);
-    if (load->record_missing)
-        log_warn("load %s: its container has no record, but it runs: kept", task->key);
-    log_info("load %s: adopted, pid %u is %s", task->key, task->init.pid,
-             process_state_name(task->init.state));
-    exits_wait(&task->init);
-    for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
-        if (exec->state == PROCESS_RUNNING)
-            exits_wait(exec);
-    manager_unpark(self, parked);
-    load_finish(load);
-}
-
-/* There is proof that no shim has it, and nothing of it shall be kept. */
-static void bury(load_t *load)
-{
-    task_t *task = load->task;
-    log_info("load %s: it has no shim any more", task->key);
-    init_record_t record;
-    if (task->bundle && init_record_read(task->bundle, &record)) {
-        task->init.pid = record.pid; /* it was made, whatever became of it */
-        task->init.start = record.start;
-        task->init.was_started = record.has_started;
-    }
-    bury_task(load->loader->manager, load->task);
-    load_finish(load);
-}
-
-/* Its shim is dead. A task whose end is in the journal was being deleted. */
-static void keep_or_bury(load_t *load)
-{
-    manager_t *self = load->loader->manager;
-    task_t *task = load->task;
-    if (load->record_missing || !orphan_load(self, task)) {
-        bury(load);
-        return;
-    }
-    zlistx_t *parked = task->parked;
-    task->parked = zlistx_new();
-    manager_unpark(self, parked);
-    load_finish(load);
-}
-
-/* The shim lives and has no such container: Create never came to its end. */
-static void on_ended(void *arg)
-{
-    bury(arg);
-}
-
-static void undo(load_t *load)
-{
-    task_t *task = load->task;
-    shim_t *shim = task->shim;
-    task->shim = NULL;
-    if (--*shim_users(shim) == 0)
-        ending_begin(load->loader->manager, shim, task->ns, task->id, false, on_ended, load);
-    else
-        bury(load);
-}
-
-/* Slow is not dead: a mute shim stays listed, keeps nobody else from being looked at, and is asked
- * until it answers or its process ends. */
-static void ask_later(load_t *load, const char *why)
-{
-    task_t *task = load->task;
-    status_t st;
-    if (!task->unresponsive)
-        log_warn("load %s: its shim does not answer: %s", task->key, why);
-    task->unresponsive = true;
-    set_inspected(load);
-    give_place(load);
-    if (task->shim && shim_seek(task->shim, &st))
-        log_debug("load %s: %s", task->key, st.text);
-    io_timer_in(load->loader->manager->io, &load->again, LOAD_AGAIN_MS);
-    load_next(load->loader);
-}
-
-/* execs -------------------------------------------------------------------------------------------
- */
-
-static void on_exec_state(void *arg, const status_t *st, process_t *process)
-{
-    load_t *load = arg;
-    if (process && st->code == STATUS_NOT_FOUND) {
-        exec_record_remove(load->task->bundle, process->exec_id); /* it never came to be */
-        task_remove_exec(load->task, process);
-    }
-    if (--load->execs > 0)
-        return;
-    if (load->task->shim)
-        adopt(load);
-    else
-        keep_or_bury(load);
-}
-
-static void ask_execs(load_t *load)
-{
-    task_t *task = load->task;
-    manager_t *self = load->loader->manager;
-    exec_record_load(task);
-    load->execs = (unsigned)zhashx_size(task->execs);
-    if (load->execs == 0) {
-        adopt(load);
-        return;
-    }
-    for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
-        state_ask(exec, self->timeouts.load, on_exec_state, load);
-}
-
-/* init --------------------------------------------------------------------------------------------
- */
-
-static void on_state(void *arg, const status_t *st, process_t *process)
-{
-    load_t *load = arg;
-    (void)process;
-    if (load->task->shim == NULL) /* it died while it was asked */
-        keep_or_bury(load);
-    else if (st->code == STATUS_NOT_FOUND)
-        undo(load);
-    else if (st->code)
-        ask_later(load, st->text);
-    else
-        ask_execs(load);
-}
-
-static void ask_connect(load_t *load);
-
-static void on_connect(void *arg, const status_t *st, const uint8_t *payload, size_t size)
-{
-    load_t *load = arg;
-    task_t *task = load->task;
-    manager_t *self = load->loader->manager;
-    status_t outcome = *st;
-    if (!task->shim) {
-        keep_or_bury(load);
-        return;
-    }
-    /* Its predecessor may have died before it wrote down what the shim really speaks. */
-    if (outcome.code == STATUS_UNIMPLEMENTED && !load->is_downgraded &&
-        shim_endpoint(task->shim)->version == 3) {
-        load->is_downgraded = true;
-        shim_downgrade(task->shim);
-        ask_connect(load);
-        return;
-    }
-    Containerd__Task__V2__ConnectResponse *answer =
-        outcome.code ? NULL : containerd__task__v2__connect_response__unpack(NULL, size, payload);
-    if (!outcome.code && !answer)
-        status_set(&outcome, STATUS_INTERNAL, "Connect: undecodable answer");
-    if (answer && !shim_watch(task->shim, answer->shim_pid, 0, &outcome))
-        record_write_endpoint(task->bundle, task->intent, shim_endpoint(task->shim), &outcome);
-    containerd__task__v2__connect_response__free_unpacked(answer, NULL);
-    if (answer)
-        state_ask(&task->init, self->timeouts.load, on_state, load);
-    else
-        ask_later(load, outcome.text);
-}
-
-static void ask_connect(load_t *load)
-{
-    manager_t *self = load->loader->manager;
-    Containerd__Task__V2__ConnectRequest request = CONTAINERD__TASK__V2__CONNECT_REQUEST__INIT;
-    request.id = load->task->id;
-    shim_call(load->task->shim, "Connect", &request.base, self->timeouts.load, load->task->ns,
-              on_connect, load);
-}
-
-/* A socket that nobody listens on, and no process: that is proof. Anything else is not. */
-static void connect_shim(load_t *load)
-{
-    task_t *task = load->task;
-    status_t st, ignored;
-    task->shim = manager_shim(load->loader->manager, &load->endpoint, &st);
-    if (task->shim) {
-        ++*shim_users(task->shim);
-        set_inspected(load);
-        if (load->endpoint.shim_pid)
-            shim_watch(task->shim, load->endpoint.shim_pid, load->endpoint.shim_start, &ignored);
-        ask_connect(load);
-        return;
-    }
-    AUTO_CLOSE int process = load->endpoint.shim_pid ? proc_open((pid_t)load->endpoint.shim_pid,
-                                                                 load->endpoint.shim_start)
-                                                     : -1;
-    if (st.code != STATUS_UNAVAILABLE || process >= 0) {
-        ask_later(load, st.text);
-        return;
-    }
-    /* A `start` that runs now may be putting a new one in its place. */
-    if (load->loader->manager->creates == 0)
-        shim_remove_socket(load->endpoint.address);
-    keep_or_bury(load);
-}
-
-static void on_slow(void *arg)
-{
-    load_t *load = arg;
-    give_place(load);
-    load_next(load->loader);
-}
-
-static void on_again(void *arg)
-{
-    load_t *load = arg;
-    if (load->task->shim)
-        ask_connect(load);
-    else
-        connect_shim(load);
-}
-
-static void on_bundle_deleted(void *arg, const status_t *st, const void *answer)
-{
-    load_t *load = arg;
-    (void)answer;
-    if (st->code)
-        log_warn("load %s: remove the bundle: %s", load->task->key, st->text);
-    manager_remove_task(load->loader->manager, load->task);
-    load_finish(load);
-}
-
-static void remove_bundle(load_t *load)
-{
-    msg_bundle_delete_t ask = {.id = load->task->id};
-    link_ask(load->loader->manager->link, MSG_bundle_delete, &ask, load->task->ns, 0, NULL,
-             on_bundle_deleted, load);
-}
-
-static void set_aside(load_t *load, const char *why)
-{
-    log_warn("load %s: set aside: %s", load->task->key, why);
-    msg_bundle_quarantine_t ask = {.id = load->task->id, .why = why};
-    link_ask(load->loader->manager->link, MSG_bundle_quarantine, &ask, load->task->ns, 0, NULL,
-             on_bundle_deleted, load);
-}
-
-static void inspect(load_t *load)
-{
-    task_t *task = load->task;
-    status_t st;
-    task->intent = zmalloc(sizeof *task->intent);
-    status_code_t code = record_read_intent(task->bundle, task->intent, &st);
-    if (code == STATUS_NOT_FOUND) { /* no shim can have been started */
-        free(TAKE(task->intent));
-        bury(load);
-        return;
-    }
-    if (code) {
-        free(TAKE(task->intent));
-        set_aside(load, st.text);
-        return;
-    }
-    task->init.request = task->intent->request;
-    begun_load(&task->begun, task->bundle);
-    deleter_load(&task->deleter, task->bundle);
-    restart_load_mark(task);
-    task->init.is_adopted = task->init.is_inherited = true;
-    init_record_t made;
-    if (init_record_read(task->bundle, &made)) {
-        task->init.pid = made.pid; /* told also while the shim is mute */
-        task->init.start = made.start;
-        task->init.starter = made.starter;
-    }
-    task->runtime = util_strdup(task->intent->runtime);
-    task->log = log_pipe_open(load->loader->manager->io, task->bundle, task->key, &st);
-    if (record_read_endpoint(task->bundle, &load->endpoint, &st)) {
-        load->endpoint = (endpoint_t){.version = 3}; /* downgraded if that is too much */
-        snprintf(load->endpoint.address, sizeof load->endpoint.address, "%s",
-                 task->intent->address);
-    }
-    connect_shim(load);
-}
-
-static void on_incarnation(void *arg, const status_t *st, const void *answer)
-{
-    load_t *load = arg;
-    (void)answer;
-    load->record_missing = st->code == STATUS_NOT_FOUND;
-    inspect(load);
-}
-
-static void load_task(loader_t *loader, task_t *task)
-{
-    load_t *load = zmalloc(sizeof *load);
-    *load = (load_t){.loader = loader, .task = task, .has_place = true};
-    io_timer_init(&load->again, on_again, load);
-    io_timer_init(&load->slow, on_slow, load);
-    io_timer_in(loader->manager->io, &load->slow, PLACE_MS);
-    loader->running++;
-    task->load_place = NULL;
-    if (!task->bundle && task->incarnation[0]) {
-        bury(load); /* a run without a bundle */
-        return;
-    }
-    if (!task->bundle) { /* it had no entries at all */
-        remove_bundle(load);
-        return;
-    }
-    if (!task->incarnation[0]) {
-        set_aside(load, "it has no readable incarnation or config.json");
-        return;
-    }
-    msg_incarnation_get_t ask = {.id = task->id, .incarnation = task->incarnation};
-    link_ask(loader->manager->link, MSG_incarnation_get, &ask, task->ns, 0, NULL, on_incarnation,
-             load);
-}
-
-static void load_next(loader_t *loader)
-{
+    loader->left++; /* a load may end while it is begun */
     while (loader->running < LOADS_AT_ONCE && zlistx_size(loader->waiting))
         load_task(loader, zlistx_detach(loader->waiting, NULL));
-    if (loader->left == 0) {
+    if (--loader->left == 0) {
         log_debug("load: done");
-        loader->manager->loader = NULL;
-        zlistx_destroy(&loader->waiting);
-        free(loader);
+        loader_destroy(loader);
     }
 }
 
@@ -401,6 +50,15 @@ static void add_task(loader_t *loader, const char *ns, const char *id, const cha
     task->heard_ms = util_now_ms();
     task->bundle = util_strdup(bundle);
     task->load_place = zlistx_add_end(loader->waiting, task);
+    loader->uninspected++;
+    loader->left++;
+}
+
+static void add_bundle(loader_t *loader, const msg_bundle_t *bundle)
+{
+    if (!bundle->quarantined && msg_is_identifier(bundle->id, strlen(bundle->id)))
+        add_task(loader, bundle->ns, bundle->id, bundle->empty ? NULL : bundle->incarnation,
+                 bundle->empty ? NULL : bundle->path);
 }
 
 void load_hurry(manager_t *self, task_t *task)
@@ -412,13 +70,84 @@ void load_hurry(manager_t *self, task_t *task)
     }
 }
 
-static void begin(loader_t *loader)
+/* Requests before the list is complete -------------------------------------------------------
+ */
+
+static const char *target_of(const request_t *request)
 {
-    loader->uninspected = (unsigned)zlistx_size(loader->waiting);
-    loader->manager->is_loading = loader->uninspected > 0;
-    loader->done(loader->manager);
-    loader->left = loader->uninspected + 1; /* so that it does not end while the first are begun */
+    return msg_text(request_method(request), request_ask(request), "id");
+}
+
+/* Lets those go that are about that one; all of them without. */
+static void release(loader_t *loader, const char *ns, const char *id)
+{
+    manager_t *self = loader->manager;
+    zlistx_t *early = loader->early;
+    loader->early = zlistx_new();
+    early_t *item;
+    while ((item = zlistx_detach(early, NULL))) {
+        const char *target = target_of(item->request);
+        bool is_meant = !id || (target && !strcmp(target, id) && request_ns(item->request) &&
+                                !strcmp(request_ns(item->request), ns));
+        if (is_meant)
+            item->go(self, item->request);
+        else
+            zlistx_add_end(loader->early, item);
+        if (is_meant)
+            free(item);
+    }
+    zlistx_destroy(&early);
+}
+
+static void on_sought(void *arg, const status_t *st, const void *answer)
+{
+    loader_t *loader = arg;
+    const msg_bundle_t *bundle = answer;
+    if (!st->code) {
+        add_bundle(loader, bundle);
+        release(loader, bundle->ns, bundle->id);
+    } /* whether it is there at all tells the list */
+    loader->left--;
     load_next(loader);
+}
+
+static void seek(loader_t *loader, const char *ns, const char *id)
+{
+    AUTO_FREE char *key = util_format("%s/%s", ns, id);
+    const msg_bundle_get_t ask = {.id = id};
+    if (zhashx_insert(loader->sought, key, loader))
+        return;
+    loader->left++;
+    link_ask(loader->manager->link, MSG_bundle_get, &ask, ns, 0, NULL, on_sought, loader);
+}
+
+bool load_defer(manager_t *self, request_t *request, load_go_t *go)
+{
+    loader_t *loader = self->loader;
+    const char *ns = request_ns(request);
+    const char *id = target_of(request);
+    if (!loader || loader->is_listed || (ns && id && task_table_find(self->tasks, ns, id)))
+        return false;
+    early_t *early = zmalloc(sizeof *early);
+    *early = (early_t){.request = request, .go = go};
+    zlistx_add_end(loader->early, early);
+    if (ns && id)
+        seek(loader, ns, id);
+    return true;
+}
+
+/* The list -----------------------------------------------------------------------------------
+ */
+
+static void ask_page(loader_t *loader);
+static void ask_incarnations(loader_t *loader);
+
+static void complete(loader_t *loader)
+{
+    loader->is_listed = true;
+    loader->done(loader->manager);
+    release(loader, NULL, NULL);
+    load_count_inspected(loader);
     loader->left--;
     load_next(loader);
 }
@@ -430,45 +159,61 @@ static void on_incarnations(void *arg, const status_t *st, const void *answer)
     const msg_incarnations_t *list = answer;
     if (st->code) {
         log_error("load: list the runs: %s; trying again", st->text);
-        link_ask(loader->manager->link, MSG_incarnation_list, &(msg_incarnation_list_t){0}, NULL, 0,
-                 NULL, on_incarnations, loader);
+        ask_incarnations(loader);
         return;
     }
     for (size_t i = 0; i < list->incarnations.count; i++) {
         const msg_incarnation_t *run = &list->incarnations.items[i];
         add_task(loader, run->ns, run->id, run->incarnation, NULL);
     }
-    begin(loader);
+    complete(loader);
 }
 
-static void on_bundles(void *arg, const status_t *st, const void *answer)
+static void ask_incarnations(loader_t *loader)
+{
+    link_ask(loader->manager->link, MSG_incarnation_list, &(msg_incarnation_list_t){0}, NULL, 0,
+             NULL, on_incarnations, loader);
+}
+
+static void on_page(void *arg, const status_t *st, const void *answer)
 {
     loader_t *loader = arg;
-    manager_t *self = loader->manager;
     const msg_bundles_t *list = answer;
     if (st->code) {
         log_error("load: list the bundles: %s; trying again", st->text);
-        link_ask(self->link, MSG_bundle_list, &(msg_bundle_list_t){0}, NULL, 0, NULL, on_bundles,
-                 loader);
+        ask_page(loader);
         return;
     }
-    for (size_t i = 0; i < list->bundles.count; i++) {
-        const msg_bundle_t *bundle = &list->bundles.items[i];
-        if (!bundle->quarantined && msg_is_identifier(bundle->id, strlen(bundle->id)))
-            add_task(loader, bundle->ns, bundle->id, bundle->empty ? NULL : bundle->incarnation,
-                     bundle->empty ? NULL : bundle->path);
-    }
-    link_ask(self->link, MSG_incarnation_list, &(msg_incarnation_list_t){0}, NULL, 0, NULL,
-             on_incarnations, loader);
+    for (size_t i = 0; i < list->bundles.count; i++)
+        add_bundle(loader, &list->bundles.items[i]);
+    free(loader->page);
+    loader->page = util_strdup(list->next);
+    if (loader->page)
+        ask_page(loader);
+    else
+        ask_incarnations(loader);
+    load_next(loader);
+}
+
+static void ask_page(loader_t *loader)
+{
+    const msg_bundle_list_t ask = {.after = loader->page, .limit = PAGE_BUNDLES};
+    link_ask(loader->manager->link, MSG_bundle_list, &ask, NULL, 0, NULL, on_page, loader);
 }
 
 void load_begin(manager_t *self, void (*done)(manager_t *self))
 {
     loader_t *loader = zmalloc(sizeof *loader);
-    *loader = (loader_t){.manager = self, .done = done, .waiting = zlistx_new()};
+    *loader = (loader_t){.manager = self,
+                         .done = done,
+                         .early = zlistx_new(),
+                         .sought = zhashx_new(),
+                         .waiting = zlistx_new(),
+                         .uninspected = 1,
+                         .left = 1};
     self->loader = loader;
-    link_ask(self->link, MSG_bundle_list, &(msg_bundle_list_t){0}, NULL, 0, NULL, on_bundles,
-             loader);
+    self->is_loading = true;
+    ask_page(loader);
 }
 
 /* Waits died with the connection. */

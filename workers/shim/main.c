@@ -24,29 +24,30 @@ static const worker_method_t methods[] = {
     {MSG_task_delete, on_task_delete},
 };
 
-typedef struct parked {
-    request_t *request;
-    const void *ask; /* lives as long as the request */
-} parked_t;
-
-void manager_park(task_t *task, request_t *request, const void *ask)
+void manager_park(task_t *task, request_t *request)
 {
-    parked_t *parked = zmalloc(sizeof *parked);
-    *parked = (parked_t){.request = request, .ask = ask};
-    zlistx_add_end(task->parked, parked);
+    zlistx_add_end(task->parked, request);
+}
+
+static void handle(manager_t *self, request_t *request)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+        if (methods[i].id == request_method(request))
+            methods[i].handler(self, request, request_ask(request));
+}
+
+static void on_request(void *self, request_t *request, const void *ask)
+{
+    (void)ask;
+    if (!load_defer(self, request, handle))
+        handle(self, request);
 }
 
 void manager_unpark(manager_t *self, zlistx_t *list)
 {
-    parked_t *parked;
-    while (list && (parked = zlistx_detach(list, NULL))) {
-        for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
-            if (methods[i].id == request_method(parked->request)) {
-                methods[i].handler(self, parked->request, parked->ask);
-                break;
-            }
-        free(parked);
-    }
+    request_t *request;
+    while (list && (request = zlistx_detach(list, NULL)))
+        handle(self, request);
     zlistx_destroy(&list);
 }
 
@@ -91,8 +92,7 @@ bool manager_is_again(const task_t *task, const request_t *request)
     return begun_has(&task->begun, request_id(request), BEGUN_DONE);
 }
 
-process_t *manager_find(manager_t *self, request_t *request, const void *ask, const char *id,
-                        const char *exec_id)
+process_t *manager_find(manager_t *self, request_t *request, const char *id, const char *exec_id)
 {
     const char *ns = request_require_ns(request);
     if (!ns)
@@ -101,7 +101,7 @@ process_t *manager_find(manager_t *self, request_t *request, const void *ask, co
     if (task && task->phase == TASK_CLEANING)
         task = NULL;
     if (task && task->phase == TASK_LOADING && !task->unresponsive) {
-        manager_park(task, request, ask);
+        manager_park(task, request);
         load_hurry(self, task);
         return NULL;
     }
@@ -178,11 +178,18 @@ static void manager_destroy(manager_t *self)
     free(self);
 }
 
-/* The table is complete: requests can come, and wait where their task is still being looked at. */
-static void on_loaded(manager_t *self)
+/* Requests come at once, and wait where what they are about is still being looked at. */
+static void serve(manager_t *self)
 {
+    static worker_method_t served[ARRAY_SIZE(methods)];
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+        served[i] = (worker_method_t){.id = methods[i].id, .handler = on_request};
+    worker_serve(self->worker, served, ARRAY_SIZE(served), self, MANAGER_WINDOW);
+    worker_journal_t journal = outcome_journal;
+    journal.arg = self;
+    worker_set_journal(self->worker, &journal);
+    load_begin(self, restarts_begin);
     worker_ready(self->worker);
-    restarts_begin(self);
 }
 
 int main(int argc, char **argv)
@@ -196,11 +203,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     manager_t *manager = manager_new(worker, &settings);
-    worker_serve(worker, methods, ARRAY_SIZE(methods), manager, MANAGER_WINDOW);
-    worker_journal_t journal = outcome_journal;
-    journal.arg = manager;
-    worker_set_journal(worker, &journal);
-    load_begin(manager, on_loaded);
+    serve(manager);
     int exit_code = worker_run(worker);
     manager_destroy(manager);
     worker_destroy(&worker);

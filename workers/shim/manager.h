@@ -79,13 +79,19 @@ void bury_task(manager_t *self, task_t *task);
 /* load.c: looks at the bundles that are there. `done` when the table is complete (not yet checked).
  */
 void load_begin(manager_t *self, void (*done)(manager_t *self));
+
+/* A request that comes before that, about what is not in the table yet: true when it waits. What it
+ * is about is looked for at once; then, or when the table is complete, `go` is called. */
+typedef void load_go_t(manager_t *self, request_t *request);
+bool load_defer(manager_t *self, request_t *request, load_go_t *go);
+
 void load_hurry(manager_t *self,
                 task_t *task);           /* somebody asks for it: it is the next to be loaded */
 void load_back(void *arg, shim_t *shim); /* a lost connection was made again */
 
 /* A request for a task that is still being loaded, or a create for one that is still being cleaned
  * away, waits with it, and is run when that is over. */
-void manager_park(task_t *task, request_t *request, const void *ask);
+void manager_park(task_t *task, request_t *request);
 void manager_unpark(manager_t *self, zlistx_t *parked); /* frees the list */
 
 /* Out of the table, which frees it: waiters get the exit record, parked requests are run. */
@@ -99,8 +105,7 @@ void create_next(manager_t *self);
 
 /* The handlers' common beginning: the live task and process that are asked for, or NULL after the
  * request has been failed or parked. */
-process_t *manager_find(manager_t *self, request_t *request, const void *ask, const char *id,
-                        const char *exec_id);
+process_t *manager_find(manager_t *self, request_t *request, const char *id, const char *exec_id);
 
 /* The request had begun before, in the hands of a predecessor. */
 bool manager_is_again(const task_t *task, const request_t *request);

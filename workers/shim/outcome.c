@@ -1,10 +1,7 @@
 /* Earlier outcomes of requests. */
 #include "workers/shim/outcome.h"
 
-#include "common/proc.h"
-#include "workers/shim/record.h"
-
-#define KEPT_NS ((int64_t)24 * 3600 * 1000000000) /* a request may come again for so long */
+#include "common/log.h"
 
 typedef struct refusal {
     request_t *request;
@@ -28,22 +25,23 @@ void outcome_or_fail(manager_t *self, request_t *request, const status_t *st)
     link_ask(self->link, MSG_request_get, &ask, NULL, 0, NULL, on_outcome, refusal);
 }
 
-/* The container that a method of the service SHIM is about. */
 static const char *target_of(const request_t *request)
 {
-    const msg_type_t *type = msg_type(request_method(request));
-    for (size_t i = 0; i < type->field_count; i++)
-        if (type->fields[i].kind == KIND_ident && !strcmp(type->fields[i].name, "id"))
-            return *(const char *const *)((const char *)request_ask(request) +
-                                          type->fields[i].offset);
-    return NULL;
+    return msg_text(request_method(request), request_ask(request), "id");
+}
+
+bool outcome_is_answered(const manager_t *self, const request_t *request)
+{
+    const char *id = target_of(request);
+    const char *ns = request_ns(request);
+    const task_t *task = id && ns ? task_table_find(self->tasks, ns, id) : NULL;
+    return task && begun_has(&task->begun, request_id(request), BEGUN_ANSWERED);
 }
 
 /* What came for this task is written down in its bundle before it is carried out. A create is
  * looked up by incarnation.begin. */
-static void lookup(void *arg, request_t *request)
+static void look_up(manager_t *self, request_t *request)
 {
-    manager_t *self = arg;
     const char *id = target_of(request);
     const char *ns = request_ns(request);
     task_t *task = id && ns ? task_table_find(self->tasks, ns, id) : NULL;
@@ -52,126 +50,66 @@ static void lookup(void *arg, request_t *request)
     bool is_new = is_known && !begun_has(&task->begun, request_id(request), BEGUN_SEEN);
     if (is_here && request_method(request) != MSG_task_create)
         begun_add(&task->begun, task->bundle, request_id(request), BEGUN_SEEN);
-    if (is_new || request_method(request) == MSG_task_create)
+    if (is_new || outcome_is_answered(self, request) || request_method(request) == MSG_task_create)
         worker_looked_up(request, NULL);
     else
         worker_lookup_remote(request);
 }
 
+static void lookup(void *arg, request_t *request)
+{
+    if (!load_defer(arg, request, look_up))
+        look_up(arg, request);
+}
+
+/* Answered first, recorded meanwhile -------------------------------------------------------------
+ */
+
+typedef struct sending {
+    process_ref_t ref; /* init of the task */
+    msg_uuid_t request;
+} sending_t;
+
+static void on_sent(void *arg, const status_t *st, const void *answer)
+{
+    AUTO_FREE sending_t *self = arg;
+    process_t *init = process_ref_find(&self->ref);
+    (void)answer;
+    if (st->code)
+        log_error("%s/%s: outcome of a kill: %s; once more before the task is forgotten",
+                  self->ref.ns, self->ref.id, st->text);
+    else if (init && init->task->bundle)
+        begun_add(&init->task->begun, init->task->bundle, &self->request, BEGUN_RECORDED);
+}
+
+static void send_outcome(const task_t *task, const msg_request_record_t *outcome)
+{
+    sending_t *self = zmalloc(sizeof *self);
+    *self = (sending_t){.ref = process_ref(&task->init), .request = outcome->id};
+    link_ask(task->manager->link, MSG_request_record, outcome, NULL, 0, NULL, on_sent, self);
+}
+
+/* No kill waits for the disk. That it came off is in the bundle, which outlives every process of
+ * the cluster; it does not outlive the machine's going down, but nor does what was signalled. The
+ * bundle goes only after the journal has the outcome (outcome_keep_all). */
+static bool answer_kill(manager_t *self, request_t *request, const msg_request_record_t *outcome)
+{
+    static const status_t ok;
+    bool came_off = request_method(request) == MSG_task_kill && !outcome->status;
+    task_t *task =
+        came_off ? task_table_find(self->tasks, request_ns(request), target_of(request)) : NULL;
+    if (!task || (task->phase != TASK_LIVE && task->phase != TASK_ORPHANED) ||
+        !begun_add(&task->begun, task->bundle, request_id(request), BEGUN_ANSWERED))
+        return false;
+    send_outcome(task, outcome);
+    worker_recorded(request, &ok);
+    return true;
+}
+
 static void record(void *arg, request_t *request, const msg_request_record_t *outcome)
 {
-    (void)arg;
-    worker_record_remote(request, outcome);
+    if (!answer_kill(arg, request, outcome))
+        worker_record_remote(request, outcome);
 }
 
 const worker_journal_t outcome_journal = {.lookup = lookup, .record = record};
-
-/* What a predecessor did ------------------------------------------------------------------------
- */
-
-typedef struct keeping {
-    unsigned left; /* answers that are waited for */
-    status_t st;
-    link_reply_t *done;
-    void *arg;
-} keeping_t;
-
-static keeping_t *keeping_new(link_reply_t *done, void *arg)
-{
-    keeping_t *self = zmalloc(sizeof *self);
-    *self = (keeping_t){.left = 1, .st = {.code = STATUS_OK}, .done = done, .arg = arg};
-    return self;
-}
-
-static void on_kept(void *arg, const status_t *st, const void *answer)
-{
-    keeping_t *self = arg;
-    (void)answer;
-    if (st->code)
-        self->st = *st;
-    if (--self->left > 0)
-        return;
-    self->done(self->arg, &self->st, NULL);
-    free(self);
-}
-
-static void keep(keeping_t *self, const process_t *process, msg_id_t method, const msg_uuid_t *id)
-{
-    const task_t *task = process->task;
-    const msg_started_t started = {.pid = process->pid};
-    static const msg_empty_t nothing;
-    msg_id_t kind = msg_type(method)->answer;
-    msgpack_sbuffer answer;
-    if (!msg_uuid_is_set(id))
-        return;
-    msgpack_sbuffer_init(&answer);
-    msg_encode(kind, kind == MSG_started ? (const void *)&started : &nothing, &answer);
-    const msg_request_record_t record = {
-        .id = *id,
-        .method = msg_type(method)->name,
-        .ns = task->ns,
-        .answer = {.data = (uint8_t *)answer.data, .size = answer.size},
-        .target = task->id,
-        .exec_id = process->exec_id[0] ? process->exec_id : NULL};
-    self->left++;
-    link_ask(task->manager->link, MSG_request_record, &record, NULL, 0, NULL, on_kept, self);
-    msgpack_sbuffer_destroy(&answer);
-}
-
-/* What a container's first process is until it is started. */
-static bool waits_for_start(const process_t *process)
-{
-    char comm[PROC_COMM_SIZE];
-    return !process->has_exited && proc_comm((pid_t)process->pid, comm) &&
-           !strncmp(comm, "runc:[", strlen("runc:["));
-}
-
-/* Of one whose shim died before it could be asked: a Start was sent, and the process is there. */
-static bool is_there(const process_t *process)
-{
-    return process->was_started && process->start &&
-           proc_start_time((pid_t)process->pid) == process->start;
-}
-
-bool outcome_is_started(const process_t *process)
-{
-    bool is_beyond = process->state != PROCESS_CREATED && process->state != PROCESS_UNKNOWN;
-    return process->pid && (is_beyond || is_there(process)) && !waits_for_start(process);
-}
-
-static void keep_process(keeping_t *self, const process_t *process)
-{
-    bool is_exec = process->exec_id[0];
-    if (!process->is_inherited)
-        return;
-    if (is_exec ? process->state != PROCESS_UNKNOWN : process->pid > 0)
-        keep(self, process, is_exec ? MSG_task_exec : MSG_task_create, &process->request);
-    if (outcome_is_started(process))
-        keep(self, process, MSG_task_start, &process->starter);
-}
-
-/* Outcomes of requests that are older may have been forgotten. */
-static bool is_young(const task_t *task)
-{
-    return task->bundle && record_intent_time(task->bundle) > util_now_ns() - KEPT_NS;
-}
-
-void outcome_keep(const process_t *process, link_reply_t *done, void *arg)
-{
-    keeping_t *self = keeping_new(done, arg);
-    if (is_young(process->task))
-        keep_process(self, process);
-    on_kept(self, &self->st, NULL);
-}
-
-void outcome_keep_all(const task_t *task, link_reply_t *done, void *arg)
-{
-    keeping_t *self = keeping_new(done, arg);
-    if (is_young(task)) {
-        keep_process(self, &task->init);
-        for (const process_t *exec = zhashx_first(task->execs); exec;
-             exec = zhashx_next(task->execs))
-            keep_process(self, exec);
-    }
-    on_kept(self, &self->st, NULL);
-}

@@ -12,6 +12,9 @@ extern const worker_journal_t outcome_journal;
  * refuse it may be what the request itself did in the hands of a predecessor. */
 void outcome_or_fail(manager_t *self, request_t *request, const status_t *st);
 
+/* A kill that was answered already: it came off. */
+bool outcome_is_answered(const manager_t *self, const request_t *request);
+
 /* It has started, as far as can be known of one whose shim was lost. */
 bool outcome_is_started(const process_t *process);
 
@@ -21,5 +24,9 @@ bool outcome_is_started(const process_t *process);
  * to record. */
 void outcome_keep(const process_t *process, link_reply_t *done, void *arg);
 void outcome_keep_all(const task_t *task, link_reply_t *done, void *arg);
+
+/* The same for the kills that a predecessor answered and may not have recorded, as soon as its task
+ * is known again. */
+void outcome_resume(const task_t *task);
 
 #endif

@@ -130,7 +130,7 @@ static void pause_settled(manager_t *manager, request_t *request, process_t *ini
 
 HANDLER(task_pause)
 {
-    process_t *init = manager_find(self, request, ask, ((const msg_task_pause_t *)ask)->id, NULL);
+    process_t *init = manager_find(self, request, ((const msg_task_pause_t *)ask)->id, NULL);
     if (init && is_unsettled(init))
         settle(self, request, init, pause_settled);
     else if (init)
@@ -162,7 +162,7 @@ static void resume_settled(manager_t *manager, request_t *request, process_t *in
 
 HANDLER(task_resume)
 {
-    process_t *init = manager_find(self, request, ask, ((const msg_task_resume_t *)ask)->id, NULL);
+    process_t *init = manager_find(self, request, ((const msg_task_resume_t *)ask)->id, NULL);
     if (init && is_unsettled(init))
         settle(self, request, init, resume_settled);
     else if (init)

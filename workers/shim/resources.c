@@ -53,7 +53,7 @@ static void finish_pids(call_t *call, process_t *process, const uint8_t *payload
 
 HANDLER(task_pids)
 {
-    process_t *init = manager_find(self, request, ask, ((const msg_task_pids_t *)ask)->id, NULL);
+    process_t *init = manager_find(self, request, ((const msg_task_pids_t *)ask)->id, NULL);
     if (!init)
         return;
     if (init->task->phase == TASK_ORPHANED) {
@@ -71,7 +71,7 @@ HANDLER(task_pids)
 HANDLER(task_update)
 {
     const msg_task_update_t *update = ask;
-    process_t *init = manager_find(self, request, ask, update->id, NULL);
+    process_t *init = manager_find(self, request, update->id, NULL);
     json_t *object =
         init ? text_json_object(request, &update->resources, "task.update: resources") : NULL;
     if (!object)
@@ -134,7 +134,7 @@ static void finish_stats(call_t *call, process_t *process, const uint8_t *payloa
 
 HANDLER(task_stats)
 {
-    process_t *init = manager_find(self, request, ask, ((const msg_task_stats_t *)ask)->id, NULL);
+    process_t *init = manager_find(self, request, ((const msg_task_stats_t *)ask)->id, NULL);
     if (!init)
         return;
     Containerd__Task__V2__StatsRequest message = CONTAINERD__TASK__V2__STATS_REQUEST__INIT;
@@ -169,7 +169,7 @@ static void finish_checkpoint(call_t *call, process_t *process, const uint8_t *p
 HANDLER(task_checkpoint)
 {
     const msg_task_checkpoint_t *checkpoint = ask;
-    process_t *init = manager_find(self, request, ask, checkpoint->id, NULL);
+    process_t *init = manager_find(self, request, checkpoint->id, NULL);
     if (!init || !call_check_state(request, init, PROCESS_RUNNING, "checkpoint"))
         return;
     Containerd__Runc__V1__CheckpointOptions options =

@@ -264,7 +264,7 @@ HANDLER(task_start)
     const msg_task_start_t *start = ask;
     if (is_answered_orphan(manager, request, start))
         return;
-    process_t *process = manager_find(manager, request, ask, start->id, start->exec_id);
+    process_t *process = manager_find(manager, request, start->id, start->exec_id);
     if (!process || is_settled(request, process))
         return;
     process->is_starting = true;

@@ -108,7 +108,7 @@ HANDLER(task_get)
 {
     manager_t *manager = self;
     const msg_task_get_t *get = ask;
-    process_t *process = manager_find(manager, request, ask, get->id, get->exec_id);
+    process_t *process = manager_find(manager, request, get->id, get->exec_id);
     if (!process)
         return;
     bool is_known =

@@ -1,0 +1,132 @@
+"""Nobody waits for a stranger: while a disk, a bundle or an unmounting takes its time, only what needs it waits."""
+
+import concurrent.futures
+import os
+import pathlib
+import signal
+import subprocess
+
+import pytest
+from cluster import PROCESSES, until
+from fake_containers import CONFIG, NOT_FOUND, Containers
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and shims need root")
+
+STUCK_MS = 8000  # less than makes a process count as hanging
+PATIENCE = 45
+
+
+@pytest.fixture(name="containers")
+def fixture_containers(fresh_cluster):
+    return Containers(fresh_cluster.start(config=f"failpoints = on\n{CONFIG}"))
+
+
+@pytest.fixture(name="ask")
+def fixture_ask(containers):
+    """Asks in a thread: a future."""
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        yield lambda method, name, **fields: pool.submit(containers.call, method, name, timeout=PATIENCE, **fields)
+
+
+class Stuck:
+    """A failpoint that stops whoever meets it next, for a time that nobody else may need."""
+
+    def __init__(self, cluster, point):
+        self.place = cluster.run / "failpoints" / point
+        self.hits = pathlib.Path(f"{self.place}.hits")
+        self.hits.unlink(missing_ok=True)
+        self.place.write_text(f"1*delay({STUCK_MS})")
+
+    def await_hit(self):
+        until(self.hits.exists, f"{self.place.name} is met")
+
+
+def strangers(containers, name):
+    """What a client may want of another container, which needs nobody who is stuck."""
+    assert containers.task(name)["status"] == "RUNNING"
+    containers.call("task.stats", name)
+    containers.call("task.get", name)
+    request, before = os.urandom(16), len(containers.asked_for(name, "Kill"))
+    for _ in range(2):  # the same answer again, and one signal
+        assert containers.call("task.kill", name, id=request, signal=signal.SIGWINCH) == {}
+    assert len(containers.asked_for(name, "Kill")) == before + 1
+    return request
+
+
+def restart(cluster, name):
+    """It does not sleep any longer."""
+    cluster.await_successor(name, cluster.kill(name))
+
+
+def test_a_slow_disk_of_the_metadata_worker(containers, ask):
+    containers.run("b")
+    stuck = Stuck(containers.cluster, "metadata.commit-before")
+    waits = ask("container.create", "new", runtime="io.containerd.runc.v2", spec=b"{}")
+    stuck.await_hit()
+    killed = strangers(containers, "b")
+    assert not waits.done(), "nobody waited for the disk"
+    restart(containers.cluster, "metadata")
+    waits.result()
+    told = containers.cluster.client().call("request.get", {"id": killed})
+    assert (told["state"], told["status"], told["target"]) == ("done", 0, "b")
+    containers.finish("b")
+
+
+@pytest.mark.parametrize("dying", [["shim", "metadata"], PROCESSES], ids="-".join)
+def test_a_kill_is_known_before_it_is_on_the_disk(containers, ask, dying):
+    """It was answered; then everybody who could have recorded it dies."""
+    containers.run("b")
+    stuck = Stuck(containers.cluster, "metadata.commit-before")
+    waits = ask("container.create", "new", runtime="io.containerd.runc.v2", spec=b"{}")
+    stuck.await_hit()
+    killed = strangers(containers, "b")
+    assert not waits.done(), "nothing was recorded"
+    before = {name: containers.cluster.pid(name) for name in PROCESSES}
+    for name in dying:
+        os.kill(before[name], signal.SIGKILL)
+    for name in dying:
+        containers.cluster.await_successor(name, before[name])
+    waits.result()
+    assert containers.call("task.kill", "b", id=killed, signal=signal.SIGWINCH) == {}
+    assert len(containers.asked_for("b", "Kill")) == 1
+    containers.finish("b")
+    told = containers.cluster.client().call("request.get", {"id": killed})
+    assert (told["method"], told["status"]) == ("task.kill", 0)
+    assert containers.call("task.kill", "b", id=killed, signal=signal.SIGWINCH) == {}, "also of one that is gone"
+    assert containers.refusal("task.kill", "b", signal=signal.SIGWINCH)[0] == NOT_FOUND
+
+
+def test_a_slow_bundle(containers, ask):
+    for name in ("b", "c"):
+        containers.run(name)
+    containers.record("a")
+    stuck = Stuck(containers.cluster, "bundle.create-work-made")
+    waits = ask("task.create", "a")
+    stuck.await_hit()
+    strangers(containers, "b")
+    containers.end("c")
+    assert containers.wait("c") == 0
+    containers.call("task.delete", "c")
+    assert not waits.done(), "nobody waited for the bundle"
+    restart(containers.cluster, "bundle")
+    assert waits.result()["pid"]
+    containers.call("task.delete", "a", force=True)
+    containers.finish("b")
+
+
+def test_a_hung_unmounting(containers):
+    cluster = containers.cluster
+    containers.run("b")
+    containers.run("a")
+    bundle = cluster.run / "task/default/a"
+    subprocess.run(["mount", "-t", "tmpfs", "none", bundle / "rootfs"], check=True)
+    stuck = Stuck(cluster, "bundle.delete-unmount")
+    containers.call("task.delete", "a", force=True)
+    stuck.await_hit()
+    strangers(containers, "b")
+    containers.run("c")  # bundles are made and removed meanwhile
+    containers.finish("c", 0)
+    assert cluster.mounts(), "nobody waited for the unmounting"
+    restart(cluster, "bundle")
+    until(lambda: not cluster.mounts(), "it is unmounted by the successor")
+    containers.finish("b")
