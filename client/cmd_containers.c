@@ -10,9 +10,13 @@
 
 #include "common/proto/runc_options.pb-c.h"
 
-#define RUNC_OPTIONS "containerd.runc.v1.Options" /* the type's name */
-#define PADDING      4
-#define PAGE_LIMIT   1000 /* records asked for at a time */
+#include <time.h>
+
+#define RUNC_OPTIONS   "containerd.runc.v1.Options" /* the type's name */
+#define PADDING        4
+#define PAGE_LIMIT     1000  /* records asked for at a time */
+#define KNOWN_MS       30000 /* that deleting waits to know what a task is */
+#define KNOWN_PAUSE_MS 100
 
 int cmd_containers_create(session_t *session)
 {
@@ -38,11 +42,29 @@ int cmd_containers_create(session_t *session)
 /* Deleting --------------------------------------------------------------------------------------
  */
 
+/* A task of a shim worker that has just started, whose shim does not answer: what it is, and
+ * whether it may be deleted, is not known yet. */
+static bool is_unknown(const msg_process_t *task)
+{
+    return task->phase && !strcmp(task->phase, "loading") && !strcmp(task->status, "UNKNOWN");
+}
+
+/* Waits until it is known, as long as a request may take. */
+static status_code_t find_task(session_t *session, const char *id, msg_process_t *ret, status_t *st)
+{
+    int64_t timeout = session_timeout_ms(session);
+    int64_t end = util_now_ms() + (timeout > 0 ? timeout : KNOWN_MS);
+    while (!session_call(session, MSG_task_get, &(msg_task_get_t){.id = id}, ret, st) &&
+           is_unknown(ret) && util_now_ms() < end)
+        nanosleep(&(struct timespec){.tv_nsec = KNOWN_PAUSE_MS * 1000000L}, NULL);
+    return st->code;
+}
+
 /* As ctr: a task that is over or was never started goes with its container, a running one stays. */
 static status_code_t delete_task(session_t *session, const char *id, status_t *st)
 {
     msg_process_t task;
-    if (session_call(session, MSG_task_get, &(msg_task_get_t){.id = id}, &task, st)) {
+    if (find_task(session, id, &task, st)) {
         if (st->code == STATUS_NOT_FOUND)
             status_clear(st);
         return st->code;

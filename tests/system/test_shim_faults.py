@@ -12,7 +12,7 @@ import time
 import msgpack
 import pytest
 from cluster import Refused, is_alive, until
-from fake_containers import CONFIG, DEADLINE_EXCEEDED, FAILED_PRECONDITION, INTERNAL, LIFE, OK, UNAVAILABLE, UNKNOWN, Containers
+from fake_containers import CONFIG, DEADLINE_EXCEEDED, FAILED_PRECONDITION, INTERNAL, LIFE, OK, RESOURCE_EXHAUSTED, UNAVAILABLE, UNKNOWN, Containers
 
 HANG_SECONDS = 0.7  # the request's deadline where the shim never answers: before it is sent again
 SOON_SECONDS = 6  # what every other answer comes within; a shim that does not shut down is killed after 3
@@ -459,3 +459,45 @@ def test_a_create_whose_task_is_being_buried_is_answered(fresh_cluster):
     until(lambda: "being removed" in str(containers.outcome("task.pause", "c")[1]), "it is being buried")
     assert containers.call("task.create", "c", id=request)["pid"]
     containers.await_nothing_of("c")
+
+
+# What is said and what is meant --------------------------------------------------------------------
+
+
+def test_a_full_disk_behind_a_shim_is_called_so(containers):
+    full = "mkdir /run/x: no space left on device"
+    refused = containers.outcome("task.create", containers.record("create", fail_Create=f"1*error(2:{full})"))
+    assert refused[0] == RESOURCE_EXHAUSTED and full in refused[1]
+    containers.create("start", fail_Start=f"1*error(2:{full})")
+    containers.run("kill", fail_Kill="1*error(2:write: No space left on device, os error 28)")
+    for method, more in (("start", {}), ("kill", {"signal": 15})):
+        status, sentence = containers.refusal(f"task.{method}", method, **more)
+        assert status == RESOURCE_EXHAUSTED and "space left on device" in sentence
+    containers.call("container.delete", "create")
+    for name in ("start", "kill"):
+        containers.remove(name)
+    for name in ("create", "start", "kill"):
+        containers.await_nothing_of(name)
+
+
+# Groups whose shim goes -----------------------------------------------------------------------------
+
+
+def test_a_create_whose_groups_shim_goes_gets_another(containers):
+    """Its shim was there when it was looked for, and ends when it is connected to."""
+    containers.run("a", group="g", fail_Connect="1*off->1*panic")
+    assert containers.create("b", group="g")
+    assert containers.call("task.start", "b")
+    containers.finish("b")
+    assert containers.topics("b") == LIFE
+    until(lambda: containers.task("a") is None, "a is buried")
+
+
+def test_a_create_that_ends_its_groups_shim_is_tried_twice(containers):
+    containers.run("a", group="g")
+    containers.record("b", group="g", fail_Create="panic")
+    assert containers.refusal("task.create", "b")[0] == UNAVAILABLE
+    assert len(containers.asked_for("b", "start")) == 2
+    containers.await_nothing_of("b")
+    assert containers.topics("b") == []
+    until(lambda: containers.task("a") is None, "a is buried")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -306,6 +307,46 @@ def test_shims_that_are_stopped_before_a_restart(containers):
         containers.finish(name)
     for name in well[1:]:
         containers.finish(name)
+
+
+@pytest.mark.parametrize("damage", ["lost", "garbled"])
+def test_intents_that_are_gone_bury_nobody(containers, damage):
+    """What else the bundle says is enough to find the shim, or the process that it left."""
+    for name in ("well", "alone"):
+        containers.run(name, more={"on_shim_loss": "keep"})
+    shim, worker = containers.shim_pid("alone"), containers.cluster.kill("shim", signal.SIGSTOP)
+    for name in ("well", "alone"):
+        intent = containers.cluster.run / "task/default" / name / "intent.json"
+        intent.unlink() if damage == "lost" else intent.write_text("{")
+    os.kill(shim, signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+    containers.cluster.await_successor("shim", worker)
+    until(lambda: containers.task("alone").get("orphaned"), "it is kept without its shim")
+    for name in ("well", "alone"):
+        assert containers.call("task.get", name)["status"] == "RUNNING"
+    containers.restart_worker()  # it was written again
+    for name in ("well", "alone"):
+        containers.finish(name)
+        assert containers.topics(name) == LIFE
+
+
+def test_a_container_is_deleted_when_its_shim_answers_again(containers):
+    containers.run("c")
+    containers.end("c")
+    containers.wait("c")
+    shim = containers.shim_pid("c")
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        containers.restart_worker()
+        until(lambda: containers.task("c").get("unresponsive"), "it is known to be mute")
+        command = subprocess.Popen(containers.cluster.command("containers", "delete", "c"), stderr=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            command.wait(1)
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    assert command.communicate(timeout=20)[1] == "" and command.returncode == 0
+    assert containers.refusal("container.get", "c")[0] == NOT_FOUND
+    containers.await_nothing_of("c")
 
 
 # Events -------------------------------------------------------------------------------------------

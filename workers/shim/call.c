@@ -1,6 +1,7 @@
 /* Requests that are one call to a shim. */
 #include "workers/shim/call.h"
 
+#include "workers/shim/foreign.h"
 #include "workers/shim/state.h"
 
 static void on_reply(void *arg, const status_t *st, const uint8_t *payload, size_t size)
@@ -10,7 +11,7 @@ static void on_reply(void *arg, const status_t *st, const uint8_t *payload, size
     if (st->code) {
         if (process && call->changes_state && status_is_uncertain(st->code))
             state_refresh(process);
-        request_fail(call->request, st);
+        foreign_fail(call->request, st);
         return;
     }
     if (process)

@@ -1,6 +1,8 @@
 /* task.create: bundle, shim, container; each step with its undo, whoever dies meanwhile. */
 #include "workers/shim/create.h"
 
+#include "common/log.h"
+#include "workers/shim/foreign.h"
 #include "workers/shim/outcome.h"
 #include "workers/shim/restart.h"
 
@@ -16,6 +18,34 @@ static const op_step_t create_plan[] = {
     {NULL, NULL, NULL},
 };
 
+static void begin(manager_t *self, request_t *request, const msg_task_create_t *ask, bool is_retry);
+
+/* A group's shim that has lost its last container ends, and `start` may still have found it. All of
+ * this run is undone by now, and another one gets a shim that lives. One only: a shim that dies of
+ * this very container would die again. */
+static bool is_worth_another(const create_t *create, const status_t *st)
+{
+    bool had_shim = create->endpoint.address[0] && strcmp(create->group, create->task->id);
+    return had_shim && st->code == STATUS_UNAVAILABLE && !create->is_retry;
+}
+
+static void fail(create_t *create, const status_t *st)
+{
+    manager_t *self = create->manager;
+    bool again = is_worth_another(create, st);
+    status_t failure = *st;
+    status_wrap(&failure, "create task %s", create->task->id);
+    manager_remove_task(self, create->task);
+    if (again) {
+        log_warn("%s: %s; once more", create->op.label, st->text);
+        begin(self, create->request, create->ask, true);
+    } else if (st->code == STATUS_ABORTED || st->code == STATUS_ALREADY_EXISTS) {
+        outcome_or_fail(self, create->request, &failure);
+    } else {
+        foreign_fail(create->request, &failure);
+    }
+}
+
 static void on_finished(op_t *op, const status_t *st)
 {
     create_t *create = create_of(op);
@@ -23,13 +53,7 @@ static void on_finished(op_t *op, const status_t *st)
     task_t *task = create->task;
     const msg_task_create_t *ask = create->ask;
     if (st->code) {
-        status_t failure = *st;
-        status_wrap(&failure, "create task %s", task->id);
-        manager_remove_task(self, task);
-        if (st->code == STATUS_ABORTED || st->code == STATUS_ALREADY_EXISTS)
-            outcome_or_fail(self, create->request, &failure);
-        else
-            request_fail(create->request, &failure);
+        fail(create, st);
     } else {
         task->phase = TASK_LIVE;
         if (!ask->restart_of)
@@ -63,7 +87,7 @@ static void on_slow(void *arg)
     create_next(create->manager);
 }
 
-static void begin(manager_t *self, request_t *request, const msg_task_create_t *ask)
+static void begin(manager_t *self, request_t *request, const msg_task_create_t *ask, bool is_retry)
 {
     char incarnation[UTIL_UUID_SIZE];
     util_uuid(incarnation);
@@ -77,6 +101,7 @@ static void begin(manager_t *self, request_t *request, const msg_task_create_t *
     create->manager = self;
     create->request = request;
     create->ask = ask;
+    create->is_retry = is_retry;
     create->task = task;
     create->op.name = "create";
     create->op.plan = create_plan;
@@ -106,7 +131,7 @@ void create_next(manager_t *self)
 {
     while (has_room(self) && zlistx_size(self->create_queue)) {
         turn_t *turn = zlistx_detach(self->create_queue, NULL);
-        begin(self, turn->request, turn->ask);
+        begin(self, turn->request, turn->ask, false);
         free(turn);
     }
 }

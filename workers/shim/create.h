@@ -25,6 +25,7 @@ typedef struct create {
     char group[80];
     uint32_t pid;
     bool downgraded, has_removed_stale;
+    bool is_retry; /* of one whose group's shim went away under it */
     io_timer_t slow;
     bool is_slow; /* it counts no more against those that run at once */
 } create_t;
@@ -50,6 +51,12 @@ op_action_t create_ask_create, create_undo_create;
  * annotations name (the container's own id without). INVALID_ARGUMENT when it is no spec. */
 status_code_t create_read_spec(const msg_container_t *container, bool terminal, char *group,
                                size_t size, status_t *st);
+
+/* The group that a spec's annotations name; `id` when they name none, or it is no spec. */
+void create_read_group(const msg_bytes_t *spec, const char *id, char *group, size_t size);
+
+/* What becomes of the container when its shim is lost. */
+shim_loss_t create_loss_of(const manager_t *self, const msg_container_t *container);
 
 /* The runtime's options as an encoded message. */
 void create_pack_options(create_t *create);

@@ -189,11 +189,11 @@ void create_ask_rootfs(op_t *op)
 /* record intent -----------------------------------------------------------------------------------
  */
 
-static shim_loss_t loss_of(const create_t *create)
+shim_loss_t create_loss_of(const manager_t *self, const msg_container_t *container)
 {
-    const char *word = create->container.on_shim_loss;
+    const char *word = container->on_shim_loss;
     if (!word)
-        return create->manager->on_shim_loss;
+        return self->on_shim_loss;
     return strcmp(word, "kill") ? SHIM_LOSS_KEEP : SHIM_LOSS_KILL;
 }
 
@@ -208,7 +208,7 @@ void create_ask_intent(op_t *op)
     intent->request = *request_id(create->request);
     snprintf(intent->runtime, sizeof intent->runtime, "%s", task->runtime);
     snprintf(intent->group, sizeof intent->group, "%s", create->group);
-    intent->on_shim_loss = loss_of(create);
+    intent->on_shim_loss = create_loss_of(create->manager, &create->container);
     record_socket_address(create->manager->grpc_address, task->ns, create->group, intent->address,
                           sizeof intent->address);
     if (!record_write_intent(task->bundle, intent, &st))

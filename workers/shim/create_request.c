@@ -52,6 +52,16 @@ status_code_t create_read_spec(const msg_container_t *container, bool terminal, 
     return st->code;
 }
 
+void create_read_group(const msg_bytes_t *bytes, const char *id, char *group, size_t size)
+{
+    json_t *spec =
+        json_loadb((const char *)bytes->data, bytes->size, JSON_DECODE_INT_AS_REAL, NULL);
+    const char *named = group_of(spec);
+    bool is_good = named && msg_is_identifier(named, strlen(named));
+    snprintf(group, size, "%s", is_good ? named : id);
+    json_decref(spec);
+}
+
 void create_pack_options(create_t *create)
 {
     const msg_container_t *container = &create->container;

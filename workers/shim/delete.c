@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "workers/shim/debt.h"
 #include "workers/shim/end_call.h"
+#include "workers/shim/foreign.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/op.h"
 #include "workers/shim/orphan.h"
@@ -265,7 +266,7 @@ static void on_finished(op_t *op, const status_t *st)
         status_wrap(&failure, "delete task %s", task->id);
         task->phase = TASK_LIVE;
         deleter_clear(&task->deleter, task->bundle);
-        request_fail(deletion->request, &failure);
+        foreign_fail(deletion->request, &failure);
     } else {
         log_warn("delete %s: %s", task->key, st->text);
         go_on_without_shim(deletion);

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "workers/shim/call.h"
 #include "workers/shim/exec_record.h"
+#include "workers/shim/foreign.h"
 #include "workers/shim/op.h"
 #include "workers/shim/text.h"
 
@@ -153,7 +154,7 @@ static void on_finished(op_t *op, const status_t *st)
     task_t *task = task_of(adding);
     process_t *process = task ? task_process(task, adding->ask->exec_id) : NULL;
     if (st->code) {
-        request_fail(adding->request, st);
+        foreign_fail(adding->request, st);
     } else {
         if (process) {
             process->state = PROCESS_CREATED;

@@ -1,6 +1,7 @@
 /* task.delete of an exec: killed first when that is asked for, out of the shim, and forgotten. */
 #include "workers/shim/end_call.h"
 #include "workers/shim/exec_record.h"
+#include "workers/shim/foreign.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/op.h"
 #include "workers/shim/outcome.h"
@@ -112,7 +113,7 @@ static void on_finished(op_t *op, const status_t *st)
         task_remove_exec(process->task, process);
     }
     if (st->code)
-        request_fail(deletion->request, st);
+        foreign_fail(deletion->request, st);
     else
         request_answer(deletion->request, &deletion->exited);
     free(deletion);

@@ -6,6 +6,7 @@
 #include "common/proc.h"
 #include "workers/shim/exec_record.h"
 #include "workers/shim/init_record.h"
+#include "workers/shim/intent_mend.h"
 #include "workers/shim/orphan.h"
 #include "workers/shim/outcome.h"
 #include "workers/shim/restart.h"
@@ -295,12 +296,22 @@ static void set_aside(load_t *load, const char *why)
              on_bundle_deleted, load);
 }
 
-static void inspect(load_t *load)
+static status_code_t find_intent(load_t *load, const msg_container_t *container, status_t *st)
+{
+    task_t *task = load->task;
+    task->intent = zmalloc(sizeof *task->intent);
+    status_code_t code = record_read_intent(task->bundle, task->intent, st);
+    if (code && intent_mend_is_due(task->bundle))
+        code = intent_mend(load->loader->manager, task, container, task->intent, st);
+    return code;
+}
+
+/* `container` is NULL without a record. */
+static void inspect(load_t *load, const msg_container_t *container)
 {
     task_t *task = load->task;
     status_t st;
-    task->intent = zmalloc(sizeof *task->intent);
-    status_code_t code = record_read_intent(task->bundle, task->intent, &st);
+    status_code_t code = find_intent(load, container, &st);
     if (code == STATUS_NOT_FOUND) { /* no shim can have been started */
         free(TAKE(task->intent));
         bury(load);
@@ -336,9 +347,8 @@ static void inspect(load_t *load)
 static void on_incarnation(void *arg, const status_t *st, const void *answer)
 {
     load_t *load = arg;
-    (void)answer;
     load->record_missing = st->code == STATUS_NOT_FOUND;
-    inspect(load);
+    inspect(load, st->code ? NULL : answer);
 }
 
 void load_task(loader_t *loader, task_t *task)

@@ -11,8 +11,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define INTENT     "intent.json"
-#define SOCKET_DIR "/run/containerd/s"
+#define INTENT      "intent.json"
+#define BINARY_PATH "shim-binary-path"
+#define SOCKET_DIR  "/run/containerd/s"
 
 static status_code_t write_all(int fd, const char *text, size_t size)
 {
@@ -161,6 +162,17 @@ status_code_t record_read_intent(const char *bundle, intent_t *ret, status_t *st
     return STATUS_OK;
 }
 
+status_code_t record_read_path(const char *bundle, char path[PATH_MAX], status_t *st)
+{
+    AUTO_FREE char *text = NULL;
+    if (read_file(bundle, BINARY_PATH, &text, st))
+        return st->code;
+    if (text[0] != '/' || strlen(text) >= PATH_MAX)
+        return status_set(st, STATUS_DATA_LOSS, "read " BINARY_PATH ": not an absolute path");
+    memcpy(path, text, strlen(text) + 1);
+    return STATUS_OK;
+}
+
 int64_t record_intent_time(const char *bundle)
 {
     struct stat info;
@@ -173,7 +185,7 @@ int64_t record_intent_time(const char *bundle)
 status_code_t record_write_endpoint(const char *bundle, const intent_t *intent,
                                     const endpoint_t *endpoint, status_t *st)
 {
-    if (write_file(bundle, "shim-binary-path", intent->path, st))
+    if (write_file(bundle, BINARY_PATH, intent->path, st))
         return st->code;
     return record_write_json(bundle, "bootstrap.json",
                              json_pack("{s:i, s:s, s:s, s:I, s:I}", "version", endpoint->version,

@@ -46,6 +46,9 @@ status_code_t record_write_endpoint(const char *bundle, const intent_t *intent,
 status_code_t record_read_intent(const char *bundle, intent_t *ret, status_t *st);
 status_code_t record_read_endpoint(const char *bundle, endpoint_t *ret, status_t *st);
 
+/* The executable that a lost intent named: record_write_endpoint writes it as well. */
+status_code_t record_read_path(const char *bundle, char path[PATH_MAX], status_t *st);
+
 /* When the intent was recorded, ns since the epoch; 0 when there is none. */
 int64_t record_intent_time(const char *bundle);
 

@@ -3,6 +3,7 @@
  * a failed start, and crash when it ends. */
 #include "workers/shim/call.h"
 #include "workers/shim/exec_record.h"
+#include "workers/shim/foreign.h"
 #include "workers/shim/in_flight.h"
 #include "workers/shim/outcome.h"
 #include "workers/shim/state.h"
@@ -44,7 +45,7 @@ static void fail(starting_t *self, process_t *process)
         process->is_starting = false;
         process->start_failed = true;
     }
-    request_fail(self->request, &self->failure);
+    foreign_fail(self->request, &self->failure);
     free(self);
 }
 
