@@ -359,7 +359,7 @@ def test_killed_at_any_moment(cell):
     rand = random.Random(int(os.environ.get("SHIMD_SEED", "1")))
     created, acknowledged = set(), set()
     asked = [[], []]  # by round
-    shim, count = None, 0
+    shim, count, sent = None, 0, {}
     for _ in range(CRASH_ROUNDS):
         asked.append([])
         for _ in range(rand.randrange(5, 40)):
@@ -368,17 +368,16 @@ def test_killed_at_any_moment(cell):
             shim = shim or Shim(cell)
             payload = task_event("default", "exit", f"e{count}", count)
             try:
-                stream = shim.send(payload)
+                sent[shim.send(payload)] = f"e{count}"
                 while rand.random() < 0.5:
                     shim.receive(0.001)
-                if shim.replies.pop(stream, None) is not None:
-                    acknowledged.add(f"e{count}")
+                acknowledged |= {sent.pop(stream) for stream in list(sent) if stream in shim.replies}
             except (EOFError, OSError):
-                shim = None
+                shim, sent = None, {}
         time.sleep(rand.random() * 0.01)
         collect(asked.pop(0))  # a request that takes three workers with it is set aside
         cell.kill_worker()
-        shim = None
+        shim, sent = None, {}
     for rest in asked:
         collect(rest)
     events = cell.journal()
