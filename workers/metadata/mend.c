@@ -6,6 +6,7 @@
 #include "workers/metadata/exit_records.h"
 #include "workers/metadata/held.h"
 #include "workers/metadata/journal.h"
+#include "workers/metadata/mend_containers.h"
 #include "workers/metadata/mend_runs.h"
 #include "workers/metadata/process_record.h"
 #include "workers/metadata/retention.h"
@@ -195,6 +196,7 @@ void mend_derived(txn_t *txn)
 {
     mend_heads(txn);
     mend_runs(txn);
+    mend_containers(txn);
     held_reindex(txn);
     exit_records_reindex(txn);
     mend_counters(txn);
@@ -262,6 +264,8 @@ void mend_record(txn_t *txn, const store_lost_t *lost)
         mend_process(txn, &lost->key);
         mend_runs(txn); /* its key may be what is damaged */
     }
+    if (lost->table == TABLE_CONTAINERS)
+        mend_containers(txn);
     if (lost->table == TABLE_HEADS || lost->table == TABLE_DUE || lost->table == TABLE_ENDS ||
         lost->table == TABLE_NS_SEQ)
         mend_derived(txn);

@@ -16,7 +16,8 @@
 void mend_record(txn_t *txn, const store_lost_t *lost);
 
 /* Makes what is derived from other records again where it is missing: newest runs, what was
- * seen of those that go on, deadlines of held events, times of exits, counters of namespaces. */
+ * seen of those that go on, container records, deadlines of held events, times of exits, counters
+ * of namespaces. */
 void mend_derived(txn_t *txn);
 
 /* Puts a mark where the journal has no such event any more. */
