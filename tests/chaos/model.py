@@ -21,7 +21,7 @@ SUCCESS = {
     ("delete-force", PAUSED): NONE,
     ("delete-force", STOPPED): NONE,
     ("wait", STOPPED): STOPPED,
-    ("wait", NONE): NONE,  # the exit record outlives the task
+    ("wait", NONE): NONE,  # the exit record outlives the task, if it ever was
 }
 REFUSAL = {
     ("create", CREATED): ALREADY_EXISTS,
@@ -56,7 +56,7 @@ def outcomes(step, state, lost_shim):
             result.add(after)
         if what == "kill" and state == CREATED:
             result.add(STOPPED)
-    elif status != OK and after is None and status in refusals(what, state):
+    elif status != OK and (after is None or what == "wait") and status in refusals(what, state):
         result.add(state)
     # Without its shim a task cannot be paused or made, and one under removal says so.
     elif status in (FAILED_PRECONDITION, NOT_FOUND) and (lost_shim or what == "kill"):

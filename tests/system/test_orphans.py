@@ -213,3 +213,23 @@ def test_a_start_whose_answer_and_shim_were_lost_is_answered(fresh_cluster):
     assert client.call("task.start", {"id": "c"}, "default", timeout=20, id=request)["pid"] == pid
     with pytest.raises(Refused, match="its shim was lost"):
         client.call("task.start", {"id": "c"}, "default", timeout=20)
+
+
+def test_one_that_has_ended_can_be_deleted_before_it_is_known_how(fresh_cluster):
+    """A client that has waited for the end does not hear that it runs, although the next worker has yet to ask."""
+    cluster = fresh_cluster.start(config="failpoints = on\n")
+    gated(cluster, "c", "exit 9")
+    row = tasks(cluster)["c"]
+    open_gate(cluster, "c")
+    assert cluster.shimctl("tasks", "wait", "c").stdout == "9\n"
+    worker, point = cluster.status()["shim"]["pid"], cluster.run / "failpoints" / "supervisor.cluster.reaped-begin"
+    point.write_text("delay(3000)")
+    os.kill(worker, signal.SIGSTOP)  # so that only its successor finds that the shim is gone
+    os.kill(row["shim_pid"], signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+    done = cluster.shimctl("tasks", "delete", "c")
+    assert done.returncode == 0, done.stderr
+    assert point.with_suffix(".reaped-begin.hits").exists(), "the supervisor was asked"
+    point.unlink()
+    assert cluster.shimctl("containers", "delete", "c").returncode == 0
+    assert topics(cluster, "c").count("/tasks/exit") == topics(cluster, "c").count("/tasks/delete") == 1
