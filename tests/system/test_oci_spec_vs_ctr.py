@@ -371,9 +371,9 @@ def test_users_own_hostname_variable(records, place):
 def test_containers_create_has_no_shares(records, place):
     """`ctr containers create` has no --cpu-shares and so no default for it."""
     container_id = records.new_id()
-    made = records.containerd.ctr("containers", "create", "--rootfs", place / "rootfs", container_id, "sh")
+    made = records.containerd.ctr("-n", "default", "containers", "create", "--rootfs", place / "rootfs", container_id, "sh")
     assert made.returncode == 0, made.stderr
-    theirs = json.loads(records.containerd.ctr("containers", "info", "--spec", container_id).stdout)
+    theirs = json.loads(records.containerd.ctr("-n", "default", "containers", "info", "--spec", container_id).stdout)
     ours, refused = our_spec(["--cpu-shares", "0"], place / "rootfs", container_id, ["sh"])
     assert refused is None, refused
     assert differences(theirs, ours) == {}

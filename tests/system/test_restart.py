@@ -235,23 +235,52 @@ def test_what_comes_back_with_the_cluster(cluster):
 
 
 def test_after_a_reboot(cluster):
-    """The bundles and all processes are gone, the journal is not."""
     for policy in "always", "unless-stopped", "no":
         run(cluster, policy, "sleep 1000", policy)
     rows = [task(cluster, name) for name in ("always", "unless-stopped", "no")]
+    reboot(cluster, rows)
+    for name in "always", "unless-stopped":
+        assert running(cluster, 1, name)["pid"] not in [row["pid"] for row in rows]
+    assert not task(cluster, "no")
+
+
+def reboot(cluster, rows):
+    """The bundles and all processes are gone, the journal is not."""
     kill_all(cluster)
     for row in rows:
         os.kill(row["shim_pid"], signal.SIGKILL)
         os.kill(row["pid"], signal.SIGKILL)
-    for name in "always", "unless-stopped", "no":
-        subprocess.run(["runc", "--root", cluster.run / "runc/default", "delete", "-f", name], check=True)
+        subprocess.run(["runc", "--root", cluster.run / "runc/default", "delete", "-f", row["id"]], check=True)
     shutil.rmtree(cluster.run)
     for path in cluster.dead_sockets():
         path.unlink()
     cluster.start()
-    for name in "always", "unless-stopped":
-        assert running(cluster, 1, name)["pid"] not in [row["pid"] for row in rows]
-    assert not task(cluster, "no")
+
+
+def test_a_stop_that_was_under_way_at_a_reboot_counts(cluster):
+    """The signal was accepted, and the process had not ended yet."""
+    for policy in "unless-stopped", "always":
+        run(cluster, policy, "trap : TERM; while true; do sleep 1; done", policy)
+        assert cluster.shimctl("tasks", "kill", "-s", "TERM", policy).returncode == 0
+        assert record(cluster, policy)["stopped"]
+    reboot(cluster, [task(cluster, name) for name in ("unless-stopped", "always")])
+    running(cluster, name="always")
+    until(lambda: not task(cluster, "unless-stopped"), "its end is known")
+    settled(cluster, "unless-stopped")
+    assert len(starts(cluster, "unless-stopped")) == 1
+
+
+def test_a_stop_that_is_refused_is_none(cluster):
+    runc = cluster.dir / "runc-that-cannot-kill"
+    runc.write_text('#!/bin/sh\ncase " $* " in *" kill "*) echo no such right >&2; exit 1;; esac\nexec runc "$@"\n')
+    runc.chmod(0o755)
+    run(cluster, "always", "sleep 1000", "c", "--runc-binary", runc)
+    refused = cluster.shimctl("tasks", "kill", "-s", "TERM", "c")
+    assert refused.returncode != 0 and "no such right" in refused.stderr
+    assert "stopped" not in record(cluster)
+    crash(cluster)
+    running(cluster, 1)
+    runc.write_text('#!/bin/sh\nexec runc "$@"\n')
 
 
 def test_the_shim_is_killed_with_its_container(cluster):

@@ -4,6 +4,7 @@
 #include "common/util.h"
 #include "workers/metadata/containers.h"
 #include "workers/metadata/incarnations.h"
+#include "workers/metadata/requests.h"
 #include "workers/metadata/restarts.h"
 
 #include <stdio.h>
@@ -194,6 +195,58 @@ static void stopped(fixture_t *f, const char *policy)
     assert_int_equal(list(f, "life 1"), 0);
 }
 
+/* A task.kill was answered; in `life`, it was a stop of that run that was accepted. */
+static void killed(fixture_t *f, unsigned number, unsigned run, const char *life)
+{
+    status_t st;
+    msg_empty_t empty;
+    const msg_request_record_t ask = {.id = {.bytes = {(uint8_t)number, 1}},
+                                      .method = "task.kill",
+                                      .ns = NS,
+                                      .target = ID,
+                                      .stopped = life,
+                                      .incarnation = life ? run_name(run) : NULL};
+    assert_int_equal(fixture_write(f, requests_record, NULL, &ask, &empty, sizeof empty, &st), 0);
+}
+
+/* The run's exit is never seen: the machine went down before it. */
+static void a_stop_is_kept_before_the_exit(void **state)
+{
+    static const struct {
+        const char *policy;
+        size_t due;
+    } rows[] = {{"unless-stopped", 0}, {"on-failure", 0}, {"always", 1}};
+    fixture_t *f = *state;
+    status_t st;
+    msg_empty_t empty;
+    const msg_container_delete_t gone = {.id = ID};
+    for (unsigned i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        bool is_listed_first = i % 2; /* by the next life, before it finds the run gone */
+        container(f, rows[i / 2].policy);
+        assert_int_equal(begin(f, i, false), STATUS_OK);
+        killed(f, i, i, "life 1");
+        if (is_listed_first)
+            assert_int_equal(list(f, "life 2"), 0);
+        leave(f, i, UNKNOWN, NULL);
+        assert_int_equal(list(f, "life 2"), rows[i / 2].due);
+        assert_int_equal(fixture_write(f, containers_delete, NS, &gone, &empty, sizeof empty, &st),
+                         0);
+    }
+}
+
+static void a_kill_that_is_no_stop_or_of_an_earlier_run_marks_nothing(void **state)
+{
+    fixture_t *f = *state;
+    container(f, "unless-stopped");
+    assert_int_equal(begin(f, 0, false), STATUS_OK);
+    killed(f, 1, 0, NULL);
+    assert_non_null(leave(f, 0, 1, NULL).restart);
+    assert_int_equal(begin(f, 1, true), STATUS_OK);
+    note(f, 0, 0, NULL);
+    killed(f, 2, 0, "life 1");
+    assert_non_null(leave(f, 1, 1, NULL).restart);
+}
+
 static void a_stop_wins(void **state)
 {
     fixture_t *f = *state;
@@ -231,10 +284,16 @@ static void a_restart_must_be_the_one_that_is_due(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(waits_double_up_to_a_minute),         TEST(ten_seconds_of_running_begin_anew),
-        TEST(policies_differ_in_what_they_follow), TEST(on_failure_stops_at_its_number),
-        TEST(restarts_that_fail_wait_and_count),   TEST(a_stop_wins),
-        TEST(always_means_also_the_next_life),     TEST(a_restart_must_be_the_one_that_is_due),
+        TEST(waits_double_up_to_a_minute),
+        TEST(ten_seconds_of_running_begin_anew),
+        TEST(policies_differ_in_what_they_follow),
+        TEST(on_failure_stops_at_its_number),
+        TEST(restarts_that_fail_wait_and_count),
+        TEST(a_stop_wins),
+        TEST(a_stop_is_kept_before_the_exit),
+        TEST(a_kill_that_is_no_stop_or_of_an_earlier_run_marks_nothing),
+        TEST(always_means_also_the_next_life),
+        TEST(a_restart_must_be_the_one_that_is_due),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "workers/metadata/evidence.h"
 #include "workers/metadata/expiry.h"
+#include "workers/metadata/restarts.h"
 
 #include <assert.h>
 #include <endian.h>
@@ -93,5 +94,6 @@ status_code_t requests_record(txn_t *txn, const call_t *call, status_t *st)
 {
     (void)st;
     requests_keep(txn, call->ask, call->now);
+    restarts_on_stop(txn, call, call->ask);
     return STATUS_OK;
 }

@@ -214,6 +214,21 @@ void restarts_on_end(txn_t *txn, const call_t *call, const msg_exited_t *exited)
     tell(&record, call->answer);
 }
 
+void restarts_on_stop(txn_t *txn, const call_t *call, const msg_request_record_t *request)
+{
+    msg_container_t record;
+    head_record_t head;
+    if (!request->stopped || !request->incarnation || !request->ns || !request->target)
+        return;
+    msg_restart_t *restart = look(txn, call, request->ns, request->target, &record);
+    bool is_present = restart && head_record_get(txn, request->ns, request->target, &head) &&
+                      head.live && !strcmp(head.incarnation, request->incarnation);
+    if (!is_present)
+        return;
+    restart->stopped = request->stopped;
+    containers_keep(txn, &record);
+}
+
 /* restart.note ----------------------------------------------------------------------------------
  */
 
@@ -264,7 +279,8 @@ static bool has_ended(txn_t *txn, const msg_container_t *record, const head_reco
     return !head->live || txn_get(txn, TABLE_EXITS, key.bytes, key.size, &found);
 }
 
-/* As docker's: always means also that a stop ends with the life of the cluster it was made in. */
+/* As docker's: always means also that a stop ends with the life of the cluster it was made in. What
+ * becomes of a run whose end is not recorded yet is decided with that. */
 static void wake(txn_t *txn, const call_t *call, msg_container_t *record, msg_restart_t *restart)
 {
     const msg_restart_list_t *ask = call->ask;
@@ -274,16 +290,18 @@ static void wake(txn_t *txn, const call_t *call, msg_container_t *record, msg_re
     if (restart->pending || !is_over)
         return;
     head_record_get(txn, record->ns, record->id, &head);
-    if (!has_ended(txn, record, &head))
+    restart->stopped = NULL;
+    restart->failures = 0;
+    if (!has_ended(txn, record, &head)) {
+        containers_keep(txn, record);
         return;
+    }
     char *run = msgpack_zone_malloc(call->zone, UTIL_UUID_SIZE);
     if (!run)
         abort();
     util_uuid(run);
     if (head.live)
         memcpy(run, head.incarnation, UTIL_UUID_SIZE);
-    restart->stopped = NULL;
-    restart->failures = 0;
     restart->pending = run;
     restart->due_at = call->now;
     containers_keep(txn, record);

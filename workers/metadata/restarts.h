@@ -27,6 +27,10 @@ status_code_t restarts_begin(txn_t *txn, const call_t *call, msg_container_t *re
 void restarts_on_exit(txn_t *txn, const call_t *call, const msg_incarnation_exit_t *exit);
 void restarts_on_end(txn_t *txn, const call_t *call, const msg_exited_t *exited);
 
+/* For request.record: a stop that was accepted is kept with the container, so
+ * that it counts also when the run's exit is never seen. */
+void restarts_on_stop(txn_t *txn, const call_t *call, const msg_request_record_t *request);
+
 /* Answers what is due: `call->answer` is a restart_due. */
 void restarts_tell(txn_t *txn, const call_t *call, const char *id);
 

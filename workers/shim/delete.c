@@ -323,7 +323,7 @@ HANDLER(task_delete)
         return;
     bool ends = !process->exec_id[0] && (delete->force || process->state == PROCESS_STOPPED);
     if (ends && !restart_is_own_delete(process->task, request))
-        restart_mark_stopped(process->task);
+        restart_mark_stopped(process->task, request);
     if (process->task->phase == TASK_ORPHANED && !process->exec_id[0])
         orphan_delete(manager, request, process->task, delete->force);
     else if (process->exec_id[0])

@@ -7,8 +7,7 @@
 
 #include "common/proto/task.pb-c.h"
 
-#define SIGNAL_KILL 9
-#define SIGNAL_TERM 15
+#include <signal.h>
 
 /* kill -------------------------------------------------------------------------------------------
  */
@@ -20,20 +19,20 @@ HANDLER(task_kill)
         request_answer(request, NULL);
         return;
     }
-    bool stops = !kill->exec_id && (kill->signal == SIGNAL_KILL || kill->signal == SIGNAL_TERM);
+    bool stops = restart_is_stop(kill);
     if (stops && restart_stop(self, request, kill->id))
         return;
     process_t *process = manager_find(self, request, kill->id, kill->exec_id);
     if (!process)
         return;
-    if (manager_is_again(process->task, request) && kill->signal != SIGNAL_KILL) {
+    if (manager_is_again(process->task, request) && kill->signal != SIGKILL) {
         manager_fail(request, STATUS_UNAVAILABLE,
                      "task.kill: the worker died, whether signal %u was sent is not known",
                      kill->signal);
         return;
     }
     if (stops)
-        restart_mark_stopped(process->task);
+        restart_mark_stopped(process->task, request);
     if (process->has_exited) {
         manager_fail(request, STATUS_NOT_FOUND, "process already finished: not found");
         return;

@@ -2,6 +2,7 @@
 #include "workers/shim/outcome.h"
 
 #include "common/log.h"
+#include "workers/shim/restart.h"
 
 typedef struct refusal {
     request_t *request;
@@ -108,8 +109,11 @@ static bool answer_kill(manager_t *self, request_t *request, const msg_request_r
 
 static void record(void *arg, request_t *request, const msg_request_record_t *outcome)
 {
-    if (!answer_kill(arg, request, outcome))
-        worker_record_remote(request, outcome);
+    msg_request_record_t told = *outcome;
+    if (request_method(request) == MSG_task_kill)
+        restart_on_kill_outcome(arg, request, &told);
+    if (!answer_kill(arg, request, &told))
+        worker_record_remote(request, &told);
 }
 
 const worker_journal_t outcome_journal = {.lookup = lookup, .record = record};

@@ -26,9 +26,17 @@ bool restart_stop(manager_t *self, request_t *request, const char *id);
 
 /* A client wants this run to end: written down in its bundle before anything is done about it, and
  * told with the exit. The text for that, or NULL. */
-void restart_mark_stopped(task_t *task);
+void restart_mark_stopped(task_t *task, const request_t *request);
 void restart_load_mark(task_t *task);
 const char *restart_stopped_in(const task_t *task);
+
+/* A signal to a container that is a client's stop: no restart follows. */
+bool restart_is_stop(const msg_task_kill_t *kill);
+
+/* A task.kill is answered so: a stop that was accepted is told with its outcome; one that was
+ * refused is taken back. */
+void restart_on_kill_outcome(manager_t *self, const request_t *request,
+                             msg_request_record_t *outcome);
 
 /* The request is that by which a restart removes the run before. */
 bool restart_is_own_delete(const task_t *task, const request_t *request);

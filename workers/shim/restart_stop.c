@@ -2,20 +2,24 @@
 #include "workers/shim/restart_internal.h"
 
 #include "common/log.h"
+#include "common/util.h"
 #include "workers/shim/record.h"
+
+#include <signal.h>
 
 #define MARK "stopped.json"
 
 /* Runs -------------------------------------------------------------------------------------------
  */
 
-void restart_mark_stopped(task_t *task)
+void restart_mark_stopped(task_t *task, const request_t *request)
 {
     const char *life = task->manager->life;
     status_t st;
     if (!strcmp(task->stopped_in, life))
         return;
     snprintf(task->stopped_in, sizeof task->stopped_in, "%s", life);
+    task->stopper = *request_id(request);
     json_t *mark = json_pack("{s:s}", "life", life);
     if (task->bundle && record_write_json(task->bundle, MARK, mark, &st))
         log_error("%s: note that it is stopped: %s", task->key, st.text);
@@ -35,6 +39,47 @@ void restart_load_mark(task_t *task)
 const char *restart_stopped_in(const task_t *task)
 {
     return task->stopped_in[0] ? task->stopped_in : NULL;
+}
+
+bool restart_is_stop(const msg_task_kill_t *kill)
+{
+    return !kill->exec_id && (kill->signal == SIGKILL || kill->signal == SIGTERM);
+}
+
+/* One that has ended meanwhile is as the client wants it; one that could not be reached may have
+ * got the signal. */
+static bool is_refusal(uint32_t status)
+{
+    return status == STATUS_UNKNOWN ||
+           (status && status != STATUS_NOT_FOUND && !status_is_uncertain((status_code_t)status));
+}
+
+static void take_back(task_t *task, const request_t *request)
+{
+    bool is_its_own =
+        task->stopped_in[0] && !memcmp(&task->stopper, request_id(request), sizeof task->stopper);
+    if (!is_its_own)
+        return;
+    task->stopped_in[0] = '\0';
+    if (task->bundle)
+        record_remove(task->bundle, MARK);
+}
+
+void restart_on_kill_outcome(manager_t *manager, const request_t *request,
+                             msg_request_record_t *outcome)
+{
+    const msg_task_kill_t *kill = request_ask(request);
+    const char *ns = request_ns(request);
+    task_t *task = ns ? task_table_find(manager->tasks, ns, kill->id) : NULL;
+    if (!restart_is_stop(kill) || !task)
+        return;
+    if (is_refusal(outcome->status)) {
+        take_back(task, request);
+    } else if (!outcome->status && begun_has(&task->begun, request_id(request), BEGUN_DONE)) {
+        restart_mark_stopped(task, request);
+        outcome->stopped = task->stopped_in;
+        outcome->incarnation = task->incarnation;
+    }
 }
 
 /* Restarts ---------------------------------------------------------------------------------------

@@ -99,6 +99,7 @@ struct task {
     int64_t heard_ms;   /* when the shim last told its state */
     bool unresponsive;
     char stopped_in[64]; /* life of the cluster in which a client wanted it to end; see restart.h */
+    msg_uuid_t stopper;  /* the request that said so first */
 };
 
 typedef struct task_table task_table_t;
