@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 KINDS = {"panic": "1*panic", "error": "1*error(injected)", "delay": "1*delay(100)"}
-WANTED = KINDS if os.environ.get("SHIMD_TEST_LONG") == "1" else ["panic", "error"]
+WANTED = KINDS if os.environ.get("SHIMD_TEST_LONG") == "1" else ["panic"]
 PATIENCE = 40
 LANES = 2  # side by side: a life spends much of its time waiting
 # What a client may be told when a step was made to fail: nobody knows, or it names the step.
