@@ -15,7 +15,7 @@ from raw_ttrpc import RESPONSE, Events, encode, frame, receive_frame
 
 FAKE_SHIM = os.environ.get("SHIMD_FAKE_SHIM_DIR", f"{BUILD}/tests/fake-shim") + "/containerd-shim-fake-v2"
 REAL_SHIM = shutil.which("containerd-shim-runc-v2")
-TASKS = int(os.environ.get("SHIMD_TASKS", "150"))
+TASKS = int(os.environ.get("SHIMD_TASKS", "80"))
 OUTAGE_TASKS = int(os.environ.get("SHIMD_OUTAGE_TASKS", "12"))
 OUTAGE_SECONDS = float(os.environ.get("SHIMD_OUTAGE_SECONDS", "2"))  # at most; up to 600 is promised
 KILLED_TASKS = 8

@@ -122,17 +122,17 @@ def test_a_stop_wins(cluster):
 @pytest.mark.parametrize("words", [("tasks", "kill", "-s", "KILL"), ("tasks", "delete", "-f")])
 def test_a_stop_wins_against_a_restart_under_way(cluster, words):
     """At every moment of a container that ends all the time."""
-    for i in range(12):
+    for i in range(6):
         name = f"c{i}"
         run(cluster, "always", "exit 0", name)
         until(lambda: len(exits(cluster, name)) >= 1 + i % 3, "it has ended")
-        time.sleep(0.02 * i)
+        time.sleep(0.04 * i)
         done = cluster.shimctl(*words, name)
         assert done.returncode == 0 or "not found" in done.stderr, done.stderr
     time.sleep(1)
-    before = {f"c{i}": len(starts(cluster, f"c{i}")) for i in range(12)}
+    before = {f"c{i}": len(starts(cluster, f"c{i}")) for i in range(6)}
     time.sleep(1)
-    for i in range(12):
+    for i in range(6):
         name = f"c{i}"
         assert "pending" not in record(cluster, name) and record(cluster, name)["stopped"], record(cluster, name)
         assert len(starts(cluster, name)) == before[name]

@@ -31,9 +31,12 @@ void manager_park(task_t *task, request_t *request)
 
 static void handle(manager_t *self, request_t *request)
 {
+    msg_id_t method = request_method(request);
     for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
-        if (methods[i].id == request_method(request))
-            methods[i].handler(self, request, request_ask(request));
+        if (methods[i].id == method) {
+            methods[i].handler(self, request, request_ask(request)); /* frees the request */
+            return;
+        }
 }
 
 static void on_request(void *self, request_t *request, const void *ask)
