@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 from cluster import BIN, PROCESSES, Refused, until
-from fake_containers import CONFIG, INTERNAL, UNAVAILABLE, Containers
+from fake_containers import CONFIG, INTERNAL, OK, UNAVAILABLE, Containers
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
 
@@ -119,4 +119,5 @@ def test_a_worker_that_cannot_be_started(fresh_cluster):
     bad.unlink()
     bad.symlink_to(BIN / "shimd-shim")
     until(lambda: cluster.status()["shim"]["state"] == "READY", "it is well again")
+    until(lambda: containers.outcome("task.list", None)[0] == OK, "the broker has heard of it")
     containers.finish("c")
