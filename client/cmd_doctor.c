@@ -126,12 +126,14 @@ static void retell(findings_t *told, findings_t *found)
 static findings_t *mend(doctor_t *self, findings_t **found)
 {
     findings_t *told = findings_new();
+    int64_t begun_ms = util_now_ms();
     size_t tried = 1;
     for (int i = 0; i < ROUNDS_MAX && tried && findings_count(*found); i++) {
         repair_t repair = {.asker = &self->asker,
                            .machine = self->machine,
                            .cluster = &self->cluster,
-                           .findings = *found};
+                           .findings = *found,
+                           .begun_ms = begun_ms};
         tried = repair_all(&repair);
         retell(told, *found);
         findings_destroy(found);

@@ -11,6 +11,7 @@ typedef struct repair {
     const machine_t *machine; /* of the look that found it */
     const cluster_t *cluster;
     findings_t *findings;
+    int64_t begun_ms; /* since the epoch: when the whole of the repair began */
 } repair_t;
 
 /* Does what can be done about each finding, in their order, and sets its result. Whether it helped

@@ -27,11 +27,20 @@ void repair_store(repair_t *self, finding_t *finding)
         finding_set(finding, FINDING_MENDED, "a new metadata worker has looked at it");
 }
 
+/* When it was set aside, which ends its name: ms since the epoch. */
+static int64_t aside_ms(const char *path)
+{
+    return strtoll(strrchr(path, '/') + 1 + strlen(SALVAGE_ASIDE), NULL, 10);
+}
+
 void repair_salvaged_store(repair_t *self, finding_t *finding)
 {
-    (void)self;
     if (!repair_is_same(finding))
         return;
+    if (aside_ms(finding->object) >= self->begun_ms) {
+        finding_set(finding, FINDING_LEFT, "it was set aside just now: look at it before");
+        return;
+    }
     if (unlink(finding->object) && errno != ENOENT)
         finding_set(finding, FINDING_LEFT, "remove it: %s", strerror(errno));
     else

@@ -481,6 +481,12 @@ def test_a_damaged_store(cluster, witness):
         path.write_bytes(b"x")
     found_and_mended(cluster, [("salvaged-store", store / "damaged-1700000000001.mdb")])
     assert kept.exists()
+    fresh = store / "damaged-9700000000001.mdb"  # set aside while the repair goes on
+    fresh.write_bytes(b"x")
+    code, found, _ = doctor(cluster, "--repair")
+    assert code and "look at it before" in found[0]["result"] and fresh.exists()
+    fresh.unlink()
+    healthy(cluster)
 
 
 def test_shims_that_do_not_answer(cluster, witness):

@@ -303,23 +303,26 @@ def test_bad_forwards_are_acknowledged_and_dropped(cell):
 
 
 def test_end_waits_for_the_shim(cell):
-    incarnation = cell.begin("c1")
-    shim = Shim(cell)
-    for topic in ("create", "start"):
-        shim.forward(task_event("default", topic, "c1", 77))
-    end = {"id": "c1", "incarnation": incarnation, "pid": 77, "exit_status": 7, "exited_at": 5}
-    ident = cell.inside.send("incarnation.end", end, ns="default")
-    assert cell.client.ask("container.delete", {"id": "c1"}, ns="default")[0] == FAILED_PRECONDITION
-    shim.forward(task_event("default", "exit", "c1", 77, code=7))
-    assert ident not in cell.inside.answers
-    before = time.monotonic()
-    shim.forward(task_event("default", "delete", "c1", 77))
-    assert cell.inside.answer(ident)[0] == OK
-    assert time.monotonic() - before < 1.2, "it waits for events that it has"
-    assert [row[1] for row in cell.story("c1")] == ["shim"] * 4
-    assert cell.ok("exit.get", {"id": "c1"}, ns="default")["exit_status"] == 7
-    cell.ok("container.delete", {"id": "c1"}, ns="default")
-    assert cell.ok("exit.get", {"id": "c1"}, ns="default")["exit_status"] == 7
+    taken = []
+    for name in ("c1", "c2", "c3"):
+        incarnation = cell.begin(name)
+        shim = Shim(cell)
+        for topic in ("create", "start"):
+            shim.forward(task_event("default", topic, name, 77))
+        end = {"id": name, "incarnation": incarnation, "pid": 77, "exit_status": 7, "exited_at": 5}
+        ident = cell.inside.send("incarnation.end", end, ns="default")
+        assert cell.client.ask("container.delete", {"id": name}, ns="default")[0] == FAILED_PRECONDITION
+        shim.forward(task_event("default", "exit", name, 77, code=7))
+        assert ident not in cell.inside.answers
+        before = time.monotonic()
+        shim.forward(task_event("default", "delete", name, 77))
+        assert cell.inside.answer(ident)[0] == OK
+        taken.append(time.monotonic() - before)
+        assert [row[1] for row in cell.story(name)] == ["shim"] * 4
+        assert cell.ok("exit.get", {"id": name}, ns="default")["exit_status"] == 7
+        cell.ok("container.delete", {"id": name}, ns="default")
+        assert cell.ok("exit.get", {"id": name}, ns="default")["exit_status"] == 7
+    assert min(taken) < 0.5, "it waits for events that it has"
 
 
 def test_end_writes_what_does_not_come(cell):
@@ -336,14 +339,16 @@ def test_end_writes_what_does_not_come(cell):
     shim.forward(task_event("default", "delete", "c1", 77))
     assert len(cell.story("c1")) == 4
 
-    incarnation = cell.begin("c2")
-    before = time.monotonic()
-    cell.ok("incarnation.end", {"id": "c2", "incarnation": incarnation, "pid": 5, "shim_lost": True, "unknown": True},
-            ns="default")
-    cell.ok("incarnation.end", {"id": "c2", "incarnation": incarnation}, ns="default")
-    assert time.monotonic() - before < 1.2, "it waits for a shim that is lost"
-    assert [row[:2] for row in cell.story("c2")] == [
-        ("/tasks/create", "shimd"), ("/tasks/exit", "shimd"), ("/tasks/delete", "shimd")]
+    taken = []
+    for name in ("c2", "c3", "c4"):
+        lost = {"id": name, "incarnation": cell.begin(name)}
+        before = time.monotonic()
+        cell.ok("incarnation.end", {**lost, "pid": 5, "shim_lost": True, "unknown": True}, ns="default")
+        cell.ok("incarnation.end", lost, ns="default")
+        taken.append(time.monotonic() - before)
+        assert [row[:2] for row in cell.story(name)] == [
+            ("/tasks/create", "shimd"), ("/tasks/exit", "shimd"), ("/tasks/delete", "shimd")]
+    assert min(taken) < 0.7, "it waits for a shim that is lost"
 
 
 # Trouble --------------------------------------------------------------------------------------------------------

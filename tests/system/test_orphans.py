@@ -215,6 +215,16 @@ def test_a_start_whose_answer_and_shim_were_lost_is_answered(fresh_cluster):
         client.call("task.start", {"id": "c"}, "default", timeout=20)
 
 
+def lose_worker_and_shim(cluster, shim):
+    """Both at once; whoever asks the supervisor how something ended has to wait. Returns what makes it wait."""
+    worker, point = cluster.status()["shim"]["pid"], cluster.run / "failpoints" / "supervisor.cluster.reaped-begin"
+    point.write_text("delay(3000)")
+    os.kill(worker, signal.SIGSTOP)  # so that only its successor finds that the shim is gone
+    os.kill(shim, signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+    return point
+
+
 def test_one_that_has_ended_can_be_deleted_before_it_is_known_how(fresh_cluster):
     """A client that has waited for the end does not hear that it runs, although the next worker has yet to ask."""
     cluster = fresh_cluster.start(config="failpoints = on\n")
@@ -222,14 +232,25 @@ def test_one_that_has_ended_can_be_deleted_before_it_is_known_how(fresh_cluster)
     row = tasks(cluster)["c"]
     open_gate(cluster, "c")
     assert cluster.shimctl("tasks", "wait", "c").stdout == "9\n"
-    worker, point = cluster.status()["shim"]["pid"], cluster.run / "failpoints" / "supervisor.cluster.reaped-begin"
-    point.write_text("delay(3000)")
-    os.kill(worker, signal.SIGSTOP)  # so that only its successor finds that the shim is gone
-    os.kill(row["shim_pid"], signal.SIGKILL)
-    os.kill(worker, signal.SIGKILL)
+    point = lose_worker_and_shim(cluster, row["shim_pid"])
     done = cluster.shimctl("tasks", "delete", "c")
     assert done.returncode == 0, done.stderr
     assert point.with_suffix(".reaped-begin.hits").exists(), "the supervisor was asked"
     point.unlink()
     assert cluster.shimctl("containers", "delete", "c").returncode == 0
     assert topics(cluster, "c").count("/tasks/exit") == topics(cluster, "c").count("/tasks/delete") == 1
+
+
+def test_an_exec_that_has_ended_can_be_deleted_before_it_is_known_how(fresh_cluster):
+    cluster = fresh_cluster.start(config="failpoints = on\n")
+    gated(cluster, "c", "exit 9")
+    client, row = cluster.client(), tasks(cluster)["c"]
+    spec = json.dumps({"args": ["/bin/sh", "-c", "sleep 0.5; exit 3"], "cwd": "/", "env": ["PATH=/bin"]}).encode()
+    e = {"id": "c", "exec_id": "e"}
+    client.call("task.exec", {**e, "spec": spec}, "default")
+    client.call("task.start", e, "default")
+    assert client.call("task.wait", e, "default")["exit_status"] == 3
+    point = lose_worker_and_shim(cluster, row["shim_pid"])
+    client.call("task.delete", e, "default")
+    point.unlink()
+    remove(cluster, "c", "-f")

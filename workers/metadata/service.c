@@ -184,7 +184,7 @@ static void on_read_latest(void *arg, request_t *request, const void *ask)
     batch_add(self->batch, run_nothing, read_now, late);
 }
 
-/* The one method whose answer may have to wait. */
+/* The one method whose answer may have to wait for an event. */
 static void on_fetch(void *arg, request_t *request, const void *ask)
 {
     service_t *self = arg;

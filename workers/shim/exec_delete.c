@@ -121,7 +121,8 @@ static void on_finished(op_t *op, const status_t *st)
 
 void exec_delete_begin(request_t *request, process_t *process, bool force)
 {
-    bool runs = process->state != PROCESS_STOPPED && process->state != PROCESS_CREATED;
+    bool is_beyond = process->state != PROCESS_STOPPED && process->state != PROCESS_CREATED;
+    bool runs = is_beyond && !process_is_gone(process);
     if (runs && !force) {
         manager_fail(request, STATUS_FAILED_PRECONDITION,
                      "process %s must be stopped before deletion: %s", process->exec_id,

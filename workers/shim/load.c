@@ -73,11 +73,6 @@ void load_hurry(manager_t *self, task_t *task)
 /* Requests before the list is complete -------------------------------------------------------
  */
 
-static const char *target_of(const request_t *request)
-{
-    return msg_text(request_method(request), request_ask(request), "id");
-}
-
 /* Lets those go that are about that one; all of them without. */
 static void release(loader_t *loader, const char *ns, const char *id)
 {
@@ -86,7 +81,7 @@ static void release(loader_t *loader, const char *ns, const char *id)
     loader->early = zlistx_new();
     early_t *item;
     while ((item = zlistx_detach(early, NULL))) {
-        const char *target = target_of(item->request);
+        const char *target = manager_target(item->request);
         bool is_meant = !id || (target && !strcmp(target, id) && request_ns(item->request) &&
                                 !strcmp(request_ns(item->request), ns));
         if (is_meant)
@@ -125,7 +120,7 @@ bool load_defer(manager_t *self, request_t *request, load_go_t *go)
 {
     loader_t *loader = self->loader;
     const char *ns = request_ns(request);
-    const char *id = target_of(request);
+    const char *id = manager_target(request);
     if (!loader || loader->is_listed || (ns && id && task_table_find(self->tasks, ns, id)))
         return false;
     early_t *early = zmalloc(sizeof *early);

@@ -90,6 +90,11 @@ void manager_remove_task(manager_t *self, task_t *task)
     manager_unpark(self, parked);
 }
 
+const char *manager_target(const request_t *request)
+{
+    return msg_text(request_method(request), request_ask(request), "id");
+}
+
 bool manager_is_again(const task_t *task, const request_t *request)
 {
     return begun_has(&task->begun, request_id(request), BEGUN_DONE);

@@ -107,6 +107,9 @@ void create_next(manager_t *self);
  * request has been failed or parked. */
 process_t *manager_find(manager_t *self, request_t *request, const char *id, const char *exec_id);
 
+/* The id of the container that the request is about; NULL when it is about none. */
+const char *manager_target(const request_t *request);
+
 /* The request had begun before, in the hands of a predecessor. */
 bool manager_is_again(const task_t *task, const request_t *request);
 

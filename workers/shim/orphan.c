@@ -267,17 +267,11 @@ void orphan_ended(manager_t *self, task_t *task)
         bury_task(self, task);
 }
 
-/* It has ended although nobody has told how yet. */
-static bool is_gone(const process_t *process)
-{
-    return process->start && proc_start_time((pid_t)process->pid) != process->start;
-}
-
 void orphan_delete(manager_t *self, request_t *request, task_t *task, bool force)
 {
     process_t *init = &task->init;
     status_t st = {.code = STATUS_OK};
-    if (!init->has_exited && !force && !is_gone(init)) {
+    if (!init->has_exited && !force && !process_is_gone(init)) {
         manager_fail(request, STATUS_FAILED_PRECONDITION,
                      "task %s must be stopped before deletion: %s", task->id,
                      process_state_name(init->state));

@@ -26,14 +26,9 @@ void outcome_or_fail(manager_t *self, request_t *request, const status_t *st)
     link_ask(self->link, MSG_request_get, &ask, NULL, 0, NULL, on_outcome, refusal);
 }
 
-static const char *target_of(const request_t *request)
-{
-    return msg_text(request_method(request), request_ask(request), "id");
-}
-
 bool outcome_is_answered(const manager_t *self, const request_t *request)
 {
-    const char *id = target_of(request);
+    const char *id = manager_target(request);
     const char *ns = request_ns(request);
     const task_t *task = id && ns ? task_table_find(self->tasks, ns, id) : NULL;
     return task && begun_has(&task->begun, request_id(request), BEGUN_ANSWERED);
@@ -43,7 +38,7 @@ bool outcome_is_answered(const manager_t *self, const request_t *request)
  * looked up by incarnation.begin. */
 static void look_up(manager_t *self, request_t *request)
 {
-    const char *id = target_of(request);
+    const char *id = manager_target(request);
     const char *ns = request_ns(request);
     task_t *task = id && ns ? task_table_find(self->tasks, ns, id) : NULL;
     bool is_known = task && (task->phase == TASK_LIVE || task->phase == TASK_ORPHANED);
@@ -97,8 +92,9 @@ static bool answer_kill(manager_t *self, request_t *request, const msg_request_r
 {
     static const status_t ok;
     bool came_off = request_method(request) == MSG_task_kill && !outcome->status;
-    task_t *task =
-        came_off ? task_table_find(self->tasks, request_ns(request), target_of(request)) : NULL;
+    task_t *task = came_off
+                       ? task_table_find(self->tasks, request_ns(request), manager_target(request))
+                       : NULL;
     if (!task || (task->phase != TASK_LIVE && task->phase != TASK_ORPHANED) ||
         !begun_add(&task->begun, task->bundle, request_id(request), BEGUN_ANSWERED))
         return false;

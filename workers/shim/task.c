@@ -254,6 +254,11 @@ void process_started(process_t *self, uint32_t pid)
         log_warn("%s: exec %s: %s", self->task->key, self->exec_id, st.text);
 }
 
+bool process_is_gone(const process_t *self)
+{
+    return self->start && proc_start_time((pid_t)self->pid) != self->start;
+}
+
 void task_heard(task_t *self)
 {
     self->heard_ms = util_now_ms();

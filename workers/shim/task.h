@@ -127,6 +127,9 @@ process_t *process_ref_find(const process_ref_t *self); /* NULL when it is gone 
  * again without a shim. */
 void process_started(process_t *self, uint32_t pid);
 
+/* It has ended, although it need not be known yet how: no process of that pid has its start. */
+bool process_is_gone(const process_t *self);
+
 /* Into the bundle, for when the shim is gone. `has_started`: as init_record_t says. */
 void task_write_init(task_t *self, bool has_started);
 
