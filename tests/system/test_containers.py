@@ -458,7 +458,7 @@ def test_a_bundle_without_a_record_is_unmounted_and_removed(cluster):
     os.kill(pid, signal.SIGKILL)
     cluster.await_successor("shim", pid)
     until(lambda: nothing_of(cluster, "strange"), "it is removed")
-    assert not cluster.mounts()
+    until(lambda: not cluster.mounts(), "so is what was mounted, under a hidden name by then")
     assert (cluster.rootfs("c") / "bin/busybox").exists(), "what was mounted is whole"
     assert list(tasks(cluster)) == ["c"]
     remove(cluster, "c")
