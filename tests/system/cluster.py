@@ -1,5 +1,6 @@
 """A whole cluster in directories of its own, for tests, and the proof that it leaves nothing behind."""
 
+import functools
 import hashlib
 import os
 import pathlib
@@ -15,8 +16,6 @@ import msgpack
 SOURCE = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("SHIMD_BUILD_DIR") or SOURCE / "build")
 BIN = pathlib.Path(os.environ.get("SHIMD_BIN_DIR") or BUILD / "bin")
-# Built so that everything takes longer and needs more memory.
-SANITIZED = any(name in (BIN / "shimctl").read_bytes() for name in (b"__asan_init", b"__tsan_init"))
 SHIM_SOCKETS = pathlib.Path("/run/containerd/s")  # where shims put theirs; fixed in their code
 PROCESSES = ["broker", "bundle", "shim", "metadata"]
 NOT_FOUND = 5  # status
@@ -27,6 +26,12 @@ from shimd_client import Client, Refused  # noqa: E402  (the example is the test
 
 BUSYBOX = pathlib.Path("/bin/busybox")
 COMMANDS = "sh cat echo env false true id kill ls mount ps pwd sleep stty test touch tty umount yes head sync wc".split()
+
+
+@functools.cache
+def sanitized():
+    """Whether the build is one in which everything takes longer and needs more memory."""
+    return any(name in (BIN / "shimctl").read_bytes() for name in (b"__asan_init", b"__tsan_init"))
 
 
 def until(condition, what, seconds=WAIT_SECONDS):

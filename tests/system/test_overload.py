@@ -13,7 +13,7 @@ import uuid
 import msgpack
 import pytest
 import zmq
-from cluster import SANITIZED, Client, Refused, until
+from cluster import Client, Refused, sanitized, until
 from fake_containers import CONFIG, Containers, shim_path
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
@@ -22,7 +22,7 @@ CLIENTS = 800
 CREATES = 5000
 URGENT = 20  # kills and deletes that are measured
 LATER_MS = 1000  # that they may take longer than without load, at the median, on a machine with other work as well
-MEMORY_MB = 1024 if SANITIZED else 256  # of all processes together; a sanitizer keeps what was freed
+MEMORY_MB = 1024 if sanitized() else 256  # of all processes together; a sanitizer keeps what was freed
 PATIENCE = 3600  # seconds of the creates' deadline: they are what waits
 
 

@@ -11,7 +11,7 @@ import time
 
 import msgpack
 import pytest
-from cluster import SANITIZED, Refused, until
+from cluster import Refused, sanitized, until
 
 NOT_FOUND, INVALID_ARGUMENT, ALREADY_EXISTS, ABORTED = 5, 3, 6, 10
 PAGE = 100  # events that shimctl acknowledges together
@@ -172,7 +172,7 @@ def run(cluster, *words, code=0):
 
 def test_a_reader_killed_at_random_moments(cluster, tmp_path):
     """Nothing is missing, in order, and a death repeats no more than a page; processes die meanwhile too."""
-    count, out, dice = 400 if SANITIZED else 1200, tmp_path / "out", random.Random(4)
+    count, out, dice = 400 if sanitized() else 1200, tmp_path / "out", random.Random(4)
     run(cluster, "subscribers", "create", "r", "event.n>0")
     writer = threading.Thread(target=lambda c=cluster.client(): [publish(c, n) for n in range(count + 1)])
     writer.start()
@@ -232,14 +232,14 @@ def test_a_stopped_reader_costs_no_memory(cluster, tmp_path):
     """16 MB go by."""
     run(cluster, "subscribers", "create", "r")
     words = ("--json", "events", "--subscriber", "r")
-    grown = stopped_reader(cluster, tmp_path / "out", words, 600 if SANITIZED else 4000, pad="x" * 4000)
+    grown = stopped_reader(cluster, tmp_path / "out", words, 600 if sanitized() else 4000, pad="x" * 4000)
     # A sanitizer's allocator gives nothing back.
-    assert SANITIZED or max(grown.values()) < 10 * 1024, f"KiB: {grown}"
+    assert sanitized() or max(grown.values()) < 10 * 1024, f"KiB: {grown}"
 
 
 def test_a_stopped_reader_of_the_live_stream_misses_nothing(cluster, tmp_path):
     """The broker keeps 10000 events for it; what comes on top is fetched from the journal."""
-    stopped_reader(cluster, tmp_path / "out", ("--json", "events", "--since", "0"), 2000 if SANITIZED else 11500)
+    stopped_reader(cluster, tmp_path / "out", ("--json", "events", "--since", "0"), 2000 if sanitized() else 11500)
 
 
 def test_a_reader_that_comes_too_late_is_told(fresh_cluster):
