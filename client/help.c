@@ -28,13 +28,23 @@ static void print_option(const option_row_t *row)
     print_pair(left, row->help);
 }
 
-static void print_options(const char *title, const option_row_t *rows)
+/* All sets as one list. */
+static void print_options(const char *title, const option_row_t *const *sets, size_t count)
 {
-    if (!rows)
-        return;
-    printf("\n%s:\n", title);
-    for (; rows->name; rows++)
-        print_option(rows);
+    bool is_titled = false;
+    for (size_t i = 0; i < count; i++)
+        for (const option_row_t *row = sets[i]; row && row->name; row++) {
+            if (!is_titled)
+                printf("\n%s:\n", title);
+            is_titled = true;
+            print_option(row);
+        }
+}
+
+static void print_global_options(const char *title)
+{
+    const option_row_t *rows = command_global_options;
+    print_options(title, &rows, 1);
 }
 
 static void print_names(const command_t *command)
@@ -62,7 +72,7 @@ void help_print_all(void)
     printf("usage: shimctl [OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]\n\n"
            "Talks to a shimd cluster, which runs containers.\n");
     print_commands(NULL);
-    print_options("options of every command, before it or after it", command_global_options);
+    print_global_options("options of every command, before it or after it");
     printf("\ntopics:\n");
     for (const help_topic_t *topic = help_topics; topic->name; topic++) {
         char left[64];
@@ -80,16 +90,15 @@ void help_print_command(const command_t *command)
         printf("usage: shimctl %s COMMAND [OPTIONS] [ARGUMENTS]\n\n%s\n", command->path,
                command->brief);
         print_commands(command);
-        print_options("options", command->options[0]);
+        print_options("options", command->options, OPTIONS_SETS);
         return;
     }
     printf("usage: shimctl %s [OPTIONS]%s%s\n\n%s\n", command->path, *command->synopsis ? " " : "",
            command->synopsis, command->brief);
     if (command->help)
         printf("\n%s", command->help);
-    for (size_t i = 0; i < OPTIONS_SETS; i++)
-        print_options(i ? "more options" : "options", command->options[i]);
-    print_options("options of every command", command_global_options);
+    print_options("options", command->options, OPTIONS_SETS);
+    print_global_options("options of every command");
 }
 
 /* JSON ------------------------------------------------------------------------------------------

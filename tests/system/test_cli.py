@@ -568,6 +568,13 @@ def test_topics_of_help():
     assert "--since" in text("help", "events") and "journal" in text("help", "events")
 
 
+def test_options_of_a_command_are_one_list():
+    done = subprocess.run([SHIMCTL, "help", "run"], text=True, capture_output=True, check=True)
+    titles = [line for line in done.stdout.splitlines() if "options" in line and line.endswith(":")]
+    assert titles == ["options:", "options of every command:"]
+    assert done.stdout.index("--detach") < done.stdout.index("--memory-limit") < done.stdout.index(titles[1])
+
+
 def test_help_and_version_as_json():
     def value(*words):
         return json.loads(subprocess.run([SHIMCTL, *words], text=True, capture_output=True, check=True).stdout)
