@@ -8,8 +8,8 @@
  * caller frees. */
 void stats_pids(const container_t *container, uint8_t **ret, size_t *size);
 
-/* An encoded StatsResponse with cgroup v1 metrics: number of processes, CPU time, memory. The
- * caller frees. */
+/* An encoded StatsResponse: the bytes of the file that the setting "stats" names, else cgroup v1
+ * metrics with the number of processes, CPU time and memory. The caller frees. */
 void stats_metrics(const container_t *container, uint8_t **ret, size_t *size);
 
 #endif

@@ -118,16 +118,20 @@ static void finish_stats(call_t *call, process_t *process, const uint8_t *payloa
     }
     msgpack_sbuffer buffer;
     msgpack_packer packer;
-    status_t st;
+    status_t st = {.code = STATUS_OK};
     msgpack_sbuffer_init(&buffer);
     msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
     const Google__Protobuf__Any *stats = answer->stats;
     msg_task_metrics_t metrics = {.time = util_now_ns(), .type = stats->type_url};
-    if (proto_value_pack(&packer, stats->type_url, stats->value.data, stats->value.len, &st))
-        metrics.raw = (msg_bytes_t){.data = stats->value.data, .size = stats->value.len};
-    else
+    proto_value_pack(&packer, stats->type_url, stats->value.data, stats->value.len, &st);
+    if (st.code == STATUS_OK)
         metrics.stats = (msg_bytes_t){.data = (const uint8_t *)buffer.data, .size = buffer.size};
-    request_answer(call->request, &metrics);
+    else if (st.code == STATUS_NOT_FOUND)
+        metrics.raw = (msg_bytes_t){.data = stats->value.data, .size = stats->value.len};
+    if (st.code == STATUS_OK || st.code == STATUS_NOT_FOUND)
+        request_answer(call->request, &metrics);
+    else
+        manager_fail(call->request, STATUS_INTERNAL, "Stats: %s", st.text);
     msgpack_sbuffer_destroy(&buffer);
     containerd__task__v2__stats_response__free_unpacked(answer, NULL);
 }
