@@ -157,8 +157,10 @@ static int open_input(const spawn_command_t *command)
     return fd;
 }
 
-/* Between fork and exec: only what is safe after a fork in a program with threads. */
-static void run_child(const spawn_command_t *command, pid_t parent, int in, int out, int err)
+/* Between vfork and exec: in the memory of the parent, which stands still meanwhile, so only what
+ * leaves nothing behind there. */
+static _Noreturn void run_child(const spawn_command_t *command, pid_t parent, int in, int out,
+                                int err)
 {
     sigset_t none;
     sigemptyset(&none);
@@ -179,7 +181,19 @@ static void run_child(const spawn_command_t *command, pid_t parent, int in, int 
     _exit(127);
 }
 
-static status_code_t fork_child(spawn_t *self, const spawn_command_t *command, status_t *st)
+/* Not fork: copying our memory and taking it apart again would cost more than all else of it. In a
+ * frame of its own, which nothing else of the caller shares with the child. */
+static __attribute__((noinline)) pid_t launch(const spawn_command_t *command, int in, int out,
+                                              int err)
+{
+    pid_t parent = getpid();
+    pid_t pid = vfork();
+    if (pid == 0)
+        run_child(command, parent, in, out, err);
+    return pid;
+}
+
+static status_code_t start_child(spawn_t *self, const spawn_command_t *command, status_t *st)
 {
     int out[2] = {-1, -1}, err[2] = {-1, -1};
     AUTO_CLOSE int in = open_input(command);
@@ -189,10 +203,7 @@ static status_code_t fork_child(spawn_t *self, const spawn_command_t *command, s
         util_close(&out[1]);
         return st->code;
     }
-    pid_t parent = getpid();
-    self->pid = fork();
-    if (self->pid == 0)
-        run_child(command, parent, in, out[1], err[1]);
+    self->pid = launch(command, in, out[1], err[1]);
     int error = errno;
     close(out[1]);
     close(err[1]);
@@ -215,7 +226,7 @@ spawn_t *spawn_start(io_set_t *io, const spawn_command_t *command, spawn_done_t 
                       .err = {.fd = -1, .limit = SPAWN_STDERR_MAX},
                       .done = done,
                       .arg = arg};
-    if (fork_child(self, command, st)) {
+    if (start_child(self, command, st)) {
         util_close(&self->out.fd);
         util_close(&self->err.fd);
         free(self);
