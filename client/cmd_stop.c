@@ -32,28 +32,27 @@ static status_code_t task_of(session_t *session, const char *id, msg_process_t *
     return session_call(session, MSG_task_get, &ask, ret, st);
 }
 
-static bool has_ended(const msg_process_t *task)
-{
-    return !strcmp(task->status, "STOPPED");
-}
-
 static status_code_t send_signal(session_t *session, const char *id, uint32_t number, bool all,
                                  status_t *st)
 {
-    const msg_task_kill_t ask = {.id = id, .signal = number, .all = all};
-    session_call(session, MSG_task_kill, &ask, NULL, st);
-    if (st->code == STATUS_NOT_FOUND) /* it ended in between; if it never was, the wait says so */
-        status_clear(st);
-    return st->code;
+    const msg_task_kill_t ask = {.id = id, .signal = number, .all = all, .stop = true};
+    return session_call(session, MSG_task_kill, &ask, NULL, st);
 }
 
-/* A frozen process gets its signal when it is thawed. */
+/* Also of what has ended: a restart may be due, which the signal forestalls. A frozen process gets
+ * it when it is thawed. */
 static status_code_t ask_to_end(session_t *session, const char *id, uint32_t number, status_t *st)
 {
     msg_process_t task;
-    if (task_of(session, id, &task, st) || has_ended(&task) ||
-        send_signal(session, id, number, false, st))
+    bool is_told = !send_signal(session, id, number, false, st);
+    if (!is_told && st->code != STATUS_NOT_FOUND)
         return st->code;
+    status_clear(st);
+    if (task_of(session, id, &task, st)) {
+        if (is_told && st->code == STATUS_NOT_FOUND) /* it was between two runs */
+            status_clear(st);
+        return st->code;
+    }
     if (strcmp(task.status, "PAUSED"))
         return STATUS_OK;
     return session_call(session, MSG_task_resume, &(msg_task_resume_t){.id = id}, NULL, st);
@@ -78,8 +77,9 @@ static status_code_t make_end(session_t *session, const stopping_t *how, const c
     if (st->code != STATUS_DEADLINE_EXCEEDED)
         return st->code;
     status_clear(st);
-    if (send_signal(session, id, SIGKILL, true, st))
-        return st->code;
+    if (send_signal(session, id, SIGKILL, true, st) && st->code != STATUS_NOT_FOUND)
+        return st->code; /* what has ended in between is waited for too */
+    status_clear(st);
     return session_wait(session, MSG_task_wait, &(msg_task_wait_t){.id = id}, NULL, st);
 }
 

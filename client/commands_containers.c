@@ -226,7 +226,7 @@ const command_t commands_containers[] = {
      .help =
          "With always and unless-stopped a container is run again whenever it has ended, with\n"
          "on-failure when it failed, at most N times with on-failure:N: at once, then after\n"
-         "100ms, 200ms and so on up to a minute, until it has run for 10 seconds. A stop (tasks\n"
+         "100ms, 200ms and so on up to a minute, until it has run for 10 seconds. A stop (stop,\n"
          "kill with TERM or KILL, tasks delete) ends that until it is started again; with\n"
          "always, until the cluster is.\n\n"
          "  shimctl update --restart on-failure:5 a\n"

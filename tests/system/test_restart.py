@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -60,12 +61,37 @@ def crash(cluster, name="c"):
     return pid
 
 
-def settled(cluster, name="c"):
+def signals_caught(pid):
+    """The mask, bit 0 for signal 1."""
+    status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(status["SigCgt"], 16)
+
+
+def settled(cluster, *names):
     """Nothing is due, and nothing will be."""
-    until(lambda: "pending" not in record(cluster, name), "no restart is due")
-    before = len(starts(cluster, name))
+    names = names or ("c",)
+    until(lambda: not any("pending" in record(cluster, name) for name in names), "no restart is due")
+    before = [len(starts(cluster, name)) for name in names]
     time.sleep(0.5)  # that nothing happens cannot be awaited
-    assert len(starts(cluster, name)) == before
+    assert [len(starts(cluster, name)) for name in names] == before
+
+
+def restarted_to(cluster, moment, old, name="c"):
+    """Returns at a moment of the restart of a task, or soon after it."""
+    def made():
+        row = task(cluster, name)
+        return row and row["incarnation"] != old["incarnation"] and row
+
+    reached = {
+        "the end": lambda: True,
+        "the end is known": lambda: old["pid"] in [pid for pid, _ in exits(cluster, name)],
+        "another is made": made,
+        "another runs": lambda: made() and made()["status"] != "CREATED",
+    }
+    until(reached[moment], f"{moment} of {name}")
+
+
+MOMENTS = ["the end", "the end is known", "another is made", "another runs"]
 
 
 def test_no_policy_no_restart(cluster):
@@ -98,11 +124,37 @@ def test_on_failure_ends_after_n(cluster):
     assert cluster.shimctl("tasks", "wait", "c").stdout == "7\n"
 
 
+def gaps_ms(cluster):
+    """From each exit to the start after it."""
+    began, ended = [t for _, t in starts(cluster)], [t for _, t in exits(cluster)]
+    return [(b - e) / 1e6 for b, e in zip(began[1:], ended)]
+
+
+def test_the_waits_end_growing_and_begin_anew(fresh_cluster):
+    """As configured: a run of a second begins anew, which the sixth is."""
+    limits = "container-first-delay = 100\n    container-last-delay = 400\n    container-reset = 1000"
+    cluster = fresh_cluster.start(config=f"metadata\n    {limits}\n")
+    run(cluster, "always", "echo >> /runs; test $(wc -l < /runs) != 6 || sleep 1.5; exit 0")
+    until(lambda: len(starts(cluster)) >= 9, "eight restarts", 30)
+    gaps = gaps_ms(cluster)
+    for gap, least in zip(gaps, (0, 100, 200, 400, 400, 0, 100, 200)):
+        assert gap >= least, gaps
+    due = record(cluster)
+    assert cluster.shimctl("stop", "c").returncode == 0
+    settled(cluster)
+    assert 3 <= due["failures"] < 8, (due, gaps)
+
+
+def test_a_cap_below_the_first_wait_is_refused(fresh_cluster):
+    fresh_cluster.start(config="metadata\n    container-first-delay = 200\n    container-last-delay = 100\n", wait=False)
+    until(lambda: "container-last-delay = 100: less than metadata/container-first-delay = 200" in fresh_cluster.log(), "it is said")
+    assert fresh_cluster.stop() == 0
+
+
 def test_it_is_fast_and_backs_off(cluster):
     run(cluster, "always", "exit 0")
     until(lambda: len(starts(cluster)) >= 6, "five restarts", 30)
-    began, ended = [t for _, t in starts(cluster)], [t for _, t in exits(cluster)]
-    gaps = [(b - e) / 1e6 for b, e in zip(began[1:], ended)]
+    gaps = gaps_ms(cluster)
     print("ms from exit to start:", [round(g) for g in gaps])
     for gap, delay in zip(gaps[:5], (0, 100, 200, 400, 800)):
         assert gap >= delay, gaps
@@ -119,24 +171,37 @@ def test_a_stop_wins(cluster):
         assert task(cluster, policy)["status"] == "STOPPED" and record(cluster, policy)["stopped"]
 
 
-@pytest.mark.parametrize("words", [("tasks", "kill", "-s", "KILL"), ("tasks", "delete", "-f")])
+def test_a_stop_with_another_signal_wins(cluster):
+    """Such a signal by itself is none."""
+    script = "trap 'exit 4' INT; while true; do sleep 0.05; done"
+    for policy in "always", "unless-stopped":
+        run(cluster, policy, script, policy)
+        assert cluster.shimctl("tasks", "kill", "-s", "INT", policy).returncode == 0
+        running(cluster, 1, policy)
+        until(lambda: signals_caught(task(cluster, policy)["pid"]) & 1 << signal.SIGINT - 1, "the trap is set")
+        assert cluster.shimctl("stop", "-s", "INT", policy).returncode == 0
+        assert cluster.shimctl("tasks", "wait", policy).stdout == "4\n"
+        settled(cluster, policy)
+        assert task(cluster, policy)["status"] == "STOPPED" and record(cluster, policy)["stopped"]
+    assert cluster.shimctl("restart", "-s", "INT", "always").returncode == 0
+    assert running(cluster, 0, "always") and "stopped" not in record(cluster, "always")
+
+
+@pytest.mark.parametrize("words", [("stop", "-t", "1"), ("stop", "-t", "1", "-s", "INT"), ("tasks", "kill", "-s", "KILL"), ("tasks", "delete", "-f")])
 def test_a_stop_wins_against_a_restart_under_way(cluster, words):
-    """At every moment of a container that ends all the time."""
-    for i in range(6):
-        name = f"c{i}"
-        run(cluster, "always", "exit 0", name)
-        until(lambda: len(exits(cluster, name)) >= 1 + i % 3, "it has ended")
-        time.sleep(0.04 * i)
+    """At every moment of a container that ends."""
+    names = [f"c{i}" for i in range(len(MOMENTS))]
+    for name, moment in zip(names, MOMENTS):
+        run(cluster, "always", "sleep 1000", name)
+        old = task(cluster, name)
+        crash(cluster, name)
+        restarted_to(cluster, moment, old, name)
         done = cluster.shimctl(*words, name)
         assert done.returncode == 0 or "not found" in done.stderr, done.stderr
-    time.sleep(1)
-    before = {f"c{i}": len(starts(cluster, f"c{i}")) for i in range(6)}
-    time.sleep(1)
-    for i in range(6):
-        name = f"c{i}"
-        assert "pending" not in record(cluster, name) and record(cluster, name)["stopped"], record(cluster, name)
-        assert len(starts(cluster, name)) == before[name]
-        assert not task(cluster, name) or task(cluster, name)["status"] != "RUNNING"
+    settled(cluster, *names)
+    for name in names:
+        assert record(cluster, name)["stopped"], record(cluster, name)
+        until(lambda row=name: not task(cluster, row) or task(cluster, row)["status"] == "STOPPED", "it has ended")
 
 
 def test_a_stopped_one_that_is_started_is_restarted_again(cluster):
@@ -189,13 +254,13 @@ def test_a_restart_that_fails_is_tried_again(cluster):
 @pytest.mark.parametrize("process", PROCESSES)
 def test_a_death_at_the_moment_of_restart(cluster, process):
     run(cluster, "always", "sleep 1000")
-    running(cluster, 0)
-    for i in range(6):
-        first = crash(cluster)
-        time.sleep(0.015 * i)
+    for i, moment in enumerate(MOMENTS):
+        old = running(cluster, i)
+        crash(cluster)
+        restarted_to(cluster, moment, old)
         cluster.await_successor(process, cluster.kill(process))
         row = running(cluster, i + 1)
-        assert row["pid"] != first
+        assert row["pid"] != old["pid"]
         settled(cluster)
         assert len(starts(cluster)) == i + 2 and len({pid for pid, _ in starts(cluster)}) == i + 2
 
@@ -208,10 +273,10 @@ def kill_all(cluster):
 
 def test_the_whole_cluster_dies_at_the_moment_of_restart(cluster):
     run(cluster, "always", "sleep 1000")
-    for i in range(4):
-        running(cluster, i)
+    for i, moment in enumerate(MOMENTS):
+        old = running(cluster, i)
         crash(cluster)
-        time.sleep(0.04 * i)
+        restarted_to(cluster, moment, old)
         kill_all(cluster)
         cluster.start()
         running(cluster, i + 1)

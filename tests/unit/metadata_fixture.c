@@ -148,7 +148,8 @@ static call_t call_of(fixture_t *self, const char *ns, const void *ask, void *an
                     .zone = self->zone,
                     .now = self->now ? self->now : util_now_ns(),
                     .delivered = self->delivered,
-                    .usage = self->usage};
+                    .usage = self->usage,
+                    .delays = self->delays ? self->delays : &restart_delays_default};
 }
 
 status_code_t fixture_write(fixture_t *self, call_run_t *run, const char *ns, const void *ask,

@@ -6,6 +6,7 @@
 #include "workers/metadata/batch.h"
 #include "workers/metadata/call.h"
 #include "workers/metadata/intake.h"
+#include "workers/metadata/restarts.h"
 
 #include <limits.h>
 #include <setjmp.h>
@@ -29,6 +30,7 @@ typedef struct fixture {
     int64_t now;                         /* of the next calls; 0 for the clock's */
     uint64_t delivered;                  /* likewise, for event.ack */
     const struct usage *usage;           /* likewise, for metadata.status */
+    const restart_delays_t *delays;      /* likewise, those of restarts; NULL for the default */
     char *published[FIXTURE_EVENTS_MAX]; /* keys */
     size_t published_count;
     size_t acknowledged, given_up; /* events */

@@ -13,6 +13,9 @@
 #define FAILURE    "on-failure"
 #define COUNT_MAX  1000000000ul
 #define ROWS_FIRST 64
+#define NS_PER_MS  1000000
+
+const restart_delays_t restart_delays_default = {.first = 100, .last = 60000, .reset = 10000};
 
 /* Policies --------------------------------------------------------------------------------------
  */
@@ -58,14 +61,14 @@ static bool wants(const msg_restart_t *restart, const msg_exited_t *exited)
     return has_failed && (!max || restart->count + restart->attempt < max);
 }
 
-static int64_t delay_of(uint32_t failures)
+static int64_t delay_ns(const restart_delays_t *delays, uint32_t failures)
 {
     if (failures == 0)
         return 0;
-    int64_t delay = RESTARTS_FIRST_NS;
-    for (uint32_t i = 1; i < failures && delay < RESTARTS_LAST_NS; i++)
+    int64_t delay = delays->first;
+    for (uint32_t i = 1; i < failures && delay < delays->last; i++)
         delay *= 2;
-    return delay < RESTARTS_LAST_NS ? delay : RESTARTS_LAST_NS;
+    return (delay < delays->last ? delay : delays->last) * NS_PER_MS;
 }
 
 /* Records ---------------------------------------------------------------------------------------
@@ -165,8 +168,8 @@ static void settle(msg_restart_t *restart, const char *incarnation)
     clear_pending(restart);
 }
 
-static void decide(msg_restart_t *restart, const char *incarnation, const msg_exited_t *exited,
-                   const char *stopped, int64_t now)
+static void decide(msg_restart_t *restart, const call_t *call, const char *incarnation,
+                   const msg_exited_t *exited, const char *stopped)
 {
     settle(restart, incarnation);
     if (stopped) {
@@ -176,11 +179,11 @@ static void decide(msg_restart_t *restart, const char *incarnation, const msg_ex
     }
     if (!exited || restart->stopped || !wants(restart, exited))
         return;
-    int64_t end = exited->exited_at ? exited->exited_at : now;
-    if (end - restart->began_at >= RESTARTS_RESET_NS)
+    int64_t end = exited->exited_at ? exited->exited_at : call->now;
+    if (end - restart->began_at >= (int64_t)call->delays->reset * NS_PER_MS)
         restart->failures = 0;
     restart->pending = incarnation;
-    restart->due_at = now + delay_of(restart->failures++);
+    restart->due_at = call->now + delay_ns(call->delays, restart->failures++);
 }
 
 void restarts_on_exit(txn_t *txn, const call_t *call, const msg_incarnation_exit_t *exit)
@@ -194,7 +197,7 @@ void restarts_on_exit(txn_t *txn, const call_t *call, const msg_incarnation_exit
     const msg_exited_t exited = {
         .exit_status = exit->exit_status, .exited_at = exit->exited_at, .unknown = exit->unknown};
     if (exit->stopped || !exit->unstarted) {
-        decide(restart, exit->incarnation, &exited, exit->stopped, call->now);
+        decide(restart, call, exit->incarnation, &exited, exit->stopped);
         containers_keep(txn, &record);
     }
     tell(&record, call->answer);
@@ -208,7 +211,7 @@ void restarts_on_end(txn_t *txn, const call_t *call, const msg_exited_t *exited)
     if (!restart)
         return;
     if (exited || ask->stopped) {
-        decide(restart, ask->incarnation, exited, ask->stopped, call->now);
+        decide(restart, call, ask->incarnation, exited, ask->stopped);
         containers_keep(txn, &record);
     }
     tell(&record, call->answer);
@@ -232,14 +235,15 @@ void restarts_on_stop(txn_t *txn, const call_t *call, const msg_request_record_t
 /* restart.note ----------------------------------------------------------------------------------
  */
 
-static void note_failure(msg_restart_t *restart, const msg_restart_note_t *ask, int64_t now)
+static void note_failure(msg_restart_t *restart, const call_t *call)
 {
     static const msg_exited_t failed = {.exit_status = 1};
+    const msg_restart_note_t *ask = call->ask;
     if (ask->attempt != restart->attempt)
         return;
     restart->attempt++;
     restart->why = ask->failed;
-    restart->due_at = now + delay_of(restart->failures++);
+    restart->due_at = call->now + delay_ns(call->delays, restart->failures++);
     if (!wants(restart, &failed))
         clear_pending(restart);
 }
@@ -257,7 +261,7 @@ status_code_t restarts_note(txn_t *txn, const call_t *call, status_t *st)
             restart->stopped = ask->stopped;
             clear_pending(restart);
         } else if (ask->failed) {
-            note_failure(restart, ask, call->now);
+            note_failure(restart, call);
         } else {
             restart->count++;
             restart->why = NULL;

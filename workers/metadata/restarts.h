@@ -6,11 +6,13 @@
 
 #include "workers/metadata/call.h"
 
-/* The first restart is made at once; each further one of a run that was shorter than RESET waits,
- * FIRST doubling to LAST. */
-#define RESTARTS_FIRST_NS ((int64_t)100 * 1000000)
-#define RESTARTS_LAST_NS  ((int64_t)60 * 1000000000)
-#define RESTARTS_RESET_NS ((int64_t)10 * 1000000000)
+/* The first restart is made at once; each further one of a run that was shorter than `reset` waits,
+ * `first` doubling to `last`. Milliseconds. */
+typedef struct restart_delays {
+    int first, last, reset;
+} restart_delays_t;
+
+extern const restart_delays_t restart_delays_default; /* 100 ms, a minute, 10 s */
 
 /* INVALID_ARGUMENT for a policy that there is not; NULL is fine. */
 status_code_t restarts_check_policy(const char *method, const char *policy, status_t *st);

@@ -84,6 +84,7 @@ struct service {
     store_t *store;
     batch_t *batch;
     const usage_t *usage;
+    restart_delays_t delays;
     ends_t *ends;
     polls_t *polls;
     worker_method_t handlers[ARRAY_SIZE(methods)];
@@ -285,7 +286,8 @@ static void add_write(void *arg, request_t *request, const char *ns, const void 
                            .ask = ask,
                            .answer = answer_in_zone(write->method, request),
                            .zone = request_zone(request),
-                           .now = util_now_ns()};
+                           .now = util_now_ns(),
+                           .delays = &self->delays};
     if (write->method->id == MSG_event_ack) {
         const msg_event_ack_t *ack = ask;
         const char *space = ack->all ? "" : ns ? ns : "";
@@ -399,8 +401,12 @@ service_t *service_new(worker_t *worker, store_t *store, batch_t *batch, const s
     if (!polls)
         return NULL;
     service_t *self = zmalloc(sizeof *self);
-    *self = (service_t){
-        .worker = worker, .store = store, .batch = batch, .usage = usage, .polls = polls};
+    *self = (service_t){.worker = worker,
+                        .store = store,
+                        .batch = batch,
+                        .usage = usage,
+                        .delays = settings->restarts,
+                        .polls = polls};
     self->ends = ends_new(worker_io(worker), store, add_write, self);
     for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
         self->handlers[i] =

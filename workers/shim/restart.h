@@ -30,7 +30,8 @@ void restart_mark_stopped(task_t *task, const request_t *request);
 void restart_load_mark(task_t *task);
 const char *restart_stopped_in(const task_t *task);
 
-/* A signal to a container that is a client's stop: no restart follows. */
+/* A signal to a container that is a client's stop, because it says so or by its number: no restart
+ * follows. */
 bool restart_is_stop(const msg_task_kill_t *kill);
 
 /* A task.kill is answered so: a stop that was accepted is told with its outcome; one that was

@@ -43,7 +43,7 @@ const char *restart_stopped_in(const task_t *task)
 
 bool restart_is_stop(const msg_task_kill_t *kill)
 {
-    return !kill->exec_id && (kill->signal == SIGKILL || kill->signal == SIGTERM);
+    return !kill->exec_id && (kill->stop || kill->signal == SIGKILL || kill->signal == SIGTERM);
 }
 
 /* One that has ended meanwhile is as the client wants it; one that could not be reached may have
