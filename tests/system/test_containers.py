@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import resource
 import shutil
 import signal
@@ -469,6 +470,29 @@ def test_stacks_of_a_shim_come_into_our_log(cluster):
     cluster.await_successor("shim", cluster.kill("shim"))
     os.kill(until(lambda: tasks(cluster)["c"].get("shim_pid"), "it is adopted"), signal.SIGUSR1)
     until(lambda: "END goroutine stack dump" in cluster.log(), "what the shim says")
+    remove(cluster, "c")
+
+
+def open_waits(cluster):
+    """How many Waits a real shim of ours has in its hands, as it says itself."""
+    before = len(cluster.log())
+    os.kill(until(lambda: tasks(cluster)["c"].get("shim_pid"), "it is adopted"), signal.SIGUSR1)
+    until(lambda: "END goroutine stack dump" in cluster.log()[before:], "what the shim says")
+    return len(re.findall(r"\(\*service\)\.Wait\(", cluster.log()[before:]))
+
+
+def test_waits_do_not_accumulate_in_a_shim(cluster):
+    detached(cluster, "c", "sleep 1000")
+    assert cluster.shimctl("exec", "-d", "--exec-id", "e", "c", "/bin/sleep", "1000").returncode == 0
+    before = open_waits(cluster)
+    assert before == 2, "its first process and the exec"
+    for _ in range(5):
+        cluster.await_successor("shim", cluster.kill("shim"))
+        until(lambda: tasks(cluster)["c"].get("shim_pid"), "it is adopted")
+    assert open_waits(cluster) <= before
+    client = cluster.client()
+    client.call("task.kill", {"id": "c", "exec_id": "e", "signal": signal.SIGKILL}, "default")
+    assert client.call("task.wait", {"id": "c", "exec_id": "e"}, "default")["exit_status"] == 128 + signal.SIGKILL
     remove(cluster, "c")
 
 

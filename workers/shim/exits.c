@@ -1,12 +1,17 @@
 /* How processes end: one Wait with the shim for each, the exit record, and those who wait for it.
  */
 #include "common/log.h"
+#include "common/proc.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/orphan.h"
 #include "workers/shim/restart.h"
+#include "workers/shim/runtime.h"
 #include "workers/shim/state.h"
 
 #include "common/proto/task.pb-c.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
 
 #define LOOK_FIRST_MS 2000  /* between looks at a process that somebody waits for, doubling */
 #define LOOK_LAST_MS  60000 /* up to this */
@@ -144,6 +149,43 @@ void exits_wait(process_t *process)
     process->wait_pending = true;
     shim_call(process->task->shim, "Wait", &request.base, 0, process->task->ns, on_waited,
               ref_new(process));
+}
+
+static void on_end_seen(void *arg, int fd, uint32_t events)
+{
+    process_t *process = arg;
+    (void)events;
+    io_set_remove(process->task->manager->io, fd);
+    exits_wait(process);
+}
+
+/* runc's shims are the parents of what they tell the pids of, reap it, and know its end then. What
+ * the pid of another runtime stands for is not known. */
+static bool end_is_seen(const process_t *process)
+{
+    const task_t *task = process->task;
+    return process->pidfd >= 0 && runtime_is_runc(task->runtime) &&
+           proc_parent((pid_t)process->pid) == (pid_t)shim_endpoint(task->shim)->shim_pid;
+}
+
+static void wait_again(process_t *process)
+{
+    io_set_t *io = process->task->manager->io;
+    if (process->wait_pending || process->has_exited)
+        return;
+    if (!end_is_seen(process) ||
+        (io_set_add(io, process->pidfd, EPOLLIN, on_end_seen, process) && errno != EEXIST))
+        exits_wait(process);
+}
+
+void exits_wait_again(task_t *task)
+{
+    if (!task->shim || task->phase == TASK_CREATING)
+        return;
+    wait_again(&task->init);
+    for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
+        if (exec->state == PROCESS_RUNNING)
+            wait_again(exec);
 }
 
 /* The shim may have said that it knows no such process, or said nothing of use: State tells more

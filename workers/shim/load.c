@@ -215,13 +215,7 @@ void load_begin(manager_t *self, void (*done)(manager_t *self))
 void load_back(void *arg, shim_t *shim)
 {
     manager_t *self = arg;
-    for (task_t *task = task_table_first(self->tasks); task; task = task_table_next(self->tasks)) {
-        if (task->shim != shim || task->phase == TASK_LOADING)
-            continue;
-        if (task->init.state != PROCESS_UNKNOWN)
-            exits_wait(&task->init);
-        for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
-            if (exec->state == PROCESS_RUNNING)
-                exits_wait(exec);
-    }
+    for (task_t *task = task_table_first(self->tasks); task; task = task_table_next(self->tasks))
+        if (task->shim == shim && task->phase != TASK_LOADING)
+            exits_wait_again(task);
 }

@@ -65,10 +65,7 @@ static void adopt(load_t *load)
         log_warn("load %s: its container has no record, but it runs: kept", task->key);
     log_info("load %s: adopted, pid %u is %s", task->key, task->init.pid,
              process_state_name(task->init.state));
-    exits_wait(&task->init);
-    for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
-        if (exec->state == PROCESS_RUNNING)
-            exits_wait(exec);
+    exits_wait_again(task);
     manager_unpark(self, parked);
     load_finish(load);
 }

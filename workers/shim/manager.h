@@ -59,6 +59,10 @@ typedef struct exit_news {
     const char *why;    /* why the status is not known, static; NULL when it is */
 } exit_news_t;
 void exits_wait(process_t *process); /* asks the shim to tell its end, once */
+/* The same for all processes of a task whose earlier Waits are lost to us. Real shims keep every
+ * Wait until the process ends, whoever has asked; where the kernel shows the end, they are asked
+ * after it only. */
+void exits_wait_again(task_t *task);
 void exits_record(manager_t *self, process_t *process, const exit_news_t *news);
 void exits_again(void *process); /* timer: what failed is tried again */
 void exits_look(void *process);  /* timer: whether it has ended after all */

@@ -118,6 +118,7 @@ static void watch(manager_t *self, process_t *process)
 {
     if (process->has_exited)
         return;
+    io_set_remove(self->io, process->pidfd); /* its shim is not asked any more when it ends */
     if (process->pidfd < 0)
         process->pidfd = proc_open((pid_t)process->pid, process->start);
     process_ref_t *inquest = zmalloc(sizeof *inquest);
