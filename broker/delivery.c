@@ -63,6 +63,7 @@ status_code_t router_ask(router_t *self, msg_id_t id, const void *ask)
     job->method = method->name;
     job->redelivery = method->redelivery;
     job->class = CLASS_READ;
+    job->lane = LANE_WORK;
     job->takes_slot = job->is_own = true;
     job->serial = ++self->serial;
     job->deadline = util_now_ms() + (int64_t)method->seconds * 1000;
@@ -176,10 +177,9 @@ void router_requeue_all(router_t *self, service_t *service, bool died)
 
 void router_fail_queued(router_t *self, service_t *service, const status_t *st)
 {
-    job_queue_t *queues[] = {&service->urgent, &service->normal};
-    for (size_t i = 0; i < ARRAY_SIZE(queues); i++) {
+    for (size_t i = 0; i < LANE_COUNT; i++) {
         job_t *job;
-        while ((job = TAILQ_FIRST(&queues[i]->jobs))) {
+        while ((job = TAILQ_FIRST(&service->lanes[i].jobs))) {
             job_fail(job, st);
             router_finish(self, job);
         }

@@ -78,7 +78,15 @@ static void join(router_t *self, arrival_t *arrival, job_t *job, const method_t 
     router_watch_deadline(self, job);
 }
 
-static job_t *job_from(arrival_t *arrival, const method_t *method, const msg_peer_t *peer)
+static job_lane_t lane_of(const method_t *method, bool is_client)
+{
+    if (method->class == CLASS_URGENT)
+        return LANE_URGENT;
+    return method->class == CLASS_READ && is_client ? LANE_READ : LANE_WORK;
+}
+
+static job_t *job_from(arrival_t *arrival, const method_t *method, const msg_peer_t *peer,
+                       job_lane_t lane)
 {
     const msg_header_t *header = &arrival->header;
     job_t *job = job_new(&header->id);
@@ -86,6 +94,7 @@ static job_t *job_from(arrival_t *arrival, const method_t *method, const msg_pee
     job->method = method->name;
     job->redelivery = method->redelivery;
     job->class = method->class;
+    job->lane = lane;
     job->peer = *peer;
     job->takes_slot = method->seconds != 0;
     snprintf(job->ns, sizeof job->ns, "%s", header->ns ? header->ns : "");
@@ -125,7 +134,8 @@ void router_take_request(router_t *self, arrival_t *arrival)
         router_refuse(self, arrival, &st);
         return;
     }
-    job = job_from(arrival, method, &peer);
+    bool is_client = arrival->socket == &self->clients;
+    job = job_from(arrival, method, &peer, lane_of(method, is_client));
     job->serial = ++self->serial;
     job->arrived = util_now_ns();
     if (service_enqueue(method->service, job, false, &st)) {

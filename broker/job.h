@@ -23,6 +23,10 @@ typedef struct route {
 /* The same id asked again (by a client that lost a broker) waits for the same answer. */
 #define JOB_ROUTES_MAX 8
 
+/* What a job waits among, first those that go first. A worker's questions are work: it may rely on
+ * their being answered after what it has sent before. */
+typedef enum job_lane { LANE_URGENT, LANE_READ, LANE_WORK, LANE_COUNT } job_lane_t;
+
 typedef enum job_state { JOB_QUEUED, JOB_SENT } job_state_t;
 
 typedef struct job {
@@ -31,6 +35,7 @@ typedef struct job {
     const char *method; /* owned by the method table */
     msg_redelivery_t redelivery;
     msg_class_t class;
+    job_lane_t lane;
     bool takes_slot; /* counts against the worker's window */
     job_state_t state;
     uint64_t serial;  /* in order of arrival */

@@ -8,8 +8,8 @@ service_t *service_new(const char *name)
     service_t *self = zmalloc(sizeof *self);
     snprintf(self->name, sizeof self->name, "%s", name);
     zmq_msg_init(&self->worker);
-    TAILQ_INIT(&self->urgent.jobs);
-    TAILQ_INIT(&self->normal.jobs);
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        TAILQ_INIT(&self->lanes[i].jobs);
     return self;
 }
 
@@ -23,23 +23,21 @@ void service_destroy(service_t **self_p)
     *self_p = NULL;
 }
 
-static job_queue_t *queue_of(service_t *self, const job_t *job)
-{
-    return job->class == CLASS_URGENT ? &self->urgent : &self->normal;
-}
-
 uint32_t service_queued(const service_t *self)
 {
-    return self->urgent.size + self->normal.size;
+    uint32_t queued = 0;
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        queued += self->lanes[i].size;
+    return queued;
 }
 
 status_code_t service_enqueue(service_t *self, job_t *job, bool again, status_t *st)
 {
-    job_queue_t *queue = queue_of(self, job);
+    job_queue_t *queue = &self->lanes[job->lane];
     if (!again && queue->size >= SERVICE_QUEUE_MAX)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "%s: %d requests wait already", self->name,
                           SERVICE_QUEUE_MAX);
-    if (!again && self->bytes + job->body_size > SERVICE_BYTES_MAX)
+    if (!again && queue->bytes + job->body_size > SERVICE_BYTES_MAX)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "%s: %u bytes of requests wait already",
                           self->name, SERVICE_BYTES_MAX);
     job->state = JOB_QUEUED;
@@ -49,16 +47,16 @@ status_code_t service_enqueue(service_t *self, job_t *job, bool again, status_t 
     else
         TAILQ_INSERT_TAIL(&queue->jobs, job, place);
     queue->size++;
-    self->bytes += job->body_size;
+    queue->bytes += job->body_size;
     return STATUS_OK;
 }
 
 void service_unqueue(service_t *self, job_t *job)
 {
-    job_queue_t *queue = queue_of(self, job);
+    job_queue_t *queue = &self->lanes[job->lane];
     TAILQ_REMOVE(&queue->jobs, job, place);
     queue->size--;
-    self->bytes -= job->body_size;
+    queue->bytes -= job->body_size;
 }
 
 /* Whoever was with a worker that died may have killed it. One more death would set the request
@@ -73,13 +71,33 @@ static bool may_go(const service_t *self, const job_t *job)
     return !job->takes_slot || (!self->alone && (!is_suspect(job) || !self->slots));
 }
 
+static bool has_room(const service_t *self, job_lane_t lane)
+{
+    uint32_t others = self->slots - self->reads;
+    if (lane == LANE_READ)
+        return self->reads < self->window;
+    return others < self->window + (lane == LANE_URGENT ? SERVICE_URGENT_OVER : 0);
+}
+
+/* The oldest of the first lane that has one and room for it. Work that must be alone goes before
+ * reads, which would otherwise never all be answered at once. */
+static job_t *first_of_lanes(const service_t *self)
+{
+    const job_t *work = TAILQ_FIRST(&self->lanes[LANE_WORK].jobs);
+    bool work_first = work && is_suspect(work);
+    const job_lane_t order[LANE_COUNT] = {LANE_URGENT, work_first ? LANE_WORK : LANE_READ,
+                                          work_first ? LANE_READ : LANE_WORK};
+    for (size_t i = 0; i < LANE_COUNT; i++) {
+        job_t *job = TAILQ_FIRST(&self->lanes[order[i]].jobs);
+        if (job && has_room(self, order[i]))
+            return job;
+    }
+    return NULL;
+}
+
 job_t *service_next(service_t *self)
 {
-    if (!self->has_worker)
-        return NULL;
-    job_t *job = TAILQ_FIRST(&self->urgent.jobs);
-    if (!job || self->slots >= self->window + SERVICE_URGENT_OVER)
-        job = self->slots < self->window ? TAILQ_FIRST(&self->normal.jobs) : NULL;
+    job_t *job = self->has_worker ? first_of_lanes(self) : NULL;
     if (!job || !may_go(self, job))
         return NULL;
     job->is_alone = is_suspect(job);
@@ -93,8 +111,10 @@ void service_count(service_t *self, const job_t *job, bool given)
     self->in_flight += step;
     if (job->is_alone)
         self->alone += step;
-    if (job->takes_slot)
-        self->slots += step;
-    else
+    if (!job->takes_slot)
         self->waits += step;
+    else
+        self->slots += step;
+    if (job->takes_slot && job->lane == LANE_READ)
+        self->reads += step;
 }

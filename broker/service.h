@@ -6,7 +6,7 @@
 
 #include <czmq.h>
 
-#define SERVICE_QUEUE_MAX   8192        /* requests that wait */
+#define SERVICE_QUEUE_MAX   8192        /* requests that wait in each lane */
 #define SERVICE_BYTES_MAX   (64u << 20) /* bytes of their bodies */
 #define SERVICE_WAITS_MAX   16384       /* requests without deadline with a worker (task.wait) */
 #define SERVICE_URGENT_OVER 1024        /* urgent requests a worker gets on top of its window */
@@ -15,6 +15,7 @@
 typedef struct job_queue {
     TAILQ_HEAD(, job) jobs;
     uint32_t size;
+    size_t bytes;
 } job_queue_t;
 
 struct service {
@@ -24,14 +25,14 @@ struct service {
     zmq_msg_t worker; /* identity on the worker socket */
     uint32_t pid;
     uint32_t window;
-    int64_t heard;              /* monotonic, us */
-    int64_t restart_asked;      /* monotonic, us; 0 when it was not */
-    job_queue_t urgent, normal; /* jobs that wait, oldest first; not owned */
-    size_t bytes;
-    uint32_t in_flight; /* given to the worker, not answered */
-    uint32_t slots;     /* of those, how many count against the window */
-    uint32_t alone;     /* of those, how many must be alone */
-    uint32_t waits;     /* of those, how many have no deadline */
+    int64_t heard;                 /* monotonic, us */
+    int64_t restart_asked;         /* monotonic, us; 0 when it was not */
+    job_queue_t lanes[LANE_COUNT]; /* jobs that wait, oldest first; not owned */
+    uint32_t in_flight;            /* given to the worker, not answered */
+    uint32_t slots;                /* of those, how many count against the window */
+    uint32_t reads;                /* of those again, how many came by LANE_READ */
+    uint32_t alone;                /* of those in flight, how many must be alone */
+    uint32_t waits;                /* and how many have no deadline */
     uint64_t answered, redelivered;
     char obituary[256]; /* of the worker that died last; empty when nobody said */
 };
@@ -39,14 +40,16 @@ struct service {
 service_t *service_new(const char *name);
 void service_destroy(service_t **self);
 
-/* Puts a job into its queue, or says RESOURCE_EXHAUSTED. A redelivered one goes to the front and is
- * never refused. */
+/* Puts a job into the queue of its lane, or says RESOURCE_EXHAUSTED. A redelivered one goes to the
+ * front and is never refused. */
 status_code_t service_enqueue(service_t *self, job_t *job, bool again, status_t *st);
 
 /* Takes a job out of its queue, wherever it is there. */
 void service_unqueue(service_t *self, job_t *job);
 
-/* The next job the worker may be given, out of its queue; NULL when none or its window is full. */
+/* The next job the worker may be given, out of its queue; NULL when none or its window is full.
+ * LANE_READ has a window of its own as large as that of the others, so that neither waits for the
+ * other; LANE_URGENT goes over the others' window. */
 job_t *service_next(service_t *self);
 
 /* Book-keeping for a job that has been given to, or taken from, the worker. */

@@ -198,7 +198,7 @@ def test_deadlines(cell):
     status, message, _ = cell.client.answer(ident)
     assert status == DEADLINE_EXCEEDED and "still running" in message
     # Its slot is taken until the worker is done with it, and nobody hears a second answer.
-    waiting = cell.client.send("task.get", seconds=WAIT_SECONDS)
+    waiting = cell.client.send("task.create", seconds=WAIT_SECONDS)
     assert worker.silent()
     worker.reply(header)
     worker.reply(worker.request()[0])
@@ -230,17 +230,17 @@ def test_window_and_urgent_first(cell):
     assert [first["id"], second["id"]] == creates[:2]
     assert worker.silent()
     kill = cell.client.send("task.kill")
-    wait = cell.client.send("task.wait")
     assert worker.request()[0]["id"] == kill  # on top of the window
-    assert cell.service()["in_flight"] == 3 and cell.service()["queued"] == 3
+    wait = cell.client.send("task.wait")
+    header, _ = worker.request()
+    assert header["id"] == wait and "deadline" not in header
+    assert cell.service()["in_flight"] == 4 and cell.service()["queued"] == 2
     worker.reply(first)
     worker.reply({"id": kill})
     assert worker.request()[0]["id"] == creates[2]
     worker.reply(second)
     assert worker.request()[0]["id"] == creates[3]
     worker.reply({"id": creates[2]})
-    header, _ = worker.request()
-    assert header["id"] == wait and "deadline" not in header
     worker.reply({"id": creates[3]})
     worker.reply(header, {"exit_status": 3})
     assert cell.client.answer(wait) == (OK, "", {"exit_status": 3})
@@ -254,6 +254,25 @@ def test_urgent_overtakes_in_the_queue(cell):
     assert worker.request()[0]["id"] == delete
     worker.reply({"id": delete})
     assert worker.request()[0]["id"] == create
+
+
+def test_questions_go_ahead_of_queued_work(cell):
+    """Those of clients, and up to a window of their own; a worker's question keeps its place behind its own work."""
+    creates = [cell.client.send("task.create") for _ in range(3)]
+    assert cell.client.ask("broker.ping")[0] == OK
+    other = Worker(cell, service="metadata", pid=2000)
+    inner = other.send("task.get")
+    assert other.ask("broker.ping")[0] == OK
+    gets = [cell.client.send("task.get") for _ in range(3)]
+    assert cell.client.ask("broker.ping")[0] == OK
+    worker = Worker(cell, window=2)
+    assert [worker.request()[0]["id"] for _ in range(4)] == [gets[0], gets[1], creates[0], creates[1]]
+    assert worker.silent()
+    worker.reply({"id": gets[0]})
+    assert worker.request()[0]["id"] == gets[2]
+    worker.reply({"id": creates[0]})
+    worker.reply({"id": creates[1]})
+    assert [worker.request()[0]["id"] for _ in range(2)] == [creates[2], inner]
 
 
 def test_queue_is_bounded(cell):

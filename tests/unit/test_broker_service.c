@@ -31,20 +31,20 @@ static int tear_down(void **state)
     return 0;
 }
 
-static job_t *make(msg_class_t class, bool takes_slot)
+static job_t *make(job_lane_t lane, bool takes_slot)
 {
     msg_uuid_t id;
     msg_uuid_new(&id);
     job_t *job = job_new(&id);
-    job->class = class;
+    job->lane = lane;
     job->takes_slot = takes_slot;
     zlistx_add_end(jobs, job);
     return job;
 }
 
-static job_t *enqueue(msg_class_t class)
+static job_t *enqueue(job_lane_t lane)
 {
-    job_t *job = make(class, true);
+    job_t *job = make(lane, true);
     assert_int_equal(service_enqueue(service, job, false, &st), STATUS_OK);
     return job;
 }
@@ -59,7 +59,7 @@ static void give(const job_t *expected)
 static void test_window(void **state)
 {
     (void)state;
-    job_t *a = enqueue(CLASS_READ), *b = enqueue(CLASS_WRITE), *c = enqueue(CLASS_READ);
+    job_t *a = enqueue(LANE_WORK), *b = enqueue(LANE_WORK), *c = enqueue(LANE_WORK);
     give(a);
     give(b);
     assert_null(service_next(service));
@@ -72,7 +72,7 @@ static void test_window(void **state)
 static void test_no_worker_no_job(void **state)
 {
     (void)state;
-    enqueue(CLASS_READ);
+    enqueue(LANE_READ);
     service->has_worker = false;
     assert_null(service_next(service));
     assert_int_equal(service_queued(service), 1);
@@ -81,12 +81,12 @@ static void test_no_worker_no_job(void **state)
 static void test_urgent_goes_first_and_over_the_window(void **state)
 {
     (void)state;
-    job_t *a = enqueue(CLASS_READ), *b = enqueue(CLASS_WRITE), *c = enqueue(CLASS_WRITE);
-    job_t *kill = enqueue(CLASS_URGENT), *more = enqueue(CLASS_URGENT);
+    job_t *a = enqueue(LANE_WORK), *b = enqueue(LANE_WORK), *c = enqueue(LANE_WORK);
+    job_t *kill = enqueue(LANE_URGENT), *more = enqueue(LANE_URGENT);
     give(kill);
     give(more);
     assert_null(service_next(service)); /* they fill the window too */
-    job_t *third = enqueue(CLASS_URGENT);
+    job_t *third = enqueue(LANE_URGENT);
     give(third);
     for (int i = 0; i < 3; i++)
         service_count(service, third, false);
@@ -100,16 +100,72 @@ static void test_urgent_has_a_limit(void **state)
 {
     (void)state;
     for (uint32_t i = 0; i < service->window + SERVICE_URGENT_OVER; i++)
-        give(enqueue(CLASS_URGENT));
-    enqueue(CLASS_URGENT);
+        give(enqueue(LANE_URGENT));
+    enqueue(LANE_URGENT);
     assert_null(service_next(service));
+}
+
+static void test_reads_go_ahead_of_work_and_beside_its_window(void **state)
+{
+    (void)state;
+    job_t *work[4];
+    for (size_t i = 0; i < ARRAY_SIZE(work); i++)
+        work[i] = enqueue(LANE_WORK);
+    job_t *first = enqueue(LANE_READ), *kill = enqueue(LANE_URGENT);
+    give(kill);
+    give(first);
+    give(work[0]); /* the kill has the other slot */
+    assert_null(service_next(service));
+    job_t *second = enqueue(LANE_READ), *third = enqueue(LANE_READ);
+    give(second);
+    assert_null(service_next(service)); /* their own window is full */
+    service_count(service, first, false);
+    give(third);
+    assert_null(service_next(service));
+}
+
+static void test_reads_do_not_starve_work(void **state)
+{
+    (void)state;
+    job_t *work = enqueue(LANE_WORK), *more = enqueue(LANE_WORK), *last = enqueue(LANE_WORK);
+    for (uint32_t i = 0; i < 4 * service->window; i++)
+        enqueue(LANE_READ);
+    uint32_t reads = 0;
+    job_t *job;
+    while ((job = service_next(service)) && job->lane == LANE_READ) {
+        service_count(service, job, true);
+        reads++;
+    }
+    assert_int_equal(reads, service->window);
+    assert_ptr_equal(job, work);
+    service_count(service, work, true);
+    give(more);
+    assert_null(service_next(service));
+    service_count(service, work, false);
+    give(last); /* although reads wait */
+}
+
+/* One that may have killed its workers must be alone, and a stream of reads never lets it. */
+static void test_reads_wait_for_a_suspect(void **state)
+{
+    (void)state;
+    job_t *before = enqueue(LANE_READ);
+    give(before);
+    job_t *suspect = enqueue(LANE_WORK), *read = enqueue(LANE_READ);
+    suspect->deaths = SERVICE_DEATHS_MAX - 1;
+    assert_null(service_next(service));
+    service_count(service, before, false);
+    give(suspect);
+    assert_null(service_next(service));
+    service_count(service, suspect, false);
+    give(read);
 }
 
 static void test_waits_take_no_slot(void **state)
 {
     (void)state;
     for (int i = 0; i < 10; i++) {
-        job_t *wait = make(CLASS_READ, false);
+        job_t *wait = make(LANE_READ, false);
         assert_int_equal(service_enqueue(service, wait, false, &st), STATUS_OK);
         give(wait);
     }
@@ -123,11 +179,12 @@ static void test_queue_is_bounded(void **state)
     (void)state;
     service->has_worker = false;
     for (int i = 0; i < SERVICE_QUEUE_MAX; i++)
-        enqueue(CLASS_READ);
-    job_t *one_more = make(CLASS_READ, true);
+        enqueue(LANE_READ);
+    job_t *one_more = make(LANE_READ, true);
     assert_int_equal(service_enqueue(service, one_more, false, &st), STATUS_RESOURCE_EXHAUSTED);
     assert_string_equal(st.text, "shim: 8192 requests wait already");
-    enqueue(CLASS_URGENT); /* killing is still possible */
+    enqueue(LANE_URGENT); /* killing is still possible */
+    enqueue(LANE_WORK);
     /* What a dead worker had is never refused. */
     assert_int_equal(service_enqueue(service, one_more, true, &st), STATUS_OK);
 }
@@ -135,23 +192,26 @@ static void test_queue_is_bounded(void **state)
 static void test_bytes_are_bounded(void **state)
 {
     (void)state;
-    job_t *large = make(CLASS_WRITE, true), *small = make(CLASS_WRITE, true);
+    job_t *large = make(LANE_WORK, true), *small = make(LANE_WORK, true);
     large->body_size = SERVICE_BYTES_MAX - 1;
     small->body_size = 2;
     service->has_worker = false;
     assert_int_equal(service_enqueue(service, large, false, &st), STATUS_OK);
     assert_int_equal(service_enqueue(service, small, false, &st), STATUS_RESOURCE_EXHAUSTED);
     assert_string_equal(st.text, "shim: 67108864 bytes of requests wait already");
+    job_t *kill = make(LANE_URGENT, true);
+    kill->body_size = 2;
+    assert_int_equal(service_enqueue(service, kill, false, &st), STATUS_OK);
     service_unqueue(service, large);
-    assert_int_equal(service->bytes, 0);
+    assert_int_equal(service->lanes[LANE_WORK].bytes, 0);
     assert_int_equal(service_enqueue(service, small, false, &st), STATUS_OK);
 }
 
 static void test_again_goes_to_the_front(void **state)
 {
     (void)state;
-    job_t *a = enqueue(CLASS_WRITE);
-    job_t *again = make(CLASS_WRITE, true);
+    job_t *a = enqueue(LANE_WORK);
+    job_t *again = make(LANE_WORK, true);
     assert_int_equal(service_enqueue(service, again, true, &st), STATUS_OK);
     give(again);
     give(a);
@@ -160,7 +220,7 @@ static void test_again_goes_to_the_front(void **state)
 static void test_unqueue_from_the_middle(void **state)
 {
     (void)state;
-    job_t *a = enqueue(CLASS_WRITE), *b = enqueue(CLASS_WRITE), *c = enqueue(CLASS_WRITE);
+    job_t *a = enqueue(LANE_WORK), *b = enqueue(LANE_WORK), *c = enqueue(LANE_WORK);
     service_unqueue(service, b);
     give(a);
     give(c);
@@ -175,6 +235,9 @@ int main(void)
         TEST(no_worker_no_job),
         TEST(urgent_goes_first_and_over_the_window),
         TEST(urgent_has_a_limit),
+        TEST(reads_go_ahead_of_work_and_beside_its_window),
+        TEST(reads_do_not_starve_work),
+        TEST(reads_wait_for_a_suspect),
         TEST(waits_take_no_slot),
         TEST(queue_is_bounded),
         TEST(bytes_are_bounded),
