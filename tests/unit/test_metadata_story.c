@@ -7,9 +7,11 @@
 #include "workers/metadata/incarnations.h"
 #include "workers/metadata/journal.h"
 #include "workers/metadata/mend.h"
+#include "workers/metadata/process_record.h"
 #include "workers/metadata/requests.h"
 #include "workers/metadata/trail.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define NS    "default"
@@ -127,18 +129,86 @@ static void outlives_the_container(void **state)
     assert_topics(f, &trail, all, 2);
 }
 
+static void must_commit(void *arg, const status_t *st)
+{
+    (void)arg;
+    assert_int_equal(st->code, STATUS_OK);
+}
+
+static void update(fixture_t *f, const char *id)
+{
+    status_t st;
+    msg_container_t answer;
+    const msg_container_update_t ask = {.id = id};
+    assert_int_equal(fixture_write(f, containers_update, NS, &ask, &answer, sizeof answer, &st), 0);
+}
+
+/* Whichever record has the end of the trail: before, during and after a run, also one that the
+ * store has been opened again in. */
+static void the_trail_leads_through_runs_and_updates(void **state)
+{
+    fixture_t *f = *state;
+    int64_t now = util_now_ns();
+    static const char *const all[] = {"/containers/update", "/tasks/create", "/containers/update",
+                                      "/tasks/delete",      "/tasks/exit",   "/containers/update",
+                                      "/tasks/start",       "/tasks/create", "/containers/update",
+                                      "/containers/create"};
+    fixture_container(f, NS, "a");
+    update(f, "a");
+    begin(f, "a", RUN_1);
+    fixture_shim_event(f, NS, "/tasks/create", "a", NULL, 7, now);
+    fixture_reopen(f, STORE_MAP_INITIAL, STORE_MAP_MAX);
+    fixture_shim_event(f, NS, "/tasks/start", "a", NULL, 7, now + 1);
+    update(f, "a");
+    leave(f, "a", RUN_1, NULL, 0, now + 2);
+    end(f, "a", RUN_1);
+    fixture_reopen(f, STORE_MAP_INITIAL, STORE_MAP_MAX);
+    update(f, "a");
+    begin(f, "a", RUN_2);
+    fixture_shim_event(f, NS, "/tasks/create", "a", NULL, 8, now + 3);
+    update(f, "a");
+    msg_event_trail_t trail = about(f, "a", 0, 0);
+    assert_topics(f, &trail, all, ARRAY_SIZE(all));
+    assert_false(trail.gap);
+}
+
+/* As version 2 had it: without the number. */
+static void make_older(void *arg, txn_t *txn)
+{
+    store_key_t key = STORE_KEY(NS, "a", RUN_1, "");
+    msg_bytes_t found;
+    uint8_t bytes[sizeof(process_record_t)];
+    size_t head = offsetof(process_record_t, newest), number = sizeof(uint64_t);
+    (void)arg;
+    assert_true(txn_get(txn, TABLE_PROCESSES, key.bytes, key.size, &found));
+    memcpy(bytes, found.data, head);
+    memcpy(bytes + head, found.data + head + number, found.size - head - number);
+    bytes[0] = 2;
+    txn_put(txn, TABLE_PROCESSES, key.bytes, key.size, bytes, found.size - number);
+}
+
+static void a_run_of_an_older_store_goes_on(void **state)
+{
+    fixture_t *f = *state;
+    int64_t now = util_now_ns();
+    static const char *const all[] = {"/tasks/exit", "/tasks/start", "/containers/create"};
+    fixture_container(f, NS, "a");
+    begin(f, "a", RUN_1);
+    fixture_shim_event(f, NS, "/tasks/create", "a", NULL, 7, now);
+    batch_add(f->batch, make_older, must_commit, NULL);
+    batch_commit(f->batch);
+    fixture_shim_event(f, NS, "/tasks/start", "a", NULL, 7, now + 1);
+    fixture_shim_exit(f, NS, "a", NULL, 7, 3, now + 2);
+    msg_event_trail_t trail = about(f, "a", 0, 0);
+    assert_topics(f, &trail, all, ARRAY_SIZE(all)); /* it is linked past what it had no number of */
+}
+
 /* As one that was found damaged. */
 static void lose_event(void *arg, txn_t *txn)
 {
     const uint64_t *seq = arg;
     assert_true(txn_delete(txn, TABLE_JOURNAL, seq, sizeof *seq));
     mend_event(txn, *seq);
-}
-
-static void must_commit(void *arg, const status_t *st)
-{
-    (void)arg;
-    assert_int_equal(st->code, STATUS_OK);
 }
 
 /* The lost one stands among those of another container. */
@@ -185,16 +255,10 @@ static void drop_first_event(void *arg, txn_t *txn)
     txn_delete(txn, TABLE_JOURNAL, &first, sizeof first);
 }
 
-static void committed(void *arg, const status_t *st)
-{
-    (void)arg;
-    assert_int_equal(st->code, 0);
-}
-
 static void drop_events(fixture_t *f, int count)
 {
     for (int i = 0; i < count; i++)
-        batch_add(f->batch, drop_first_event, committed, NULL);
+        batch_add(f->batch, drop_first_event, must_commit, NULL);
     batch_commit(f->batch);
 }
 
@@ -456,14 +520,14 @@ static void a_lost_exit_is_not_listed(void **state)
     begin(f, "a", RUN_1);
     leave(f, "a", RUN_1, "e", 3, now - 20);
     leave(f, "a", RUN_1, "g", 4, now - 10);
-    batch_add(f->batch, drop_first_of, committed, &exits_table);
+    batch_add(f->batch, drop_first_of, must_commit, &exits_table);
     batch_commit(f->batch);
     for (int i = 0; i < 2; i++) {
         msg_exit_records_t found = exits(f, &(msg_exit_list_t){.id = "a"});
         assert_int_equal(found.exits.count, 1);
         assert_int_equal(found.exits.items[0].exit_status, 4);
-        batch_add(f->batch, drop_first_of, committed, &ends_table);
-        batch_add(f->batch, make_derived, committed, NULL);
+        batch_add(f->batch, drop_first_of, must_commit, &ends_table);
+        batch_add(f->batch, make_derived, must_commit, NULL);
         batch_commit(f->batch);
     }
 }
@@ -575,6 +639,8 @@ int main(void)
         TEST(finds_the_events_of_one_container_among_others),
         TEST(pages_the_trail),
         TEST(outlives_the_container),
+        TEST(the_trail_leads_through_runs_and_updates),
+        TEST(a_run_of_an_older_store_goes_on),
         TEST(goes_on_behind_a_lost_event),
         TEST(tells_where_the_journal_no_longer_reaches_back),
         TEST(an_event_of_another_is_no_place_to_go_on),

@@ -72,7 +72,7 @@ void cache_destroy(cache_t **self_p)
 
 bool cache_has_table(table_t table)
 {
-    return table == TABLE_HEADS || table == TABLE_PROCESSES || table == TABLE_TRAILS;
+    return table == TABLE_HEADS || table == TABLE_PROCESSES;
 }
 
 static record_t *find(const cache_t *self, table_t table, const void *key, size_t size)

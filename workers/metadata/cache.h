@@ -7,7 +7,7 @@
 
 #include "workers/metadata/store.h"
 
-#define CACHE_RECORDS_MAX 4096 /* that are kept from one transaction to the next */
+#define CACHE_RECORDS_MAX 8192 /* that are kept from one transaction to the next */
 #define CACHE_VALUE_MAX   512  /* bytes; larger ones are not kept */
 
 typedef struct cache cache_t;

@@ -8,6 +8,7 @@
 #include "workers/metadata/requests.h"
 #include "workers/metadata/restarts.h"
 #include "workers/metadata/run.h"
+#include "workers/metadata/trail.h"
 
 #include <string.h>
 #include <uuid/uuid.h>
@@ -91,6 +92,7 @@ status_code_t incarnations_begin(txn_t *txn, const call_t *call, status_t *st)
     snprintf(head.incarnation, sizeof head.incarnation, "%s", ask->incarnation);
     head.live = true;
     head.begun = call->now;
+    process.newest = trail_newest(txn, call->ns, ask->id);
     head_record_put(txn, call->ns, ask->id, &head);
     process_record_put(txn, &key, &process);
     return STATUS_OK;
@@ -303,6 +305,7 @@ status_code_t incarnations_end(txn_t *txn, const call_t *call, status_t *st)
     write_end(&run, call, undone);
     run.init.ended = true;
     run.init.keep_until = call->now + INCARNATIONS_KEEP_NS;
+    trail_keep(txn, call->ns, ask->id, run.init.newest);
     run_close(&run);
     let_go(txn, call, undone);
     expiry_add(txn, EXPIRY_RUN, init.bytes, init.size, run.init.keep_until, call->now);

@@ -93,7 +93,7 @@ static void take(item_t *self, txn_t *txn, const store_key_t *key, const process
                                    .is_kill = self->is_kill,
                                    .pid = self->task.pid,
                                    .time = self->event.time}};
-    snprintf(item.exec_id, sizeof item.exec_id, "%s", self->fields.exec_id);
+    stpcpy(item.exec_id, self->fields.exec_id);
     if (self->fields.kind == TASK_EVENT_DELETE && self->exit.exited_at)
         run_learn_from_delete(&run, &self->exit);
     run_take(&run, &item, &self->event);

@@ -43,12 +43,23 @@ static void pack_text(msgpack_packer *packer, const char *text)
     msgpack_pack_str_with_body(packer, text, strlen(text));
 }
 
-static void pack_optional(msgpack_packer *packer, const char *key, const char *value)
+/* A key as msgpack has it, head and text in one: an event has a dozen, and a batch many events. */
+#define KEY(head, text) head text, sizeof(head text) - 1
+
+static void pack_pair(msgpack_packer *packer, const char *key, size_t size, const char *value)
 {
-    if (value) {
-        pack_text(packer, key);
-        pack_text(packer, value);
-    }
+    if (!value)
+        return;
+    msgpack_sbuffer_write(packer->data, key, size);
+    pack_text(packer, value);
+}
+
+static void pack_number(msgpack_packer *packer, const char *key, size_t size, uint64_t value)
+{
+    if (!value)
+        return;
+    msgpack_sbuffer_write(packer->data, key, size);
+    msgpack_pack_uint64(packer, value);
 }
 
 /* The map of the wire: the protocol manual, "Events". */
@@ -58,35 +69,24 @@ void journal_pack(msgpack_sbuffer *out, const journal_event_t *event, uint64_t s
     msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
     msgpack_pack_map(&packer, (size_t)8 + (ns_seq != 0) + (event->prev != 0) +
                                   (event->evidence != NULL) + (event->reason != NULL));
-    pack_text(&packer, "seq");
+    msgpack_sbuffer_write(out, KEY("\xa3", "seq"));
     msgpack_pack_uint64(&packer, seq);
-    if (ns_seq) {
-        pack_text(&packer, "ns_seq");
-        msgpack_pack_uint64(&packer, ns_seq);
-    }
-    if (event->prev) {
-        pack_text(&packer, "prev");
-        msgpack_pack_uint64(&packer, event->prev);
-    }
-    pack_text(&packer, "time");
+    pack_number(&packer, KEY("\xa6", "ns_seq"), ns_seq);
+    pack_number(&packer, KEY("\xa4", "prev"), event->prev);
+    msgpack_sbuffer_write(out, KEY("\xa4", "time"));
     msgpack_pack_int64(&packer, event->time);
-    pack_text(&packer, "ns");
-    pack_text(&packer, event->ns);
-    pack_text(&packer, "topic");
-    pack_text(&packer, event->topic);
-    pack_text(&packer, "type");
-    pack_text(&packer, event->type);
-    pack_text(&packer, "origin");
-    pack_text(&packer, event->origin);
-    pack_text(&packer, "incarnation");
-    pack_text(&packer, event->incarnation);
-    pack_optional(&packer, "evidence", event->evidence);
-    pack_optional(&packer, "reason", event->reason);
+    pack_pair(&packer, KEY("\xa2", "ns"), event->ns);
+    pack_pair(&packer, KEY("\xa5", "topic"), event->topic);
+    pack_pair(&packer, KEY("\xa4", "type"), event->type);
+    pack_pair(&packer, KEY("\xa6", "origin"), event->origin);
+    pack_pair(&packer, KEY("\xab", "incarnation"), event->incarnation);
+    pack_pair(&packer, KEY("\xa8", "evidence"), event->evidence);
+    pack_pair(&packer, KEY("\xa6", "reason"), event->reason);
     if (event->event.data) {
-        pack_text(&packer, "event");
+        msgpack_sbuffer_write(out, KEY("\xa5", "event"));
         msgpack_sbuffer_write(out, (const char *)event->event.data, event->event.size);
     } else {
-        pack_text(&packer, "raw");
+        msgpack_sbuffer_write(out, KEY("\xa3", "raw"));
         msgpack_pack_bin_with_body(&packer, event->raw.data, event->raw.size);
     }
 }
@@ -109,7 +109,9 @@ uint64_t journal_append(txn_t *txn, const journal_event_t *event)
     static msgpack_sbuffer buffer; /* kept from event to event */
     uint64_t seq = txn_journal_last(txn) + 1;
     journal_event_t linked = *event;
-    if (event->subject)
+    if (event->subject && event->newest)
+        linked.prev = trail_add_to(txn, event->ns, event->subject, seq, event->newest);
+    else if (event->subject)
         linked.prev = trail_add(txn, event->ns, event->subject, seq);
     msgpack_sbuffer_clear(&buffer);
     journal_pack(&buffer, &linked, seq, txn_next(txn, event->ns));

@@ -21,7 +21,9 @@ typedef struct journal_event {
     const char *ns, *topic, *type, *origin;
     const char *incarnation; /* "" when it belongs to none */
     const char *subject;     /* id of the container it is about; NULL for none */
-    uint64_t prev;           /* its event before; journal_append looks for it */
+    uint64_t prev;           /* its event before; journal_append looks for it, */
+    uint64_t *newest;        /* here if not NULL, and leaves its own number there: process_record_t
+                              */
     int64_t time;            /* ns since the epoch: when the event was first put into words, by the
                                 shim's envelope or by us; what it tells of may carry its own time */
     msg_bytes_t event;       /* encoded map of its fields, or NULL data: */

@@ -144,6 +144,7 @@ void own_events_task(txn_t *txn, const own_task_event_t *event, int64_t now)
                                            .origin = JOURNAL_ORIGIN_SHIMD,
                                            .incarnation = event->incarnation,
                                            .subject = event->id,
+                                           .newest = event->newest,
                                            .time = now,
                                            .evidence = event->evidence,
                                            .event = event_fields_bytes(&fields)});

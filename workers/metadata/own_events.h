@@ -25,6 +25,7 @@ typedef struct own_task_event {
     const char *ns, *id, *incarnation;
     const char *exec_id; /* "" for init */
     const char *evidence;
+    uint64_t *newest; /* journal_event_t */
     uint32_t pid;
     msg_exited_t exited; /* for exit and delete. With `unknown` the fields `unknown` and `why` stand
                             beside the exit status, which then is not to be read. */

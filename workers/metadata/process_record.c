@@ -1,10 +1,15 @@
 /* Stored forms of an incarnation. */
 #include "workers/metadata/process_record.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define HEAD_VERSION    2
-#define PROCESS_VERSION 2
+#define PROCESS_VERSION 3
+
+/* Version 2 had no `newest`. */
+#define PROCESS_VERSION_2 2
+#define SIZE_2_MAX        (sizeof(process_record_t) - sizeof(uint64_t))
 
 _Static_assert(sizeof(process_record_t) % sizeof(uint64_t) == 0, "it ends with a whole number");
 
@@ -36,12 +41,24 @@ void head_record_put(txn_t *txn, const char *ns, const char *id, head_record_t *
     txn_put(txn, TABLE_HEADS, key.bytes, key.size, record, sizeof *record);
 }
 
+static void convert_2(const msg_bytes_t *stored, process_record_t *ret)
+{
+    size_t head = offsetof(process_record_t, newest);
+    memset(ret, 0, sizeof *ret);
+    memcpy(ret, stored->data, stored->size < head ? stored->size : head);
+    if (stored->size > head)
+        memcpy(&ret->state, stored->data + head, stored->size - head);
+    ret->version = PROCESS_VERSION;
+}
+
 bool process_record_of(const msg_bytes_t *stored, process_record_t *ret)
 {
     memset(ret, 0, sizeof *ret);
     if (stored->size > sizeof *ret)
         return false;
     memcpy(ret, stored->data, stored->size);
+    if (ret->version == PROCESS_VERSION_2 && stored->size <= SIZE_2_MAX)
+        convert_2(stored, ret);
     return ret->version == PROCESS_VERSION;
 }
 

@@ -24,6 +24,8 @@ typedef struct process_record {
     uint32_t held;      /* init only: events of the incarnation that wait */
     uint32_t held_next; /* init only: number of the next one, less one */
     int64_t keep_until; /* ns since the epoch; 0 while it is in use */
+    uint64_t newest;    /* init only, while the incarnation goes on: sequence number of the newest
+                           event about the container; 0: TABLE_TRAILS has it */
     automaton_t state;
 } process_record_t;
 

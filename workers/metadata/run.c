@@ -156,6 +156,7 @@ static void append_ours(run_t *self, const order_item_t *item)
                               .incarnation = self->incarnation,
                               .exec_id = item->exec_id,
                               .evidence = item->evidence,
+                              .newest = &self->init.newest,
                               .pid = item->event.pid};
     const char *source = NULL;
     if (event.kind == TASK_EVENT_EXIT || event.kind == TASK_EVENT_DELETE)
@@ -189,6 +190,7 @@ static void append(void *arg, const order_item_t *item)
         return;
     }
     journal_event_t event = event_of(self, item);
+    event.newest = &self->init.newest;
     journal_append(self->txn, &event);
 }
 

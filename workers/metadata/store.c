@@ -61,7 +61,8 @@ uint32_t store_sum(table_t table, const void *key, size_t key_size, const void *
 
 store_key_t store_key_join(const char *const *texts, size_t count)
 {
-    store_key_t key = {.size = 0};
+    store_key_t key; /* what is behind its size is nobody's: not worth clearing */
+    key.size = 0;
     for (size_t i = 0; i < count; i++) {
         size_t size = strlen(texts[i]);
         assert(key.size + size + 1 <= STORE_KEY_MAX);

@@ -29,7 +29,8 @@ typedef enum table {
     TABLE_DUE,         /* u64 big-endian time, key of TABLE_HELD -> nothing: until when */
     TABLE_ASIDE,       /* u64 sequence number of its own -> event map with the reason */
     TABLE_TARGETS,     /* NS, ID, u64 big-endian time, request id -> nothing: requests about ID */
-    TABLE_TRAILS,      /* NS, ID -> u64, sequence number of the newest event about ID */
+    TABLE_TRAILS,      /* NS, ID -> u64, sequence number of the newest event about ID; while it has
+                          a run that is in the run's record, if newer (process_record_t) */
     TABLE_ENDS,        /* u64 big-endian time counted down, key of TABLE_EXITS -> nothing */
     TABLE_SUBSCRIBERS, /* NS ("" for all), NAME -> subscriber */
     TABLE_COUNT

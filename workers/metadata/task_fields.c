@@ -37,9 +37,11 @@ static void read_identifier(const msgpack_object *map, const char *name,
 {
     const msgpack_object *found = name ? journal_field(map, name) : NULL;
     ret[0] = '\0';
-    if (found && found->type == MSGPACK_OBJECT_STR &&
-        msg_is_identifier(found->via.str.ptr, found->via.str.size))
-        snprintf(ret, TASK_FIELDS_ID_SIZE, "%.*s", (int)found->via.str.size, found->via.str.ptr);
+    if (!found || found->type != MSGPACK_OBJECT_STR || found->via.str.size >= TASK_FIELDS_ID_SIZE ||
+        !msg_is_identifier(found->via.str.ptr, found->via.str.size))
+        return;
+    memcpy(ret, found->via.str.ptr, found->via.str.size);
+    ret[found->via.str.size] = '\0';
 }
 
 static uint64_t read_number(const msgpack_object *map, const char *name)

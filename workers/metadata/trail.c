@@ -3,6 +3,7 @@
 
 #include "workers/metadata/journal.h"
 #include "workers/metadata/mend.h"
+#include "workers/metadata/process_record.h"
 
 #include <string.h>
 
@@ -69,18 +70,70 @@ static void sweep(txn_t *txn)
     txn_put(txn, TABLE_TRAILS, SWEEP, strlen(SWEEP), at.bytes, at.size);
 }
 
+/* The end of the trail ---------------------------------------------------------------------------
+ */
+
+static uint64_t stored_of(txn_t *txn, const store_key_t *key)
+{
+    msg_bytes_t stored;
+    uint64_t seq = 0;
+    if (txn_get(txn, TABLE_TRAILS, key->bytes, key->size, &stored))
+        number_of(&stored, &seq);
+    return seq;
+}
+
+/* The record of the run that goes on, which has the number meanwhile. */
+static bool find_run(txn_t *txn, const char *ns, const char *id, store_key_t *ret_key,
+                     process_record_t *ret)
+{
+    head_record_t head;
+    if (!head_record_get(txn, ns, id, &head) || !head.live)
+        return false;
+    *ret_key = STORE_KEY(ns, id, head.incarnation, "");
+    return process_record_get(txn, ret_key, ret);
+}
+
+uint64_t trail_newest(txn_t *txn, const char *ns, const char *id)
+{
+    store_key_t key = STORE_KEY(ns, id), run;
+    process_record_t init;
+    uint64_t stored = stored_of(txn, &key);
+    bool is_in_run = find_run(txn, ns, id, &run, &init) && init.newest > stored;
+    return is_in_run ? init.newest : stored;
+}
+
 uint64_t trail_add(txn_t *txn, const char *ns, const char *id, uint64_t seq)
 {
-    store_key_t key = STORE_KEY(ns, id);
-    msg_bytes_t stored;
-    uint64_t prev = 0;
-    bool is_known = txn_get(txn, TABLE_TRAILS, key.bytes, key.size, &stored);
-    if (is_known)
-        number_of(&stored, &prev);
-    else
+    store_key_t key = STORE_KEY(ns, id), run;
+    process_record_t init;
+    if (find_run(txn, ns, id, &run, &init)) {
+        uint64_t prev = trail_add_to(txn, ns, id, seq, &init.newest);
+        process_record_put(txn, &run, &init);
+        return prev;
+    }
+    uint64_t prev = stored_of(txn, &key);
+    if (!prev)
         sweep(txn); /* first: the event of this number is not in the journal yet */
     txn_put(txn, TABLE_TRAILS, key.bytes, key.size, &seq, sizeof seq);
     return prev;
+}
+
+uint64_t trail_add_to(txn_t *txn, const char *ns, const char *id, uint64_t seq, uint64_t *newest)
+{
+    uint64_t prev = *newest;
+    if (!prev) {
+        store_key_t key = STORE_KEY(ns, id);
+        prev = stored_of(txn, &key);
+    }
+    *newest = seq;
+    return prev;
+}
+
+void trail_keep(txn_t *txn, const char *ns, const char *id, uint64_t seq)
+{
+    store_key_t key = STORE_KEY(ns, id);
+    if (seq > stored_of(txn, &key))
+        txn_put(txn, TABLE_TRAILS, key.bytes, key.size, &seq, sizeof seq);
 }
 
 /* event.about ------------------------------------------------------------------------------------
@@ -143,23 +196,12 @@ static uint64_t search_before(txn_t *txn, const char *ns, const char *id, uint64
     return 0;
 }
 
-static uint64_t newest(txn_t *txn, const call_t *call)
-{
-    const msg_event_about_t *ask = call->ask;
-    store_key_t key = STORE_KEY(call->ns, ask->id);
-    msg_bytes_t stored;
-    uint64_t seq = 0;
-    if (txn_get(txn, TABLE_TRAILS, key.bytes, key.size, &stored))
-        number_of(&stored, &seq);
-    return seq;
-}
-
 status_code_t trail_about(txn_t *txn, const call_t *call, status_t *st)
 {
     const msg_event_about_t *ask = call->ask;
     msg_event_trail_t *answer = call->answer;
     uint32_t limit = ask->limit ? ask->limit : PAGE_DEFAULT;
-    uint64_t seq = ask->from ? ask->from : newest(txn, call);
+    uint64_t seq = ask->from ? ask->from : trail_newest(txn, call->ns, ask->id);
     size_t count = 0;
     place_t place;
     msgpack_sbuffer page;

@@ -1,6 +1,7 @@
 /* The events about each container, linked backwards: each has the sequence number of the one before
  * as `prev`. So the trail is kept exactly as long as the events are, and needs one number for each
- * container beside them. */
+ * container beside them: in TABLE_TRAILS, and while the container has a run in the record of that.
+ */
 #ifndef SHIMD_METADATA_TRAIL_H
 #define SHIMD_METADATA_TRAIL_H
 
@@ -13,6 +14,15 @@
  * event the journal no longer has is removed by and by: each new container pays for looking at
  * two. */
 uint64_t trail_add(txn_t *txn, const char *ns, const char *id, uint64_t seq);
+
+/* The same while a run goes on: its record, which is written anyway, has the number in `newest`. */
+uint64_t trail_add_to(txn_t *txn, const char *ns, const char *id, uint64_t seq, uint64_t *newest);
+
+/* The run is over that has had the number. */
+void trail_keep(txn_t *txn, const char *ns, const char *id, uint64_t seq);
+
+/* Of the newest event about the container; 0 for none. */
+uint64_t trail_newest(txn_t *txn, const char *ns, const char *id);
 
 /* event.about */
 call_run_t trail_about;
