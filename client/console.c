@@ -16,6 +16,15 @@ bool console_is_there(void)
     return isatty(STDIN_FILENO);
 }
 
+bool console_is_closed(void)
+{
+    struct winsize size;
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+        if (ioctl(fd, TIOCGWINSZ, &size) && errno == EIO)
+            return true;
+    return false;
+}
+
 void console_restore(void)
 {
     if (!console_changed)

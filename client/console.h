@@ -9,6 +9,9 @@
 /* True when standard input is a terminal. */
 bool console_is_there(void);
 
+/* True when standard output or error is a terminal whose other end was closed. */
+bool console_is_closed(void);
+
 /* Raw mode: every key goes to the container. It is undone by console_restore, at exit, and when
  * this program aborts or crashes. */
 status_code_t console_raw(status_t *st);

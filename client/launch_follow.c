@@ -70,6 +70,36 @@ static int on_patience_over(zloop_t *loop, int timer, void *arg)
     return 0;
 }
 
+/* Leaves the process as it is. */
+static void leave(launch_t *self, int number)
+{
+    task_io_keep(self->io);
+    self->code = SIGNAL_BASE + number;
+    launch_end(self);
+}
+
+static void end_process(launch_t *self)
+{
+    tell_to_end(self, SIGTERM);
+    zloop_timer(session_loop(self->session), LOST_PATIENCE_MS, 1, on_patience_over, self);
+}
+
+/* With a terminal, keys reach the container as keys; a signal, or the loss of the terminal, is for
+ * this program. It leaves, and the container stays as it is, unless it was to be gone at the end:
+ * then it is ended first. */
+static void lose_terminal(launch_t *self, int number)
+{
+    bool is_told_twice = self->ending && number == SIGHUP;
+    if (self->over || self->exited || is_told_twice)
+        return;
+    if (!self->options->remove || self->ending) {
+        leave(self, number);
+        return;
+    }
+    self->ending = true;
+    end_process(self);
+}
+
 /* Nobody reads what the process writes. Had it our standard output it would get SIGPIPE, which the
  * first process of a container is free to ignore by default; so it gets SIGTERM, and SIGKILL when
  * that does not end it. A process that ran before we came goes on without us. */
@@ -83,8 +113,7 @@ static void lose_reader(launch_t *self)
         launch_end(self);
         return;
     }
-    tell_to_end(self, SIGTERM);
-    zloop_timer(session_loop(self->session), LOST_PATIENCE_MS, 1, on_patience_over, self);
+    end_process(self);
 }
 
 void launch_on_drained(void *arg)
@@ -93,7 +122,9 @@ void launch_on_drained(void *arg)
     int error = task_io_error(self->io);
     if (error && !self->lost && self->started) {
         self->lost = error;
-        if (error == EPIPE)
+        if (error == EIO && console_is_closed() && self->options->terminal)
+            lose_terminal(self, SIGHUP);
+        else if (error == EPIPE || (error == EIO && console_is_closed()))
             lose_reader(self);
     }
     look_again(self);
@@ -189,9 +220,14 @@ static void ignore_reply(void *arg, const status_t *st, const void *answer)
     (void)answer;
 }
 
+/* A terminal in raw mode has no end but its loss. */
 void launch_on_stdin_end(void *arg)
 {
     launch_t *self = arg;
+    if (self->options->terminal) {
+        lose_terminal(self, SIGHUP);
+        return;
+    }
     const msg_task_close_io_t ask = {
         .id = self->options->id, .exec_id = self->options->exec_id, .stdin = true};
     if (!self->exited)
@@ -229,17 +265,6 @@ static void interrupt(launch_t *self, int number)
     launch_end(self);
 }
 
-/* With a terminal, keys reach the container as keys; a signal is meant for this program. It leaves,
- * and the container stays as it is. */
-static void leave(launch_t *self, int number)
-{
-    if (!signals_is_ending(number))
-        return;
-    task_io_keep(self->io);
-    self->code = SIGNAL_BASE + number;
-    launch_end(self);
-}
-
 /* Somebody who presses Ctrl-C again and again gets away even when no cluster is there to pass it on
  * to; the container stays as it is. */
 static void pass_on(launch_t *self, int number)
@@ -270,7 +295,8 @@ void launch_on_signal(void *arg, int number)
         self->deaf = self->deaf || signals_is_ending(number);
         look_again(self);
     } else if (self->options->terminal) {
-        leave(self, number);
+        if (signals_is_ending(number))
+            lose_terminal(self, number);
     } else {
         pass_on(self, number);
     }

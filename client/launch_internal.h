@@ -43,6 +43,7 @@ typedef struct launch {
     bool deleted;        /* the task is: nobody writes to its fifos any more */
     bool awaiting;       /* the present step ends with the exit or the output's end */
     bool deaf;           /* the rest of the output is not wanted */
+    bool ending;         /* the process is told to end because the terminal is lost */
 } launch_t;
 
 /* Sends a request; `reply` gets the launch. */

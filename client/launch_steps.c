@@ -194,6 +194,8 @@ static void on_started(void *arg, const status_t *st, const void *answer)
     }
     launch_on_reply(self, st, answer);
     if (self->started) {
+        if (!self->options->detach)
+            task_io_take_input(self->io);
         release_signals(self);
         launch_on_drained(self); /* its output may have been refused already */
     }
@@ -219,5 +221,6 @@ launch_outcome_t launch_start(launch_t *self)
         return launch_ask(self, MSG_task_start, &ask, on_started);
     progress_end(&self->progress);
     self->started = true;
+    task_io_take_input(self->io);
     return STEP_DONE;
 }

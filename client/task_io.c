@@ -242,15 +242,20 @@ void task_io_start(task_io_t *self, task_io_event_t *on_stdin, task_io_event_t *
     self->on_stdin = on_stdin;
     self->on_drained = on_drained;
     self->arg = arg;
-    /* A zloop that forgets descriptor 0 forgets every ZeroMQ socket with it (czmq 4.2.1): their
-     * pollers have that number in the field it compares. */
-    if (self->fds[0] >= 0)
-        self->input = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    if (self->input >= 0)
-        self->pumps[0] = pump_new(self->loop, self->input, self->fds[0], on_stdin_end, self);
     for (int i = 1; i < STREAMS; i++)
         if (self->fds[i] >= 0)
             self->pumps[i] = pump_new(self->loop, self->fds[i], i, on_output_end, self);
+}
+
+void task_io_take_input(task_io_t *self)
+{
+    if (self->fds[0] < 0 || self->input >= 0)
+        return;
+    /* A zloop that forgets descriptor 0 forgets every ZeroMQ socket with it (czmq 4.2.1): their
+     * pollers have that number in the field it compares. */
+    self->input = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (self->input >= 0)
+        self->pumps[0] = pump_new(self->loop, self->input, self->fds[0], on_stdin_end, self);
 }
 
 bool task_io_is_drained(const task_io_t *self)

@@ -38,12 +38,16 @@ const char *task_io_stdin(const task_io_t *self);
 const char *task_io_stdout(const task_io_t *self);
 const char *task_io_stderr(const task_io_t *self);
 
-/* Copies between the fifos and this program's own standard descriptors from here on. `on_stdin` is
+/* Copies output and errors to this program's own standard descriptors from here on. `on_stdin` is
  * called when our standard input has ended and the fifo's writing end is closed; `on_drained` when
  * output and errors have both ended. */
 typedef void task_io_event_t(void *arg);
 void task_io_start(task_io_t *self, task_io_event_t *on_stdin, task_io_event_t *on_drained,
                    void *arg);
+
+/* Copies standard input too. Not before the process is started: the shim opens an exec's input only
+ * then, and what it was sent before, its end too, would be lost. */
+void task_io_take_input(task_io_t *self);
 
 /* Whether all output has been written out to its end. */
 bool task_io_is_drained(const task_io_t *self);
