@@ -7,6 +7,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import termios
 
 import pytest
 from cluster import until
@@ -361,6 +362,44 @@ def test_a_container_ends_when_nobody_reads(cluster, command):
     first, code = done.stdout.split()
     assert (first, code) == (("y", "137") if len(command) == 1 else ("x", "9"))
     until(lambda: nothing_of(cluster, "c"), "nothing is left")
+
+
+def test_a_terminal_has_its_size_and_is_put_back(cluster):
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (33, 99))
+    before = termios.tcgetattr(theirs)
+    script = 'trap "stty size" WINCH; stty size; echo up; while ! [ -e /end ]; do sleep 0.05; done; exit 6'
+    process = subprocess.Popen(cluster.command("run", "--rm", "-t", "--rootfs", cluster.rootfs(), "c", "/bin/sh", "-c", script),
+                               stdin=theirs, stdout=theirs, stderr=theirs)
+    seen = b""
+
+    def read_until(wanted):
+        nonlocal seen
+        while wanted not in seen:
+            seen += os.read(ours, 4096)
+
+    read_until(b"up\r\n")
+    assert b"33 99" in seen and not termios.tcgetattr(theirs)[3] & termios.ICANON, "raw"
+    termios.tcsetwinsize(ours, (40, 120))
+    process.send_signal(signal.SIGWINCH)
+    read_until(b"40 120")
+    (cluster.rootfs() / "end").touch()
+    assert process.wait(60) == 6 and termios.tcgetattr(theirs) == before
+    os.close(ours)
+    os.close(theirs)
+    until(lambda: nothing_of(cluster, "c") and fifo_dirs(cluster) == [], "nothing is left")
+
+
+def test_signals_are_for_the_container(cluster):
+    script = 'trap "echo usr" USR1; trap "exit 9" INT; echo up; while true; do sleep 0.05; done'
+    with subprocess.Popen(cluster.command("run", "--rm", "--rootfs", cluster.rootfs(), "c", "/bin/sh", "-c", script),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGUSR1)
+        assert process.stdout.readline() == "usr\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 9
+    until(lambda: nothing_of(cluster, "c") and fifo_dirs(cluster) == [], "nothing is left")
 
 
 def test_who_watches_a_container_may_leave(cluster):
