@@ -15,10 +15,15 @@ static const option_row_t doctor_options[] = {
 
 const command_t commands_cluster[] = {
     {.path = "cluster", .brief = "the cluster's own processes"},
-    {.path = "cluster status", .synopsis = "", .brief = "how they are", .run = cmd_cluster_status},
+    {.path = "cluster status",
+     .synopsis = "",
+     .brief = "list the processes and how each of them is",
+     .help = "  shimctl cluster status\n"
+             "  shimctl cluster status --json\n",
+     .run = cmd_cluster_status},
     {.path = "cluster restart",
      .synopsis = "PROCESS",
-     .brief = "stop one and start its successor",
+     .brief = "stop a process and start its successor",
      .help = "PROCESS is broker, bundle, shim, metadata, supervisor or all. Containers are not\n"
              "touched, no request fails: a process finishes what it has, its successor takes what\n"
              "comes meanwhile. After an upgrade of the executables \"all\" puts them to use, the\n"
@@ -34,25 +39,31 @@ const command_t commands_cluster[] = {
     {.path = "metadata", .brief = "the file of records and events"},
     {.path = "metadata status",
      .synopsis = "",
-     .brief = "how large it is, and what it keeps",
+     .brief = "print how large the file is, and what it keeps",
      .help =
          "The file's size, how much of it is in use and where it ends, the events it has and how\n"
          "long they are kept, when it was copied last, what was found damaged, who else reads\n"
-         "it, and how much each table takes.\n",
+         "it, and how much each table takes.\n"
+         "\n"
+         "  shimctl metadata status\n",
      .run = cmd_metadata_status},
     {.path = "metadata check",
      .synopsis = "",
      .brief = "look at every record",
      .help = "Reads the whole file beside the cluster, which goes on, and also when none runs.\n"
-             "Ends with 1 when anything is damaged.\n",
+             "Ends with 1 when anything is damaged.\n"
+             "\n"
+             "  shimctl metadata check\n",
      .options = {root_options},
      .run = cmd_metadata_check},
     {.path = "metadata backup",
      .synopsis = "FILE",
-     .brief = "write a copy of it",
+     .brief = "write a copy of the file",
      .help = "The state of one moment, complete, compact and looked over, while the cluster works\n"
              "on. FILE is replaced only when the copy is good. It cannot be in the store's\n"
-             "directory. Records that are damaged are left out and counted; it ends with 1 then.\n",
+             "directory. Records that are damaged are left out and counted; it ends with 1 then.\n"
+             "\n"
+             "  shimctl metadata backup /var/backups/shimd.mdb\n",
      .options = {root_options},
      .operands_min = 1,
      .operands_max = 1,
@@ -60,9 +71,11 @@ const command_t commands_cluster[] = {
      .run = cmd_metadata_backup},
     {.path = "metadata restore",
      .synopsis = "FILE",
-     .brief = "put a copy in its place",
+     .brief = "put a copy in the place of the file",
      .help = "Refused while a cluster works on it. The file that was there is kept beside the new\n"
-             "one, under a name that begins with damaged-replaced-.\n",
+             "one, under a name that begins with damaged-replaced-.\n"
+             "\n"
+             "  shimctl metadata restore /var/backups/shimd.mdb\n",
      .options = {root_options},
      .operands_min = 1,
      .operands_max = 1,
@@ -95,11 +108,14 @@ const command_t commands_cluster[] = {
     {.path = "version",
      .synopsis = "",
      .brief = "print the versions of client and cluster",
+     .help = "  shimctl version --json\n",
      .run = cmd_version},
     {.path = "help",
      .aliases = {"h"},
      .synopsis = "[COMMAND | TOPIC]",
      .brief = "print help",
+     .help = "  shimctl help tasks kill\n"
+             "  shimctl help filters\n",
      .operands_max = 2,
      .operand = WORD_HELP,
      .run = cmd_help},

@@ -187,7 +187,9 @@ const command_t commands_containers[] = {
      .synopsis = "ID [ID...]",
      .brief = "delete records",
      .help = "Deletes containers, and their tasks when those have ended or were never started.\n"
-             "Goes on after a failure and ends with the exit status of the first.\n",
+             "Goes on after a failure and ends with the exit status of the first.\n"
+             "\n"
+             "  shimctl containers delete a b\n",
      .operands_min = 1,
      .operands_max = COMMAND_OPERANDS_ANY,
      .operand = WORD_CONTAINER,
@@ -195,7 +197,9 @@ const command_t commands_containers[] = {
     {.path = "containers info",
      .synopsis = "ID",
      .brief = "print a record with its spec",
-     .help = "Prints ctr's fields, or with --json those of the wire.\n",
+     .help = "Prints ctr's fields, or with --json those of the wire.\n"
+             "\n"
+             "  shimctl containers info a\n",
      .options = {info_options},
      .operands_min = 1,
      .operands_max = 1,
@@ -242,6 +246,7 @@ const command_t commands_containers[] = {
      .aliases = {"c"},
      .synopsis = "NAME [KEY=VALUE...]",
      .brief = "make a namespace",
+     .help = "  shimctl namespaces create build team=core\n",
      .operands_min = 1,
      .operands_max = COMMAND_OPERANDS_ANY,
      .run = cmd_namespaces_create},
@@ -257,7 +262,9 @@ const command_t commands_containers[] = {
     {.path = "namespaces label",
      .synopsis = "NAME [KEY=VALUE...]",
      .brief = "set labels",
-     .help = "An empty value removes the label; KEY alone sets it to \"true\".\n",
+     .help = "An empty value removes the label; KEY alone sets it to \"true\".\n"
+             "\n"
+             "  shimctl namespaces label build team=core stage=\n",
      .operands_min = 1,
      .operands_max = COMMAND_OPERANDS_ANY,
      .operand = WORD_NAMESPACE,
@@ -266,7 +273,9 @@ const command_t commands_containers[] = {
      .aliases = {"rm"},
      .synopsis = "NAME [NAME...]",
      .brief = "delete empty namespaces",
-     .help = "Prints the names of those that are gone, and goes on after a failure.\n",
+     .help = "Prints the names of those that are gone, and goes on after a failure.\n"
+             "\n"
+             "  shimctl namespaces remove build\n",
      .operands_min = 1,
      .operands_max = COMMAND_OPERANDS_ANY,
      .operand = WORD_NAMESPACE,

@@ -70,7 +70,8 @@ const command_t commands_events[] = {
     {.path = "subscribers list",
      .aliases = {"ls"},
      .synopsis = "",
-     .brief = "list them, and how far behind they are",
+     .brief = "list subscribers, and how far behind they are",
+     .help = "  shimctl subscribers list\n",
      .options = {quiet_options},
      .run = cmd_subscribers_list},
     {.path = "subscribers ack",
@@ -85,8 +86,10 @@ const command_t commands_events[] = {
     {.path = "subscribers delete",
      .aliases = {"del", "remove", "rm"},
      .synopsis = "NAME [NAME...]",
-     .brief = "forget them",
-     .help = "Goes on after a failure and ends with the exit status of the first.\n",
+     .brief = "forget subscribers",
+     .help = "Goes on after a failure and ends with the exit status of the first.\n"
+             "\n"
+             "  shimctl subscribers delete billing\n",
      .operands_min = 1,
      .operands_max = COMMAND_OPERANDS_ANY,
      .operand = WORD_SUBSCRIBER,

@@ -88,7 +88,9 @@ const command_t commands_tasks[] = {
      .synopsis = "ID",
      .brief = "follow a container that runs",
      .help = "Takes up the fifos of a task that was started detached, ends with the exit status\n"
-             "of its process and deletes the task then.\n",
+             "of its process and deletes the task then.\n"
+             "\n"
+             "  shimctl tasks attach a\n",
      .operands_min = 1,
      .operands_max = 1,
      .operand = WORD_TASK,
@@ -133,6 +135,7 @@ const command_t commands_tasks[] = {
     {.path = "tasks ps",
      .synopsis = "ID",
      .brief = "list the processes of a container",
+     .help = "  shimctl tasks ps a\n",
      .operands_min = 1,
      .operands_max = 1,
      .operand = WORD_TASK,
@@ -150,13 +153,15 @@ const command_t commands_tasks[] = {
     {.path = "tasks pause",
      .synopsis = "ID",
      .brief = "freeze a container",
+     .help = "  shimctl tasks pause a\n",
      .operands_min = 1,
      .operands_max = 1,
      .operand = WORD_TASK,
      .run = cmd_tasks_pause},
     {.path = "tasks resume",
      .synopsis = "ID",
-     .brief = "thaw it",
+     .brief = "thaw a container",
+     .help = "  shimctl tasks resume a\n",
      .operands_min = 1,
      .operands_max = 1,
      .operand = WORD_TASK,
@@ -164,7 +169,10 @@ const command_t commands_tasks[] = {
     {.path = "tasks wait",
      .synopsis = "ID [ID...]",
      .brief = "wait for the end and print exit codes",
-     .help = "Prints a line for each, in the order of the words, also when it has ended already.\n",
+     .help = "Prints a line for each, in the order of the words, also when it has ended already.\n"
+             "\n"
+             "  shimctl tasks wait a b\n"
+             "  shimctl tasks wait --exec-id e a\n",
      .options = {exec_id_options},
      .operands_min = 1,
      .operands_max = COMMAND_OPERANDS_ANY,
@@ -175,7 +183,11 @@ const command_t commands_tasks[] = {
      .synopsis = "ID [ID...]",
      .brief = "delete tasks that have ended",
      .help = "Goes on after a failure and ends with the exit status of the first. With --exec-id\n"
-             "it ends with the exit status of the exec that was deleted.\n",
+             "it ends with the exit status of the exec that was deleted.\n"
+             "\n"
+             "  shimctl tasks delete a b\n"
+             "  shimctl tasks delete -f a\n"
+             "  shimctl tasks delete --exec-id e a\n",
      .options = {delete_options, exec_id_options},
      .operands_min = 1,
      .operands_max = COMMAND_OPERANDS_ANY,
@@ -245,13 +257,17 @@ const command_t commands_tasks[] = {
      .synopsis = "--id ID",
      .brief = "let the shim delete a container that has ended",
      .help = "Goes past the cluster, which has `tasks delete` for this: for repairs while it is\n"
-             "down. The shim stays until it is shut down.\n",
+             "down. The shim stays until it is shut down.\n"
+             "\n"
+             "  shimctl shim delete --id a\n",
      .options = {shim_options},
      .run = cmd_shim_delete},
     {.path = "shim shutdown",
      .synopsis = "--id ID",
      .brief = "end the shim",
-     .help = "A shim that still has containers stays: it is asked, not forced.\n",
+     .help = "A shim that still has containers stays: it is asked, not forced.\n"
+             "\n"
+             "  shimctl shim shutdown --id a\n",
      .options = {shim_options},
      .run = cmd_shim_shutdown},
     {0},

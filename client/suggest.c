@@ -6,12 +6,12 @@
 #include <string.h>
 
 typedef struct absent_row {
-    const char *names[4];
+    const char *names[6];
     const char *instead;
 } absent_row_t;
 
 static const absent_row_t absent[] = {
-    {{"images", "image", "i"},
+    {{"images", "image", "i", "pull", "push", "build"},
      "images are not managed here: unpack one into a directory and give --rootfs DIR"},
     {{"snapshots", "snapshot"},
      "snapshots are not managed here: give --rootfs DIR, or --mount, or a spec with --config"},

@@ -548,6 +548,7 @@ def test_help_and_version_need_no_cluster():
     (["pause", "a"], "unknown command pause: did you mean tasks pause?"),
     (["wiat", "a"], "did you mean wait?"),
     (["images", "ls"], "images are not managed here: unpack one into a directory and give --rootfs DIR"),
+    (["pull", "alpine"], "images are not managed here: unpack one into a directory and give --rootfs DIR"),
     (["help", "fitlers"], "unknown topic fitlers: did you mean filters?"),
     (["xyzzy"], "unknown command xyzzy (see"),
     (["x" * 5000], "unknown command"),
@@ -573,6 +574,17 @@ def test_options_of_a_command_are_one_list():
     titles = [line for line in done.stdout.splitlines() if "options" in line and line.endswith(":")]
     assert titles == ["options:", "options of every command:"]
     assert done.stdout.index("--detach") < done.stdout.index("--memory-limit") < done.stdout.index(titles[1])
+
+
+def test_every_command_has_an_example_that_is_one():
+    """Each line of an example begins with words that are a command."""
+    text = subprocess.run([SHIMCTL, "--json", "help"], text=True, capture_output=True, check=True).stdout
+    rows = [row for row in json.loads(text)["commands"] if not row["commands"]]
+    names = {row["command"] for row in rows}
+    for row in rows:
+        examples = [line.split()[1:] for line in (row.get("help") or "").splitlines() if line.startswith("  shimctl ")]
+        assert examples, row["command"]
+        assert all({words[0], " ".join(words[:2])} & names or words[0].startswith("-") for words in examples), (row["command"], examples)
 
 
 def test_help_and_version_as_json():
