@@ -38,6 +38,11 @@ static void add_events(table_t *table, const msg_metadata_t *store)
         table_add(table, "events kept\t%s%sfor %s, %" PRId64 " at most", row->ns ? row->ns : "",
                   row->ns ? ": " : "", age, row->max_events);
     }
+    char size[OUTPUT_SIZE_SIZE];
+    output_size(store->max_journal_bytes, size);
+    table_add(table, "journal\t%s at most", size);
+    table_add(table, "outcomes of requests\t%" PRIu64 " at most", store->max_requests);
+    table_add(table, "exit records\t%" PRIu64 " at most", store->max_exits);
 }
 
 static void add_damage(table_t *table, const msg_metadata_damage_t *damage)

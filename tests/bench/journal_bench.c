@@ -324,6 +324,7 @@ static void run_trim(batch_t *batch, size_t size, size_t events)
         times[i] = timed_commit(batch, &self, false);
     print_times(times, count);
     self.retention.rest = (retention_limits_t){.max_age = 1000000, .max_events = 1};
+    self.retention.max_size = STORE_MAP_MAX >> 20;
     for (self.has_more = true; self.has_more && trimmed < count;)
         times[trimmed++] = timed_commit(batch, &self, true);
     print_times(times, trimmed);

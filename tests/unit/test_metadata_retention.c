@@ -95,7 +95,7 @@ static size_t trim(fixture_t *f, const retention_t *retention, int64_t now, size
 
 static retention_t limits(int max_age, int max_events)
 {
-    return (retention_t){.rest = {.max_age = max_age, .max_events = max_events}};
+    return (retention_t){.rest = {.max_age = max_age, .max_events = max_events}, .max_size = 1000};
 }
 
 static void add_rule(retention_t *self, const char *ns, int max_age, int max_events)
@@ -185,6 +185,30 @@ static void test_marks_of_lost_events_age(void **state)
     assert_int_equal(fixture_count(f, TABLE_JOURNAL), 100);
     trim(f, &retention, NOW, 1000);
     assert_int_equal(fixture_count(f, TABLE_JOURNAL), 1);
+}
+
+/* Fewer events than would be kept are too large together; those with limits of their own stay. */
+static void test_size(void **state)
+{
+    enum { MIB = 1 << 20, ALL = 6000 };
+    fixture_t *f = *state;
+    retention_t retention = limits(DAY, 1000000);
+    add_rule(&retention, "own", DAY, ALL);
+    retention.max_size = 1;
+    append(f, "own", 100, NOW);
+    append(f, "default", ALL, NOW);
+    assert_true(trim(f, &retention, NOW, 200) > 5);
+    status_t st;
+    store_sizes_t sizes;
+    AUTO(txn)
+    txn = txn_read(f->store, &st);
+    txn_measure(txn, &sizes);
+    assert_in_range(sizes.tables[TABLE_JOURNAL].bytes, MIB * 3 / 4, MIB);
+    assert_int_equal(count_in(f, "own"), 100);
+    msg_event_page_t page = list(f, "default", 1, 0);
+    assert_true(page.gap);
+    retention.max_size = 1000;
+    assert_int_equal(trim(f, &retention, NOW, 200), 0);
 }
 
 static void test_times_that_cannot_be(void **state)
@@ -296,13 +320,20 @@ static void test_settings(void **state)
     assert_int_equal(read_text("shim\n    call-timeout = 100\n", &read, &st), STATUS_OK);
     assert_int_equal(read.rest.max_age, 30 * DAY);
     assert_int_equal(read.rest.max_events, 1000000);
+    assert_int_equal(read.max_size, 4096);
+    assert_int_equal(read.max_requests, 1000000);
+    assert_int_equal(read.max_exits, 1000000);
     assert_int_equal(read.count, 0);
     assert_int_equal(read_text("journal\n    namespaces\n        a\n            max-age = 90m\n"
                                "        b\n            max-events = 7\n    max-age = 12h\n"
-                               "    max-events = 10\n",
+                               "    max-events = 10\n    max-size = 16\n    max-exits = 2000\n"
+                               "    max-requests = 3000\n",
                                &read, &st),
                      STATUS_OK);
     assert_int_equal(read.rest.max_age, DAY / 2);
+    assert_int_equal(read.max_size, 16);
+    assert_int_equal(read.max_requests, 3000);
+    assert_int_equal(read.max_exits, 2000);
     assert_int_equal(read.count, 2);
     assert_string_equal(read.rules[0].ns, "a");
     assert_int_equal(read.rules[0].limits.max_age, 5400);
@@ -323,6 +354,11 @@ static void test_faults_are_named(void **state)
         {"journal\n    max-age = 1dd\n", "journal/max-age = 1dd"},
         {"journal\n    max-events = 0\n", "journal/max-events = 0: not a whole number from 1"},
         {"journal\n    size = 3\n", "unknown key journal/size"},
+        {"journal\n    max-size = 16385\n",
+         "journal/max-size = 16385: not a whole number from 1 to"},
+        {"journal\n    max-exits = 999\n", "journal/max-exits = 999: not a whole number from 1000"},
+        {"journal\n    namespaces\n        x\n            max-exits = 3000\n",
+         "unknown key x/max-exits"},
         {"journal\n    namespaces\n        -x\n            max-events = 3\n", "-x: no namespace"},
         {"journal\n    namespaces\n        x\n            colour = 3\n", "unknown key x/colour"},
     };
@@ -355,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_STORE(test_count),
         WITH_STORE(test_age),
+        WITH_STORE(test_size),
         WITH_STORE(test_marks_of_lost_events_age),
         WITH_STORE(test_times_that_cannot_be),
         WITH_STORE(test_a_namespace_of_its_own),

@@ -27,6 +27,9 @@ static void begin(asker_t *self, fixture_t *f)
     *self = (asker_t){.fixture = f, .mender = mender_new(f->io, f->store, f->batch)};
     self->retention =
         (retention_t){.rest = {.max_age = DAY, .max_events = 5000},
+                      .max_size = 3,
+                      .max_requests = 2000,
+                      .max_exits = 1000,
                       .count = 1,
                       .rules = {{.ns = "build", .limits = {.max_age = 60, .max_events = 7}}}};
     self->usage =
@@ -128,6 +131,9 @@ static void test_limits(void **state)
     assert_string_equal(answer.limits.items[1].ns, "build");
     assert_int_equal(answer.limits.items[1].max_age, 60);
     assert_int_equal(answer.limits.items[1].max_events, 7);
+    assert_int_equal(answer.max_journal_bytes, 3 << 20);
+    assert_int_equal(answer.max_requests, 2000);
+    assert_int_equal(answer.max_exits, 1000);
     mender_destroy(&asker.mender);
 }
 

@@ -23,25 +23,39 @@ static store_key_t index_key(expiry_kind_t kind, const void *key, size_t size, i
     return index;
 }
 
-/* The oldest entry if its time has come. */
-static bool oldest(txn_t *txn, int64_t now, store_key_t *ret)
+/* The oldest entry at `from` or behind it. */
+static bool first_from(txn_t *txn, const store_key_t *from, store_key_t *ret)
 {
     scan_t scan;
-    bool any = scan_seek(&scan, txn, TABLE_EXPIRY, NULL, 0);
+    bool any = scan_seek(&scan, txn, TABLE_EXPIRY, from->size ? from->bytes : NULL, from->size);
+    if (any && (scan.key.size < PREFIX_SIZE || scan.key.size >= STORE_KEY_MAX)) {
+        txn_fail(txn, MDB_CORRUPTED);
+        any = false;
+    }
     if (any) {
-        uint64_t time = 0;
-        if (scan.key.size < PREFIX_SIZE || scan.key.size > STORE_KEY_MAX) {
-            txn_fail(txn, MDB_CORRUPTED);
-            any = false;
-        } else {
-            memcpy(&time, scan.key.data, sizeof time);
-            any = (int64_t)be64toh(time) < now;
-            memcpy(ret->bytes, scan.key.data, scan.key.size);
-            ret->size = scan.key.size;
-        }
+        memcpy(ret->bytes, scan.key.data, scan.key.size);
+        ret->size = scan.key.size;
     }
     scan_close(&scan);
     return any;
+}
+
+static int64_t time_of(const store_key_t *entry)
+{
+    uint64_t time;
+    memcpy(&time, entry->bytes, sizeof time);
+    return (int64_t)be64toh(time);
+}
+
+static expiry_kind_t kind_of(const store_key_t *entry)
+{
+    return (expiry_kind_t)entry->bytes[PREFIX_SIZE - 1];
+}
+
+/* The oldest entry if its time has come. */
+static bool oldest(txn_t *txn, int64_t now, store_key_t *ret)
+{
+    return first_from(txn, &(store_key_t){.size = 0}, ret) && time_of(ret) < now;
 }
 
 /* Removes what the entry is about. False when more of it is left than one turn may remove. */
@@ -49,7 +63,7 @@ static bool remove_subject(txn_t *txn, const store_key_t *entry, int64_t now)
 {
     store_key_t key = {.size = entry->size - PREFIX_SIZE};
     memcpy(key.bytes, entry->bytes + PREFIX_SIZE, key.size);
-    switch ((expiry_kind_t)entry->bytes[PREFIX_SIZE - 1]) {
+    switch (kind_of(entry)) {
     case EXPIRY_REQUEST:
         txn_delete(txn, TABLE_REQUESTS, key.bytes, key.size);
         return true;
@@ -88,6 +102,26 @@ bool expiry_is_due(txn_t *txn, int64_t now)
 bool expiry_sweep(txn_t *txn, int64_t now)
 {
     return prune(txn, now, EXPIRY_SWEEP_MAX / EXPIRY_PRUNE_MAX);
+}
+
+bool expiry_hasten(txn_t *txn, unsigned kinds, size_t most, size_t budget, store_key_t *at)
+{
+    store_key_t entry;
+    for (; budget && most; budget--) {
+        if (!first_from(txn, at, &entry)) {
+            at->size = 0;
+            return false;
+        }
+        bool is_kind = kind_of(&entry) <= EXPIRY_TARGET && kinds & 1u << kind_of(&entry);
+        bool is_over = is_kind && remove_subject(txn, &entry, time_of(&entry));
+        if (is_over)
+            txn_delete(txn, TABLE_EXPIRY, entry.bytes, entry.size);
+        *at = entry;
+        if (is_over || !is_kind)
+            at->bytes[at->size++] = '\0'; /* the least key behind it */
+        most -= is_over;
+    }
+    return true;
 }
 
 void expiry_add(txn_t *txn, expiry_kind_t kind, const void *key, size_t size, int64_t when,

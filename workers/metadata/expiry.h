@@ -26,4 +26,9 @@ void expiry_add(txn_t *txn, expiry_kind_t kind, const void *key, size_t size, in
 bool expiry_is_due(txn_t *txn, int64_t now);
 bool expiry_sweep(txn_t *txn, int64_t now);
 
+/* Removes up to `most` records of these kinds (a bit each: 1 << kind) before their time, the oldest
+ * first. Looks at `budget` entries at most, from `at` on, and leaves there where to go on; its size
+ * is 0 at the beginning, and again at the end. False when it came to the end. */
+bool expiry_hasten(txn_t *txn, unsigned kinds, size_t most, size_t budget, store_key_t *at);
+
 #endif

@@ -254,18 +254,28 @@ static bool take(look_t *look, plan_t *plan, const entry_t *entry)
     return true;
 }
 
-/* How many events of the rest there are too many; 0 also while not all are counted yet. */
+/* How many have to go so that the others' pages fit, if all are of the same size. */
+static uint64_t excess_by_size(txn_t *txn, const retention_t *self, uint64_t total)
+{
+    uint64_t bytes = txn_bytes(txn, TABLE_JOURNAL), most = (uint64_t)self->max_size << 20;
+    return total && bytes > most ? (bytes - most) / (bytes / total + 1) + 1 : 0;
+}
+
+/* How many events of the rest there are too many; not by their number while some namespace is not
+ * counted yet. */
 static uint64_t excess_of(txn_t *txn, const retention_t *self)
 {
     uint64_t others = 0, total = txn_count(txn, TABLE_JOURNAL);
+    uint64_t large = excess_by_size(txn, self, total);
     for (size_t i = 0; i < self->count; i++) {
         mark_t mark;
         if (!get_mark(txn, self->rules[i].ns, &mark) || !mark.has_count)
-            return 0;
+            return large;
         others += journal_last_in(txn, self->rules[i].ns) - mark.ns_gone;
     }
     uint64_t most = others + (uint64_t)self->rest.max_events;
-    return total > most ? total - most : 0;
+    uint64_t many = total > most ? total - most : 0;
+    return many > large ? many : large;
 }
 
 /* `rule` NULL for the rest. */

@@ -1,5 +1,6 @@
 /* How long the journal keeps its events: so many of them, and none older than that, for all
- * namespaces together but for those with limits of their own, each of which is counted by itself.
+ * namespaces together but for those with limits of their own, each of which is counted by itself;
+ * and fewer where they are large.
  * What goes is remembered in marks, so that readers can be told.
  *
  * Nothing but readers needs an event that is in the journal: what orders the events to come is in
@@ -28,6 +29,9 @@ typedef struct retention_rule {
 
 typedef struct retention {
     retention_limits_t rest; /* of all namespaces without a rule, together */
+    int max_size;            /* MiB that the journal's pages take; beyond, the rest's oldest go */
+    int max_requests;        /* outcomes of requests, of all namespaces: keep_bounds.h */
+    int max_exits;           /* exit records likewise */
     size_t count;
     retention_rule_t rules[RETENTION_NAMESPACES_MAX];
 } retention_t;

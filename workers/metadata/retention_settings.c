@@ -9,6 +9,13 @@
 #define NAMESPACES "namespaces"
 
 /* clang-format off */
+static const config_item_t whole[] = {
+    {"max-age",      offsetof(retention_t, rest.max_age),    1, 3650L * DAY, CONFIG_DURATION, NULL},
+    {"max-events",   offsetof(retention_t, rest.max_events), 1, 1000000000L,               1, NULL},
+    {"max-size",     offsetof(retention_t, max_size),        1, (long)(STORE_MAP_MAX >> 20), 1, NULL},
+    {"max-requests", offsetof(retention_t, max_requests),    1000, 1000000000L,            1, NULL},
+    {"max-exits",    offsetof(retention_t, max_exits),       1000, 1000000000L,            1, NULL},
+};
 static const config_item_t rows[] = {
     {"max-age",    offsetof(retention_limits_t, max_age),    1, 3650L * DAY, CONFIG_DURATION, NULL},
     {"max-events", offsetof(retention_limits_t, max_events), 1, 1000000000L,               1, NULL},
@@ -36,7 +43,7 @@ static status_code_t take_section(retention_t *self, zconfig_t *section, status_
     zconfig_t *item;
     for (item = zconfig_child(section); item; item = zconfig_next(item))
         if (!streq(zconfig_name(item), NAMESPACES) &&
-            config_take_item(section, item, rows, ARRAY_SIZE(rows), &self->rest, st))
+            config_take_item(section, item, whole, ARRAY_SIZE(whole), self, st))
             return st->code;
     for (item = zconfig_child(section); item; item = zconfig_next(item)) {
         zconfig_t *rule = streq(zconfig_name(item), NAMESPACES) ? zconfig_child(item) : NULL;
@@ -50,7 +57,10 @@ static status_code_t take_section(retention_t *self, zconfig_t *section, status_
 status_code_t retention_read(retention_t *self, const char *config, status_t *st)
 {
     zconfig_t *root;
-    *self = (retention_t){.rest = {.max_age = 30 * DAY, .max_events = 1000000}};
+    *self = (retention_t){.rest = {.max_age = 30 * DAY, .max_events = 1000000},
+                          .max_size = 4096,
+                          .max_requests = 1000000,
+                          .max_exits = 1000000};
     if (config_load(config, false, &root, st))
         return st->code;
     status_clear(st);

@@ -161,6 +161,7 @@ void txn_append(txn_t *self, table_t table, const void *key, size_t size, const 
                 size_t data_size);
 bool txn_delete(txn_t *self, table_t table, const void *key, size_t size);
 size_t txn_count(txn_t *self, table_t table);
+uint64_t txn_bytes(txn_t *self, table_t table); /* of its pages */
 
 /* How large the store is, as the transaction sees it. */
 typedef struct store_sizes {

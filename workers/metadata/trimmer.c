@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "workers/metadata/expiry.h"
+#include "workers/metadata/keep_bounds.h"
 
 #define LOOK_MS 1000 /* from one look to the next */
 #define NEXT_MS 10   /* from one piece to the next */
@@ -17,6 +18,7 @@ struct trimmer {
     io_timer_t timer;
     uint64_t last; /* the journal's, at the last piece */
     size_t budget; /* of the piece that is in the batch */
+    keep_bounds_t bounds;
     bool has_more;
 };
 
@@ -25,6 +27,7 @@ static void run(void *arg, txn_t *txn)
     trimmer_t *self = arg;
     int64_t now = util_now_ns();
     bool has_more = retention_trim(txn, self->retention, now, self->budget);
+    has_more = keep_bounds_trim(&self->bounds, txn, self->retention, self->budget / 2) || has_more;
     self->has_more = expiry_sweep(txn, now) || has_more;
 }
 
@@ -42,7 +45,8 @@ static bool is_due(trimmer_t *self)
     int64_t now = util_now_ns();
     AUTO(txn)
     txn = txn_read(self->store, &st);
-    return txn && (retention_is_due(txn, self->retention, now) || expiry_is_due(txn, now));
+    return txn && (retention_is_due(txn, self->retention, now) || expiry_is_due(txn, now) ||
+                   keep_bounds_is_due(txn, self->retention));
 }
 
 static void on_timer(void *arg)

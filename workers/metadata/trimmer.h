@@ -1,5 +1,5 @@
 /* Removes what is kept for a while only, in small pieces between the batches: events of the journal
- * beyond what is to be kept, and records whose time is over. */
+ * and records beyond what is to be kept, and records whose time is over. */
 #ifndef SHIMD_METADATA_TRIMMER_H
 #define SHIMD_METADATA_TRIMMER_H
 

@@ -285,16 +285,31 @@ bool txn_delete(txn_t *self, table_t table, const void *key, size_t size)
     return is_gone;
 }
 
-size_t txn_count(txn_t *self, table_t table)
+static MDB_stat stat_of(txn_t *self, table_t table)
 {
     MDB_stat stat = {.ms_entries = 0};
     settle(self, table);
-    if (self->error)
-        return 0;
-    int error = mdb_stat(self->mdb, self->store->tables[table], &stat);
+    int error = self->error ? self->error : mdb_stat(self->mdb, self->store->tables[table], &stat);
     if (error)
         fail(self, error);
-    return stat.ms_entries;
+    return stat;
+}
+
+static uint64_t bytes_of(const MDB_stat *stat)
+{
+    return (stat->ms_branch_pages + stat->ms_leaf_pages + stat->ms_overflow_pages) *
+           (uint64_t)stat->ms_psize;
+}
+
+size_t txn_count(txn_t *self, table_t table)
+{
+    return stat_of(self, table).ms_entries;
+}
+
+uint64_t txn_bytes(txn_t *self, table_t table)
+{
+    MDB_stat stat = stat_of(self, table);
+    return bytes_of(&stat);
 }
 
 /* Page numbers that are free are lists under the transactions that freed them. */
@@ -330,8 +345,7 @@ void txn_measure(txn_t *self, store_sizes_t *ret)
         if (error)
             break;
         ret->tables[i].records = stat.ms_entries;
-        ret->tables[i].bytes =
-            (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) * stat.ms_psize;
+        ret->tables[i].bytes = bytes_of(&stat);
     }
     if (!error)
         error = mdb_env_info(self->store->env, &info);

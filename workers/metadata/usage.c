@@ -47,6 +47,9 @@ static void tell_limits(const retention_t *retention, msgpack_zone *zone, msg_me
                                               .max_events = retention->rules[i].limits.max_events};
     ret->limits.items = rows;
     ret->limits.count = retention->count + 1;
+    ret->max_journal_bytes = (uint64_t)retention->max_size << 20;
+    ret->max_requests = (uint64_t)retention->max_requests;
+    ret->max_exits = (uint64_t)retention->max_exits;
 }
 
 static void tell_damage(const usage_t *self, msgpack_zone *zone, msg_metadata_t *ret)
