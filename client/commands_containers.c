@@ -135,7 +135,8 @@ const command_t commands_containers[] = {
      .brief = "print what containers use, live",
      .help = "Without an ID, all that run. Every second; on a terminal in place. Memory is what\n"
              "the container needs, without page cache that the kernel takes back first; CPU is in\n"
-             "percent of one processor.\n\n"
+             "percent of one processor. One whose shim does not answer within 5 seconds is shown\n"
+             "without numbers, and keeps no other waiting.\n\n"
              "  shimctl stats\n"
              "  shimctl stats --no-stream --json a b\n",
      .options = {stats_options},

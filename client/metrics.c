@@ -17,26 +17,20 @@ static metrics_kind_t kind_of(const char *type)
     return strcmp(name, "io.containerd.cgroups.v2.Metrics") ? METRICS_OTHER : METRICS_V2;
 }
 
+void metrics_read(const msg_task_metrics_t *answer, metrics_t *ret)
+{
+    *ret = (metrics_t){.kind = kind_of(answer->type), .time = answer->time};
+    if (answer->stats.size)
+        ret->stats = message_json_value(answer->stats.data, answer->stats.size);
+}
+
 status_code_t metrics_ask(session_t *session, const char *id, metrics_t *ret, status_t *st)
 {
     msg_task_metrics_t answer;
-    link_t *link = session_link(session, st);
-    *ret = (metrics_t){.kind = METRICS_OTHER};
-    if (!link)
-        return st->code;
-    /* A zone of its own: live stats ask for ever. */
-    msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
-    if (!zone)
-        abort();
     const msg_task_stats_t ask = {.id = id};
-    if (!link_call(link, MSG_task_stats, &ask, session_ns(session), session_timeout_ms(session),
-                   zone, &answer, st)) {
-        ret->kind = kind_of(answer.type);
-        ret->time = answer.time;
-        if (answer.stats.size)
-            ret->stats = message_json_value(answer.stats.data, answer.stats.size);
-    }
-    msgpack_zone_free(zone);
+    *ret = (metrics_t){.kind = METRICS_OTHER};
+    if (!session_call(session, MSG_task_stats, &ask, &answer, st))
+        metrics_read(&answer, ret);
     return st->code;
 }
 

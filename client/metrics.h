@@ -18,6 +18,9 @@ typedef struct metrics {
     json_t *stats; /* decoded fields, an object; NULL when the type is not known to the cluster */
 } metrics_t;
 
+/* What an answer to task.stats says. Release with metrics_clear. */
+void metrics_read(const msg_task_metrics_t *answer, metrics_t *ret);
+
 /* Asks the cluster. Release with metrics_clear. The statuses are those of task.stats. */
 status_code_t metrics_ask(session_t *session, const char *id, metrics_t *ret, status_t *st);
 void metrics_clear(metrics_t *self);

@@ -55,9 +55,12 @@ void link_notify(link_t *self, msg_id_t notice, const void *value);
 /* The loop that serves it. */
 io_set_t *link_io(link_t *self);
 
-/* Blocking convenience for programs that do one thing at a time, not for handlers: serves the
- * link's io_set until the answer is there, or a signal has set czmq's zsys_interrupted (CANCELLED).
- * On OK `answer` (struct of the method's answer) lives in `zone`; both may be NULL when it does not
+/* For programs that do one thing at a time, not for handlers: serves the link's io_set until a
+ * reply has set *done, or a signal czmq's zsys_interrupted. Returns *done. */
+bool link_serve_until(link_t *self, const bool *done);
+
+/* Asks one thing and waits for its answer with link_serve_until; CANCELLED after a signal. On OK
+ * `answer` (struct of the method's answer) lives in `zone`; both may be NULL when it does not
  * matter. */
 status_code_t link_call(link_t *self, msg_id_t method, const void *ask, const char *ns,
                         int64_t timeout_ms, msgpack_zone *zone, void *answer, status_t *st);

@@ -34,19 +34,24 @@ static void look_again(void *arg)
     (void)arg;
 }
 
+bool link_serve_until(link_t *self, const bool *done)
+{
+    io_timer_t look;
+    io_timer_init(&look, look_again, NULL);
+    while (!*done && !zsys_interrupted) {
+        io_timer_in(link_io(self), &look, LOOK_MS);
+        io_set_turn(link_io(self));
+    }
+    io_timer_stop(link_io(self), &look);
+    return *done;
+}
+
 status_code_t link_call(link_t *self, msg_id_t method, const void *ask, const char *ns,
                         int64_t timeout_ms, msgpack_zone *zone, void *answer, status_t *st)
 {
     call_t call = {.st = st, .answer_id = msg_type(method)->answer, .zone = zone, .answer = answer};
     msg_uuid_t id = link_ask(self, method, ask, ns, timeout_ms, NULL, keep_answer, &call);
-    io_timer_t look;
-    io_timer_init(&look, look_again, NULL);
-    while (!call.done && !zsys_interrupted) {
-        io_timer_in(link_io(self), &look, LOOK_MS);
-        io_set_turn(link_io(self));
-    }
-    io_timer_stop(link_io(self), &look);
-    if (!call.done) {
+    if (!link_serve_until(self, &call.done)) {
         link_forget(self, &id);
         return status_set(st, STATUS_CANCELLED, "%s: interrupted", msg_type(method)->name);
     }
