@@ -48,8 +48,18 @@ static void send_job(router_t *self, service_t *service, job_t *job)
 void router_dispatch(router_t *self, service_t *service)
 {
     job_t *job;
-    while ((job = service_next(service)))
+    while ((job = service_next(service, util_monotonic_us())))
         send_job(self, service, job);
+    if (service->due)
+        io_timer_advance(self->io, &self->calm, service->due);
+}
+
+void router_calm(void *arg)
+{
+    router_t *self = arg;
+    for (service_t *s = zhashx_first(self->services); s; s = zhashx_next(self->services))
+        if (s->due)
+            router_dispatch(self, s);
 }
 
 status_code_t router_ask(router_t *self, msg_id_t id, const void *ask)
@@ -106,11 +116,8 @@ static bool goes_on(job_t *job, status_t *st)
         status_set(st, STATUS_UNAVAILABLE, "%s: the worker died, outcome unknown", job->method);
         return false;
     }
-    /* A wait may outlive many workers, and a worker that was told to end did not die of this. */
-    if (job->takes_slot && !job->service->leaves)
-        job->deaths++;
     job->redelivered = true;
-    if (job->deaths >= SERVICE_DEATHS_MAX) {
+    if (!service_job_survives(job->service, job)) {
         const char *obituary = job->service->obituary;
         status_set(st, STATUS_INTERNAL, "%s: set aside, %u workers died with it%s%s", job->method,
                    job->deaths, *obituary ? ", the last one: " : "", obituary);

@@ -45,8 +45,9 @@ typedef struct job {
     msg_peer_t peer;
     bool redelivered;
     bool is_own;     /* the broker's: it goes on although nobody waits for its answer */
-    bool is_alone;   /* given to a worker that gets no other meanwhile, waits apart */
+    bool is_alone;   /* the only one that its worker has, waits apart */
     unsigned deaths; /* workers that died with it, unless it is a wait */
+    unsigned doubts; /* further ones that others may have killed as well; see service.h */
     zmq_msg_t body;
     size_t body_size;
     route_t *routes; /* `only_route`, or JOB_ROUTES_MAX of them */

@@ -135,6 +135,7 @@ router_t *router_new(io_set_t *io, void *clients, void *workers)
     io_zmq_start(&self->workers, io, workers, on_worker, self);
     io_zmq_start(&self->clients, io, clients, on_client, self);
     io_timer_init(&self->expiry, router_expire, self);
+    io_timer_init(&self->calm, router_calm, self);
     io_timer_init(&self->hangs, router_check_hangs, self);
     router_check_hangs(self);
     return self;
@@ -146,6 +147,7 @@ void router_destroy(router_t **self_p)
     if (!self)
         return;
     io_timer_stop(self->io, &self->expiry);
+    io_timer_stop(self->io, &self->calm);
     io_timer_stop(self->io, &self->hangs);
     io_zmq_stop(&self->clients);
     io_zmq_stop(&self->workers);

@@ -29,6 +29,7 @@ struct router {
     uint64_t serial;        /* of the newest job */
     io_timer_t expiry;      /* set, perhaps too early, while there are jobs with a deadline */
     int64_t first_deadline; /* ms since the epoch: what it is set for */
+    io_timer_t calm;        /* set while a service has a job that waits for its time alone */
     io_timer_t hangs;
     int64_t hangs_due; /* monotonic, us: when hangs are looked at next */
 };
@@ -47,6 +48,8 @@ void router_refuse(router_t *self, arrival_t *arrival, const status_t *st);
 
 /* delivery */
 void router_dispatch(router_t *self, service_t *service);
+
+void router_calm(void *self); /* the calm timer's handler */
 
 /* A request of the broker's own, whose answer nobody waits for. RESOURCE_EXHAUSTED when there is no
  * room for it. */

@@ -66,9 +66,35 @@ static bool is_suspect(const job_t *job)
     return job->takes_slot && job->deaths + 1 >= SERVICE_DEATHS_MAX;
 }
 
-static bool may_go(const service_t *self, const job_t *job)
+/* From when on the job may be given. */
+static int64_t calm_from(const service_t *self, const job_t *job)
 {
-    return !job->takes_slot || (!self->alone && (!is_suspect(job) || !self->slots));
+    int64_t from = self->suspect ? self->calm_until : 0;
+    int64_t calm = self->given + SERVICE_CALM_US;
+    return is_suspect(job) && self->slots && calm > from ? calm : from;
+}
+
+/* Each time that it was in doubt it gets twice as long. */
+static void note_given(service_t *self, job_t *job, int64_t now)
+{
+    if (self->suspect)
+        self->suspect->is_alone = false;
+    self->suspect = is_suspect(job) ? job : NULL;
+    self->calm_until = now + (SERVICE_CALM_US << job->doubts);
+    self->given = now;
+    job->is_alone = self->suspect && !self->slots;
+}
+
+bool service_job_survives(const service_t *self, job_t *job)
+{
+    /* A wait may outlive many workers, and a worker that was told to end did not die of this. */
+    if (!job->takes_slot || self->leaves)
+        return true;
+    if (is_suspect(job) && !job->is_alone && job->doubts < SERVICE_DOUBTS_MAX)
+        job->doubts++;
+    else
+        job->deaths++;
+    return job->deaths < SERVICE_DEATHS_MAX;
 }
 
 static bool has_room(const service_t *self, job_lane_t lane)
@@ -95,12 +121,20 @@ static job_t *first_of_lanes(const service_t *self)
     return NULL;
 }
 
-job_t *service_next(service_t *self)
+job_t *service_next(service_t *self, int64_t now)
 {
     job_t *job = self->has_worker ? first_of_lanes(self) : NULL;
-    if (!job || !may_go(self, job))
+    self->due = 0;
+    if (!job)
         return NULL;
-    job->is_alone = is_suspect(job);
+    if (job->takes_slot) {
+        int64_t from = calm_from(self, job);
+        if (from > now) {
+            self->due = from;
+            return NULL;
+        }
+        note_given(self, job, now);
+    }
     service_unqueue(self, job);
     return job;
 }
@@ -109,8 +143,8 @@ void service_count(service_t *self, const job_t *job, bool given)
 {
     uint32_t step = given ? 1 : UINT32_MAX; /* plus or minus one */
     self->in_flight += step;
-    if (job->is_alone)
-        self->alone += step;
+    if (!given && job == self->suspect)
+        self->suspect = NULL;
     if (!job->takes_slot)
         self->waits += step;
     else

@@ -3,6 +3,7 @@ told within the time that he had."""
 
 import concurrent.futures
 import os
+import signal
 import time
 import uuid
 
@@ -69,6 +70,29 @@ def test_others_succeed_beside_poison(fresh_cluster):
     assert [answer(future)[0] for future in asked] == [INTERNAL, INTERNAL]
     assert containers.state("poison") == "RUNNING"
     containers.finish("poison")
+
+
+def test_nobody_waits_for_one_that_is_suspected_and_slow(fresh_cluster):
+    """Two workers died with it, which only waits for its shim."""
+    containers = Containers(fresh_cluster.start(config=FAILPOINTS))
+    containers.run("other")
+    containers.create("slow")
+    shim = containers.shim_pid("slow")
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        asked = client_ask(fresh_cluster, "task.start", "slow")
+        for _ in range(2):
+            until(lambda: fresh_cluster.status()["shim"].get("in_flight"), "the worker has it")
+            containers.restart_worker()
+        until(lambda: fresh_cluster.status()["shim"].get("in_flight"), "the third one has it")
+        for _ in range(3):
+            containers.call("task.get", "other", timeout=10)
+        containers.finish("other")
+        assert not asked.done()
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    assert answer(asked)[0] == OK
+    containers.finish("slow")
 
 
 def client_ask(cluster, method, name):

@@ -11,6 +11,7 @@
 static service_t *service;
 static zlistx_t *jobs; /* all that were made */
 static status_t st;
+static int64_t now; /* the clock */
 
 static int set_up(void **state)
 {
@@ -18,6 +19,7 @@ static int set_up(void **state)
     service = service_new("shim");
     service->has_worker = true;
     service->window = 2;
+    now = 1000 * SERVICE_CALM_US;
     jobs = zlistx_new();
     zlistx_set_destructor(jobs, (zlistx_destructor_fn *)job_destroy);
     return 0;
@@ -51,7 +53,7 @@ static job_t *enqueue(job_lane_t lane)
 
 static void give(const job_t *expected)
 {
-    job_t *job = service_next(service);
+    job_t *job = service_next(service, now);
     assert_ptr_equal(job, expected);
     service_count(service, job, true);
 }
@@ -62,7 +64,7 @@ static void test_window(void **state)
     job_t *a = enqueue(LANE_WORK), *b = enqueue(LANE_WORK), *c = enqueue(LANE_WORK);
     give(a);
     give(b);
-    assert_null(service_next(service));
+    assert_null(service_next(service, now));
     assert_int_equal(service_queued(service), 1);
     assert_int_equal(service->in_flight, 2);
     service_count(service, a, false);
@@ -74,7 +76,7 @@ static void test_no_worker_no_job(void **state)
     (void)state;
     enqueue(LANE_READ);
     service->has_worker = false;
-    assert_null(service_next(service));
+    assert_null(service_next(service, now));
     assert_int_equal(service_queued(service), 1);
 }
 
@@ -85,14 +87,14 @@ static void test_urgent_goes_first_and_over_the_window(void **state)
     job_t *kill = enqueue(LANE_URGENT), *more = enqueue(LANE_URGENT);
     give(kill);
     give(more);
-    assert_null(service_next(service)); /* they fill the window too */
+    assert_null(service_next(service, now)); /* they fill the window too */
     job_t *third = enqueue(LANE_URGENT);
     give(third);
     for (int i = 0; i < 3; i++)
         service_count(service, third, false);
     give(a);
     give(b);
-    assert_null(service_next(service));
+    assert_null(service_next(service, now));
     assert_int_equal(c->state, JOB_QUEUED);
 }
 
@@ -102,7 +104,7 @@ static void test_urgent_has_a_limit(void **state)
     for (uint32_t i = 0; i < service->window + SERVICE_URGENT_OVER; i++)
         give(enqueue(LANE_URGENT));
     enqueue(LANE_URGENT);
-    assert_null(service_next(service));
+    assert_null(service_next(service, now));
 }
 
 static void test_reads_go_ahead_of_work_and_beside_its_window(void **state)
@@ -115,13 +117,13 @@ static void test_reads_go_ahead_of_work_and_beside_its_window(void **state)
     give(kill);
     give(first);
     give(work[0]); /* the kill has the other slot */
-    assert_null(service_next(service));
+    assert_null(service_next(service, now));
     job_t *second = enqueue(LANE_READ), *third = enqueue(LANE_READ);
     give(second);
-    assert_null(service_next(service)); /* their own window is full */
+    assert_null(service_next(service, now)); /* their own window is full */
     service_count(service, first, false);
     give(third);
-    assert_null(service_next(service));
+    assert_null(service_next(service, now));
 }
 
 static void test_reads_do_not_starve_work(void **state)
@@ -132,7 +134,7 @@ static void test_reads_do_not_starve_work(void **state)
         enqueue(LANE_READ);
     uint32_t reads = 0;
     job_t *job;
-    while ((job = service_next(service)) && job->lane == LANE_READ) {
+    while ((job = service_next(service, now)) && job->lane == LANE_READ) {
         service_count(service, job, true);
         reads++;
     }
@@ -140,9 +142,16 @@ static void test_reads_do_not_starve_work(void **state)
     assert_ptr_equal(job, work);
     service_count(service, work, true);
     give(more);
-    assert_null(service_next(service));
+    assert_null(service_next(service, now));
     service_count(service, work, false);
     give(last); /* although reads wait */
+}
+
+static job_t *enqueue_suspect(void)
+{
+    job_t *job = enqueue(LANE_WORK);
+    job->deaths = SERVICE_DEATHS_MAX - 1;
+    return job;
 }
 
 /* One that may have killed its workers must be alone, and a stream of reads never lets it. */
@@ -151,14 +160,79 @@ static void test_reads_wait_for_a_suspect(void **state)
     (void)state;
     job_t *before = enqueue(LANE_READ);
     give(before);
-    job_t *suspect = enqueue(LANE_WORK), *read = enqueue(LANE_READ);
-    suspect->deaths = SERVICE_DEATHS_MAX - 1;
-    assert_null(service_next(service));
+    job_t *suspect = enqueue_suspect(), *read = enqueue(LANE_READ);
+    assert_null(service_next(service, now));
     service_count(service, before, false);
     give(suspect);
-    assert_null(service_next(service));
+    assert_true(suspect->is_alone);
+    assert_null(service_next(service, now));
     service_count(service, suspect, false);
     give(read);
+}
+
+static void test_nobody_waits_long_for_a_suspect(void **state)
+{
+    (void)state;
+    job_t *slow = enqueue(LANE_WORK);
+    give(slow);
+    job_t *suspect = enqueue_suspect(), *read = enqueue(LANE_READ);
+    now += SERVICE_CALM_US - 1;
+    assert_null(service_next(service, now));
+    assert_int_equal(service->due, now + 1);
+    now++;
+    give(suspect); /* what has not killed by now is not expected to */
+    assert_false(suspect->is_alone);
+    now += SERVICE_CALM_US - 1;
+    assert_null(service_next(service, now));
+    assert_int_equal(service->due, now + 1);
+    now++;
+    give(read);
+    assert_null(service_next(service, now));
+    assert_int_equal(service->due, 0);
+}
+
+static void test_a_suspect_is_blamed_for_what_it_does_alone(void **state)
+{
+    (void)state;
+    job_t *suspect = enqueue_suspect();
+    give(suspect);
+    assert_false(service_job_survives(service, suspect));
+}
+
+/* Others may have done it; each time it is alone for longer, and not for ever. */
+static void test_a_suspect_is_not_blamed_for_what_others_may_have_done(void **state)
+{
+    (void)state;
+    job_t *suspect = enqueue_suspect();
+    for (unsigned i = 0; i < SERVICE_DOUBTS_MAX; i++) {
+        give(suspect);
+        job_t *other = enqueue(LANE_READ);
+        now += (SERVICE_CALM_US << i) - 1;
+        assert_null(service_next(service, now));
+        now++;
+        give(other);
+        assert_true(service_job_survives(service, suspect));
+        assert_true(service_job_survives(service, other));
+        assert_int_equal(other->deaths, 1);
+        service_count(service, other, false);
+        service_count(service, suspect, false);
+        service_enqueue(service, suspect, true, &st);
+    }
+    give(suspect);
+    now += SERVICE_CALM_US << SERVICE_DOUBTS_MAX;
+    give(enqueue(LANE_READ));
+    assert_false(service_job_survives(service, suspect));
+}
+
+static void test_waits_and_those_of_a_leaving_worker_are_never_blamed(void **state)
+{
+    (void)state;
+    job_t *wait = make(LANE_READ, false), *work = make(LANE_WORK, true);
+    for (unsigned i = 0; i < 2 * SERVICE_DEATHS_MAX; i++)
+        assert_true(service_job_survives(service, wait));
+    service->leaves = true;
+    for (unsigned i = 0; i < 2 * SERVICE_DEATHS_MAX; i++)
+        assert_true(service_job_survives(service, work));
 }
 
 static void test_waits_take_no_slot(void **state)
@@ -238,6 +312,10 @@ int main(void)
         TEST(reads_go_ahead_of_work_and_beside_its_window),
         TEST(reads_do_not_starve_work),
         TEST(reads_wait_for_a_suspect),
+        TEST(nobody_waits_long_for_a_suspect),
+        TEST(a_suspect_is_blamed_for_what_it_does_alone),
+        TEST(a_suspect_is_not_blamed_for_what_others_may_have_done),
+        TEST(waits_and_those_of_a_leaving_worker_are_never_blamed),
         TEST(waits_take_no_slot),
         TEST(queue_is_bounded),
         TEST(bytes_are_bounded),
