@@ -1,5 +1,7 @@
 """Tasks of all three generations of shims, side by side, across restarts of the worker and swaps of the executable."""
 
+import concurrent.futures
+import contextlib
 import json
 import os
 import signal
@@ -8,7 +10,7 @@ import threading
 
 import pytest
 from cluster import Refused, fastest, is_alive, until
-from fake_containers import INVALID_ARGUMENT, LIFE, NOT_FOUND, shim_path
+from fake_containers import CONFIG, INVALID_ARGUMENT, LIFE, NOT_FOUND, UNAVAILABLE, Containers, shim_path
 
 GENERATIONS = pytest.mark.parametrize("generation", [1, 2, 3])
 
@@ -347,6 +349,65 @@ def test_a_container_is_deleted_when_its_shim_answers_again(containers):
     assert command.communicate(timeout=20)[1] == "" and command.returncode == 0
     assert containers.refusal("container.get", "c")[0] == NOT_FOUND
     containers.await_nothing_of("c")
+
+
+def test_a_delete_waits_for_a_shim_that_is_mute_after_a_restart(containers):
+    """As long as it may, and it is not done after it was refused; nobody else waits."""
+    for name in ("c", "other"):
+        containers.run(name)
+    containers.end("c", 3)
+    containers.wait("c")
+    shim = containers.shim_pid("c")
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        containers.restart_worker()
+        until(lambda: containers.task("c").get("unresponsive"), "it is known to be mute")
+        assert containers.refusal("task.delete", "c", timeout=1) == (UNAVAILABLE, "task.delete: task c: its shim does not answer (status 14)")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            waits = pool.submit(containers.call, "task.delete", "c", timeout=60)
+            until(lambda: containers.cluster.status()["shim"].get("in_flight"), "it is with the worker")
+            containers.finish("other")
+            assert not waits.done()
+            os.kill(shim, signal.SIGCONT)
+            assert waits.result()["exit_status"] == 3
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    containers.await_nothing_of("c")
+    assert containers.topics("c") == LIFE
+
+
+def test_a_refused_delete_is_not_done_later(containers):
+    containers.run("c")
+    containers.end("c")
+    containers.wait("c")
+    shim = containers.shim_pid("c")
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        containers.restart_worker()
+        until(lambda: containers.task("c").get("unresponsive"), "it is known to be mute")
+        assert containers.refusal("task.delete", "c", timeout=1)[0] == UNAVAILABLE
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    until(lambda: not containers.call("task.get", "c").get("unresponsive"), "it answers again")
+    assert containers.state("c") == "STOPPED"
+    containers.remove("c", force=False)
+
+
+def test_a_create_waits_for_what_had_its_id_no_longer_than_it_may(fresh_cluster):
+    containers = Containers(fresh_cluster.start(config=CONFIG.replace("shutdown-timeout = 1000", "shutdown-timeout = 60000")))
+    containers.run("c", fail_Shutdown="1*hang")
+    shim = containers.shim_pid("c")
+    containers.call("task.kill", "c", signal=9)
+    containers.wait("c")
+    containers.call("task.delete", "c")
+    sentence = "task.create: task c: what its id stood for before is still being removed (status 14)"
+    assert containers.refusal("task.create", "c", timeout=1) == (UNAVAILABLE, sentence)
+    os.kill(shim, signal.SIGKILL)
+    assert containers.call("task.create", "c")["pid"], "the refused one was not done"
+    shim = containers.shim_pid("c")
+    containers.remove("c")
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(shim, signal.SIGKILL)
 
 
 # Events -------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from fake_containers import CONFIG, NOT_FOUND, Containers
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and shims need root")
 
 STUCK_MS = 8000  # less than makes a process count as hanging
+HUNG_MS = 600000  # of a child of the bundle worker, which is given up at once
 PATIENCE = 45
 
 
@@ -31,11 +32,11 @@ def fixture_ask(containers):
 class Stuck:
     """A failpoint that stops whoever meets it next, for a time that nobody else may need."""
 
-    def __init__(self, cluster, point):
+    def __init__(self, cluster, point, milliseconds=STUCK_MS):
         self.place = cluster.run / "failpoints" / point
         self.hits = pathlib.Path(f"{self.place}.hits")
         self.hits.unlink(missing_ok=True)
-        self.place.write_text(f"1*delay({STUCK_MS})")
+        self.place.write_text(f"1*delay({milliseconds})")
 
     def await_hit(self):
         until(self.hits.exists, f"{self.place.name} is met")
@@ -120,13 +121,15 @@ def test_a_hung_unmounting(containers):
     containers.run("a")
     bundle = cluster.run / "task/default/a"
     subprocess.run(["mount", "-t", "tmpfs", "none", bundle / "rootfs"], check=True)
-    stuck = Stuck(cluster, "bundle.delete-unmount")
+    stuck = Stuck(cluster, "bundle.delete-unmount", HUNG_MS)
     containers.call("task.delete", "a", force=True)
     stuck.await_hit()
     strangers(containers, "b")
     containers.run("c")  # bundles are made and removed meanwhile
     containers.finish("c", 0)
+    containers.call("task.create", "a", timeout=PATIENCE)  # also of that id
     assert cluster.mounts(), "nobody waited for the unmounting"
+    containers.call("task.delete", "a", force=True)
     restart(cluster, "bundle")
     until(lambda: not cluster.mounts(), "it is unmounted by the successor")
     containers.finish("b")

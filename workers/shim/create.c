@@ -145,7 +145,7 @@ HANDLER(task_create)
         return;
     task_t *task = task_table_find(manager->tasks, ns, create->id);
     if (task && (task->phase == TASK_LOADING || task->phase == TASK_CLEANING)) {
-        manager_park(task, request);
+        manager_park(task, request, task->phase == TASK_CLEANING ? PARK_CLEANING : PARK_MUTE);
         return;
     }
     /* The same request again, whose first run made this task, whatever became of its shim. */

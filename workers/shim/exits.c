@@ -270,7 +270,7 @@ HANDLER(task_wait)
     bool is_there = task && task->phase != TASK_CLEANING;
     process_t *process = is_there ? task_process(task, wait->exec_id) : NULL;
     if (task && task->phase == TASK_LOADING)
-        manager_park(task, request);
+        manager_park(task, request, PARK_MUTE);
     else if (process)
         exits_add_waiter(process, request);
     else

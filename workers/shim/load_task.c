@@ -55,10 +55,7 @@ static void load_finish(load_t *load)
 
 static void adopt(load_t *load)
 {
-    manager_t *self = load->loader->manager;
     task_t *task = load->task;
-    zlistx_t *parked = task->parked;
-    task->parked = zlistx_new();
     task->phase = TASK_LIVE;
     task_heard(task);
     if (load->record_missing)
@@ -66,7 +63,7 @@ static void adopt(load_t *load)
     log_info("load %s: adopted, pid %u is %s", task->key, task->init.pid,
              process_state_name(task->init.state));
     exits_wait_again(task);
-    manager_unpark(self, parked);
+    manager_unpark(task);
     load_finish(load);
 }
 
@@ -94,9 +91,7 @@ static void keep_or_bury(load_t *load)
         bury(load);
         return;
     }
-    zlistx_t *parked = task->parked;
-    task->parked = zlistx_new();
-    manager_unpark(self, parked);
+    manager_unpark(task);
     load_finish(load);
 }
 

@@ -24,9 +24,11 @@ static const worker_method_t methods[] = {
     {MSG_task_delete, on_task_delete},
 };
 
-void manager_park(task_t *task, request_t *request)
+void manager_park(task_t *task, request_t *request, const char *why)
 {
-    zlistx_add_end(task->parked, request);
+    status_t late;
+    status_set(&late, STATUS_UNAVAILABLE, "task %s: %s", task->id, why);
+    park_add(task->parked, request, &late);
 }
 
 static void handle(manager_t *self, request_t *request)
@@ -46,12 +48,21 @@ static void on_request(void *self, request_t *request, const void *ask)
         handle(self, request);
 }
 
-void manager_unpark(manager_t *self, zlistx_t *list)
+/* The task may be gone when the first of them has been run. */
+static void run_parked(manager_t *self, park_t *parked)
 {
     request_t *request;
-    while (list && (request = zlistx_detach(list, NULL)))
+    while ((request = park_take(parked)))
         handle(self, request);
-    zlistx_destroy(&list);
+    park_destroy(&parked);
+}
+
+void manager_unpark(task_t *task)
+{
+    manager_t *self = task->manager;
+    park_t *parked = task->parked;
+    task->parked = park_new(self->io);
+    run_parked(self, parked);
 }
 
 void manager_fail(request_t *request, status_code_t code, const char *format, ...)
@@ -79,7 +90,7 @@ shim_t *manager_shim(manager_t *self, const endpoint_t *endpoint, status_t *st)
 
 void manager_remove_task(manager_t *self, task_t *task)
 {
-    zlistx_t *parked = TAKE(task->parked);
+    park_t *parked = TAKE(task->parked);
     request_t *deleter;
     while ((deleter = zlistx_detach(task->deleters, NULL)))
         exits_answer_deleted(self, deleter, task->id, NULL);
@@ -87,7 +98,7 @@ void manager_remove_task(manager_t *self, task_t *task)
     for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
         exits_hand_over(self, exec);
     task_table_remove(self->tasks, task);
-    manager_unpark(self, parked);
+    run_parked(self, parked);
 }
 
 const char *manager_target(const request_t *request)
@@ -108,8 +119,11 @@ process_t *manager_find(manager_t *self, request_t *request, const char *id, con
     task_t *task = task_table_find(self->tasks, ns, id);
     if (task && task->phase == TASK_CLEANING)
         task = NULL;
-    if (task && task->phase == TASK_LOADING && !task->unresponsive) {
-        manager_park(task, request);
+    msg_id_t method = request_method(request);
+    /* One that is known to be mute may stay so for long; whoever deletes it has the time. */
+    bool waits = task && (!task->unresponsive || method == MSG_task_delete);
+    if (task && task->phase == TASK_LOADING && waits) {
+        manager_park(task, request, PARK_MUTE);
         load_hurry(self, task);
         return NULL;
     }
@@ -125,7 +139,6 @@ process_t *manager_find(manager_t *self, request_t *request, const char *id, con
             manager_fail(request, STATUS_NOT_FOUND, "task %s: not found", id);
         return NULL;
     }
-    msg_id_t method = request_method(request);
     bool reads = method == MSG_task_get;
     bool needs_shim =
         method != MSG_task_kill && method != MSG_task_pids && method != MSG_task_delete;
@@ -137,7 +150,7 @@ process_t *manager_find(manager_t *self, request_t *request, const char *id, con
         return NULL;
     }
     if (!reads && task->phase == TASK_LOADING) {
-        manager_fail(request, STATUS_UNAVAILABLE, "task %s: its shim does not answer", id);
+        manager_fail(request, STATUS_UNAVAILABLE, "task %s: " PARK_MUTE, id);
         return NULL;
     }
     if (!reads && (task->phase != TASK_LIVE || !task->shim)) {

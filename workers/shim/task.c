@@ -67,7 +67,7 @@ static void task_free(void **item)
     task_t *task = *item;
     log_pipe_destroy(&task->log);
     zhashx_destroy(&task->execs);
-    zlistx_destroy(&task->parked);
+    park_destroy(&task->parked);
     zlistx_destroy(&task->deleters);
     process_clear(&task->init);
     begun_clear(&task->begun);
@@ -124,7 +124,7 @@ task_t *task_table_add(task_table_t *self, const char *ns, const char *id, const
     snprintf(task->incarnation, sizeof task->incarnation, "%s", incarnation);
     task->manager = self->manager;
     task->execs = table_new(exec_free);
-    task->parked = zlistx_new();
+    task->parked = park_new(self->manager->io);
     task->deleters = zlistx_new();
     process_init_fields(&task->init, task, "");
     zhashx_insert(self->tasks, task->key, task);

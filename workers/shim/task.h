@@ -9,6 +9,7 @@
 #include "workers/shim/begun.h"
 #include "workers/shim/deleter.h"
 #include "workers/shim/log_pipe.h"
+#include "workers/shim/park.h"
 #include "workers/shim/shim.h"
 #include "workers/shim/stdio_check.h"
 
@@ -93,7 +94,7 @@ struct task {
     log_pipe_t *log;
     process_t init;
     zhashx_t *execs;    /* process_t by exec id; owned */
-    zlistx_t *parked;   /* what waits until it is loaded; see manager_park */
+    park_t *parked;     /* what waits until it is loaded, or gone; see manager_park */
     void *load_place;   /* where it stands among those that nobody has begun to load; or NULL */
     zlistx_t *deleters; /* request_t of task.delete, answered when it is gone; not owned */
     int64_t heard_ms;   /* when the shim last told its state */
