@@ -193,8 +193,12 @@ static status_code_t take_place(const options_t *self, gid_t group, const json_t
         return st->code;
     if (failpoint_init(&self->cluster, "supervisor", st))
         return st->code;
-    return listeners_open(listeners, &self->cluster, group, json_object_get(inherited, "listeners"),
-                          st);
+    status_t ignored;
+    FAILPOINT(&ignored, "listen before");
+    status_code_t code = listeners_open(listeners, &self->cluster, group,
+                                        json_object_get(inherited, "listeners"), st);
+    FAILPOINT(&ignored, "listen after");
+    return code;
 }
 
 /* Until it is told to stop. When its own executable shall be executed again and cannot be, it goes
@@ -203,11 +207,13 @@ static status_code_t serve(const supervisor_plan_t *plan, listeners_t *listeners
                            status_t *st)
 {
     supervisor_t *supervisor;
+    status_t ignored;
     while ((supervisor = supervisor_new(plan, inherited, st)) && supervisor_run(supervisor)) {
         json_decref(inherited);
         inherited = supervisor_hand_over(&supervisor);
         json_object_set_new(inherited, "lock", handover_put_fd(plan->lock_fd));
         json_object_set_new(inherited, "listeners", listeners_save(listeners));
+        FAILPOINT(&ignored, "replace before");
         handover_execute(plan->path, plan->argv, inherited, st);
         log_error("%s", st->text);
         json_object_set_new(json_object_get(inherited, "round"), "error", json_string(st->text));

@@ -3,6 +3,7 @@
 
 #include "broker/supervisor/handover.h"
 #include "broker/supervisor/spawn.h"
+#include "common/failpoint.h"
 #include "common/io_timer.h"
 #include "common/util.h"
 
@@ -101,6 +102,7 @@ static bool host_spawn(void *arg)
                          .socket_fds = fds};
     self->ready_us = 0;
     self->exec_error = 0;
+    FAILPOINT(&st, "spawn %s before", self->name);
     pid_t pid = spawn_process(&plan, &self->ready_fd, &st);
     if (pid < 0) {
         snprintf(self->obituary, sizeof self->obituary, "not started: %.200s", st.text);
@@ -110,6 +112,7 @@ static bool host_spawn(void *arg)
     self->pid = pid;
     self->spawns++;
     self->spawned_us = util_monotonic_us();
+    FAILPOINT(&st, "spawn %s after", self->name);
     log_debug("%s: process %d started", self->name, (int)pid);
     watch_ready_pipe(self);
     return true;

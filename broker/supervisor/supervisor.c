@@ -165,7 +165,7 @@ static void reap(supervisor_t *self)
         member_t *member = find_pid(self, info.si_pid);
         int wait_status;
         status_t ignored;
-        FAILPOINT(&ignored, "reap");
+        FAILPOINT(&ignored, "reap before");
         if (info.si_pid == self->trial.pid) {
             if (waitpid(info.si_pid, &wait_status, WNOHANG) == info.si_pid)
                 on_tried(self, wait_status);
@@ -175,6 +175,7 @@ static void reap(supervisor_t *self)
             member_reaped(member, wait_status);
             control_tell_death(self->control, member, info.si_pid);
         }
+        FAILPOINT(&ignored, "reap after");
         info.si_pid = 0;
     }
     if (self->stopping)
@@ -224,6 +225,8 @@ static status_code_t restore(supervisor_t *self, const json_t *inherited, status
         if (!member_restore(self->members[i], json_object_get(members, name)))
             return status_set(st, STATUS_INTERNAL, "the predecessor left no state of %s", name);
     }
+    status_t ignored;
+    FAILPOINT(&ignored, "replace after");
     log_info("took the place of a predecessor in this process");
     return STATUS_OK;
 }

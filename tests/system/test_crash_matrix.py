@@ -6,9 +6,12 @@ nothing ran twice, the journal has each event once and in order, nothing is left
 """
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import shutil
+import signal
+import threading
 import time
 import uuid
 
@@ -50,8 +53,8 @@ class Life:
             self.told[request] = (method, refused.status)
             return None
 
-    def live(self, record):
-        """True when it got to its end as wanted."""
+    def live(self, record, between=lambda: True):
+        """True when it got to its end as wanted. `between` is done while the container runs."""
         marks = self.cluster.dir / "marks" / self.name
         marks.mkdir(parents=True)
         spec = json.loads(record["spec"])
@@ -63,6 +66,7 @@ class Life:
             self.ask("container.create", **{**record, "spec": json.dumps(spec).encode()}) is not None
             and self.ask("task.create") is not None
             and self.ask("task.start") is not None
+            and between()
             and self.ask("task.exec", exec_id="e", spec=json.dumps(process).encode()) is not None
             and self.ask("task.start", exec_id="e") is not None
             and self.ask("task.wait", exec_id="e") is not None
@@ -142,9 +146,10 @@ class Lane:
 @pytest.fixture(name="lanes", scope="module")
 def fixture_lanes():
     lanes = [Lane() for _ in range(LANES)]
-    yield lanes
-    for lane in lanes:
-        lane.cluster.destroy()
+    with contextlib.ExitStack() as ends:
+        for lane in lanes:
+            ends.callback(lane.cluster.destroy)
+        yield lanes
 
 
 def arm(cluster, point, terms):
@@ -164,10 +169,10 @@ def await_health(cluster):
     assert (done.returncode, done.stdout) == (0, ""), f"doctor: {done.stdout}{done.stderr}"
 
 
-def one_case(cluster, record, point, kind, name):
+def one_case(cluster, record, point, kind, name, between=lambda: True):
     arm(cluster, point, KINDS[kind])
     life = Life(cluster, name)
-    lived = life.live(record)
+    lived = life.live(record, between)
     life.remove()
     until(lambda: nothing_of(cluster, name), "nothing is left")
     until((cluster.run / "failpoints" / f"{point}.hits").exists, "it is met")
@@ -184,17 +189,51 @@ def one_case(cluster, record, point, kind, name):
     await_health(cluster)
 
 
-def points_of_a_life(cluster, record):
-    """What a life without faults meets. The supervisor's own death ends the cluster: it has tests of its own."""
+def points_of_a_life(cluster, record, name="first", between=lambda: True):
+    """What a life without faults meets."""
     for old in (cluster.run / "failpoints").glob("*.hits"):  # of the start
         old.unlink()
-    first = Life(cluster, "first")
-    assert first.live(record) and not first.failures, first.failures
+    first = Life(cluster, name)
+    assert first.live(record, between) and not first.failures, first.failures
     first.remove()
-    until(lambda: nothing_of(cluster, "first"), "nothing is left")
-    points = sorted(p for p in points_of(cluster) if not p.startswith("supervisor."))
-    check_journal(cluster, "first", True)
+    until(lambda: nothing_of(cluster, name), "nothing is left")
+    points = sorted(points_of(cluster))
+    check_journal(cluster, name, True)
     return points
+
+
+class ServiceManager:
+    """Starts the supervisor again when it has died, as the unit's Restart=always does."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.keep)
+
+    def keep(self):
+        while not self.stopped.wait(0.01):
+            if self.cluster.ended():
+                self.cluster.start("--config", str(self.cluster.dir / "shimd.conf"), wait=False)
+
+    def __enter__(self):
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.thread.join()
+
+
+def stir(cluster):
+    """What the supervisor has to do: each of its processes dies, and it takes its own place."""
+    for name, row in cluster.status().items():
+        if name != "supervisor":
+            with contextlib.suppress(ProcessLookupError):  # it died with the supervisor
+                os.kill(row["pid"], signal.SIGKILL)
+    cluster.await_ready()
+    with contextlib.suppress(Refused):
+        cluster.client().call("cluster.restart", {"process": "supervisor"}, timeout=PATIENCE)
+    cluster.await_ready()
+    return True
 
 
 def run_lane(lane, cases):
@@ -209,10 +248,26 @@ def run_lane(lane, cases):
 
 
 def test_the_matrix(lanes):
-    points = points_of_a_life(lanes[0].cluster, lanes[0].record)
+    points = [p for p in points_of_a_life(lanes[0].cluster, lanes[0].record) if not p.startswith("supervisor.")]
     assert len(points) > 40, points
     cases = [(number, point, kind) for number, (point, kind) in enumerate((p, k) for p in points for k in WANTED)]
     with concurrent.futures.ThreadPoolExecutor(LANES) as pool:
         shares = [cases[number::LANES] for number in range(LANES)]
         wrong = [row for rows in pool.map(run_lane, lanes, shares) for row in rows]
     assert not wrong, "\n".join([f"{len(wrong)} of {len(cases)}:", *wrong])
+
+
+def test_the_supervisor(lanes):
+    """Its death takes the other processes with it, and no container: a new one takes over at once."""
+    cluster, record = lanes[0].cluster, lanes[0].record
+    wrong = []
+    with ServiceManager(cluster):
+        met = points_of_a_life(cluster, record, "zeroth", lambda: stir(cluster))
+        points = [p for p in met if p.startswith("supervisor.")]
+        assert len(points) > 12, points
+        for number, (point, kind) in enumerate((p, k) for p in points for k in WANTED):
+            try:
+                one_case(cluster, record, point, kind, f"s{number}", lambda: stir(cluster))
+            except AssertionError as error:
+                wrong.append(f"{point} {kind}: {str(error)[:300]}")
+    assert not wrong, "\n".join([f"{len(wrong)} of {len(points) * len(WANTED)}:", *wrong])

@@ -728,9 +728,9 @@ def test_what_cannot_start_replaces_nobody(real):
 @contextlib.contextmanager
 def about_to_be_replaced(real):
     """The successor's --check has ended, and the supervisor is held up for a moment before it knows."""
-    hits = real.run / "failpoints/supervisor.reap.hits"
+    hits = real.run / "failpoints/supervisor.reap-before.hits"
     hits.unlink(missing_ok=True)
-    (real.run / "failpoints/supervisor.reap").write_text("1*delay(500)")
+    (real.run / "failpoints/supervisor.reap-before").write_text("1*delay(500)")
     client = Client(real)
     client.send("cluster.restart", {"process": "supervisor"})
     until(hits.exists, "the check has ended")
