@@ -631,6 +631,75 @@ static void test_lost_container(void **state)
     mender_destroy(&mender);
 }
 
+/* Whatever is written while it is open, what it has is the state of its moment. Waits for a byte
+ * before it looks. Never returns. */
+static void look_at_snapshot(const fixture_t *f, uint64_t records, int wait_on, int tell)
+{
+    snapshot_t snapshot;
+    status_t st;
+    char byte = 0;
+    bool is_open = !snapshot_open(&snapshot, f->path, &st) && snapshot.txn;
+    if (!is_open || write(tell, &byte, 1) != 1 || read(wait_on, &byte, 1) != 1)
+        _exit(2);
+    survey_t survey = {.file = &snapshot.file, .root = snapshot.root, .budget = UINT64_MAX};
+    survey_walk(&survey);
+    bool is_whole =
+        !survey.flaws && !survey_total(survey.damaged) && survey_total(survey.records) == records;
+    _exit(is_whole ? 0 : 1);
+}
+
+/* The same few records in many transactions, each of which leaves the pages of the last one. */
+static store_sizes_t write_over(fixture_t *f, int transactions)
+{
+    static const char *const keys[] = {"pin1", "pin2", "pin3"};
+    status_t st;
+    store_sizes_t sizes;
+    for (int i = 0; i < transactions; i++) {
+        for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
+            batch_add(f->batch, put_big, committed, (void *)(uintptr_t)keys[k]);
+        batch_commit(f->batch);
+    }
+    AUTO(txn)
+    txn = txn_read(f->store, &st);
+    assert_non_null(txn);
+    txn_measure(txn, &sizes);
+    return sizes;
+}
+
+/* Pages that a reader may look at are not written to while it is there; once it is gone they are
+ * used again, and the file grows no more. */
+static void test_pages_of_a_reader_stay(void **state)
+{
+    fixture_t *f = *state;
+    int to[2], from[2], status;
+    char byte = 0;
+    uint64_t records = 0;
+    fill(f, 0, 3);
+    store_sizes_t before = write_over(f, 4);
+    for (size_t i = 0; i < TABLE_COUNT; i++)
+        records += before.tables[i].records;
+    assert_int_equal(pipe(to), 0);
+    assert_int_equal(pipe(from), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        close(to[1]); /* it ends with its parent */
+        look_at_snapshot(f, records, to[0], from[1]);
+    }
+    close(from[1]);
+    assert_int_equal(read(from[0], &byte, 1), 1);
+    uint64_t pinned = write_over(f, 100).file_bytes;
+    assert_true(pinned > before.file_bytes);
+    assert_int_equal(write(to[1], &byte, 1), 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(store_drop_readers(f->store), 1);
+    assert_int_equal(write_over(f, 300).file_bytes, pinned);
+    close(to[0]);
+    close(to[1]);
+    close(from[0]);
+}
+
 /* One that is killed keeps nothing: its read transaction goes. */
 static void test_killed_reader(void **state)
 {
@@ -666,6 +735,8 @@ int main(void)
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(test_lost_container, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_killed_reader, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_pages_of_a_reader_stay, fixture_setup,
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(test_damage_everywhere, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
