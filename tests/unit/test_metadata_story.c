@@ -7,6 +7,7 @@
 #include "workers/metadata/incarnations.h"
 #include "workers/metadata/journal.h"
 #include "workers/metadata/mend.h"
+#include "workers/metadata/mender.h"
 #include "workers/metadata/process_record.h"
 #include "workers/metadata/requests.h"
 #include "workers/metadata/trail.h"
@@ -201,6 +202,66 @@ static void a_run_of_an_older_store_goes_on(void **state)
     fixture_shim_exit(f, NS, "a", NULL, 7, 3, now + 2);
     msg_event_trail_t trail = about(f, "a", 0, 0);
     assert_topics(f, &trail, all, ARRAY_SIZE(all)); /* it is linked past what it had no number of */
+}
+
+static void lose(void *arg, txn_t *txn)
+{
+    const store_lost_t *lost = arg;
+    assert_true(txn_delete(txn, lost->table, lost->key.bytes, lost->key.size));
+}
+
+/* As one that a read has found damaged. */
+static void lose_record(fixture_t *f, table_t table, const store_key_t *key)
+{
+    store_lost_t lost = {.table = table, .key = *key};
+    batch_add(f->batch, lose, must_commit, &lost);
+    batch_commit(f->batch);
+    store_note_lost(f->store, table, key->bytes, key->size);
+}
+
+/* It is told before it is mended, and when it is, and does not end there. */
+static void a_lost_end_of_the_trail_is_found_again(void **state)
+{
+    fixture_t *f = *state;
+    static const char *const all[] = {"/containers/update", "/containers/update",
+                                      "/containers/create"};
+    store_key_t key = STORE_KEY(NS, "a");
+    fixture_container(f, NS, "a");
+    fixture_container(f, NS, "b");
+    update(f, "a");
+    fixture_container(f, NS, "c");
+    lose_record(f, TABLE_TRAILS, &key);
+    msg_event_trail_t trail = about(f, "a", 0, 0);
+    assert_topics(f, &trail, &all[1], 2);
+    mender_t *mender = mender_new(f->io, f->store, f->batch);
+    assert_int_equal(mender_count(mender), 1);
+    trail = about(f, "a", 0, 0);
+    assert_topics(f, &trail, &all[1], 2);
+    lose_record(f, TABLE_TRAILS, &key);
+    update(f, "a");
+    trail = about(f, "a", 0, 0);
+    assert_topics(f, &trail, all, 3);
+    mender_destroy(&mender);
+}
+
+static void a_run_whose_record_is_lost_goes_on_in_the_trail(void **state)
+{
+    fixture_t *f = *state;
+    int64_t now = util_now_ns();
+    static const char *const all[] = {"/tasks/exit", "/tasks/start", "/tasks/create",
+                                      "/containers/create"};
+    store_key_t key = STORE_KEY(NS, "a", RUN_1, "");
+    fixture_container(f, NS, "a");
+    begin(f, "a", RUN_1);
+    fixture_shim_event(f, NS, "/tasks/create", "a", NULL, 7, now);
+    fixture_shim_event(f, NS, "/tasks/start", "a", NULL, 7, now + 1);
+    lose_record(f, TABLE_PROCESSES, &key);
+    mender_t *mender = mender_new(f->io, f->store, f->batch);
+    assert_int_equal(mender_count(mender), 1);
+    fixture_shim_exit(f, NS, "a", NULL, 7, 3, now + 2);
+    msg_event_trail_t trail = about(f, "a", 0, 0);
+    assert_topics(f, &trail, all, ARRAY_SIZE(all));
+    mender_destroy(&mender);
 }
 
 /* As one that was found damaged. */
@@ -641,6 +702,8 @@ int main(void)
         TEST(outlives_the_container),
         TEST(the_trail_leads_through_runs_and_updates),
         TEST(a_run_of_an_older_store_goes_on),
+        TEST(a_lost_end_of_the_trail_is_found_again),
+        TEST(a_run_whose_record_is_lost_goes_on_in_the_trail),
         TEST(goes_on_behind_a_lost_event),
         TEST(tells_where_the_journal_no_longer_reaches_back),
         TEST(an_event_of_another_is_no_place_to_go_on),

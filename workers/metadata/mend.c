@@ -10,6 +10,7 @@
 #include "workers/metadata/mend_runs.h"
 #include "workers/metadata/process_record.h"
 #include "workers/metadata/retention.h"
+#include "workers/metadata/trail.h"
 
 #include <czmq.h>
 #include <string.h>
@@ -195,7 +196,7 @@ static void mend_counters(txn_t *txn)
 void mend_derived(txn_t *txn)
 {
     mend_heads(txn);
-    mend_runs(txn);
+    mend_runs(txn, NULL, 0);
     mend_containers(txn);
     held_reindex(txn);
     exit_records_reindex(txn);
@@ -248,26 +249,66 @@ static void mend_journal(txn_t *txn, const store_key_t *key)
         put_mark(txn, seq);
 }
 
-void mend_record(txn_t *txn, const store_lost_t *lost)
+/* What has to be made again once all of them are away. */
+typedef struct needs {
+    bool runs, containers, derived;
+} needs_t;
+
+/* False when it was there again, or gone: nothing is to be made in its place. */
+static bool take_away(txn_t *txn, const store_lost_t *lost, bool *ret_is_back)
 {
     msg_bytes_t found;
     const store_key_t *key = &lost->key;
-    bool is_back = txn_get(txn, lost->table, key->bytes, key->size, &found);
-    bool was_gone = !is_back && !txn_delete(txn, lost->table, key->bytes, key->size);
+    *ret_is_back = txn_get(txn, lost->table, key->bytes, key->size, &found);
+    bool was_gone = !*ret_is_back && !txn_delete(txn, lost->table, key->bytes, key->size);
     if (was_gone && txn_has_key(txn, lost->table, key->bytes, key->size))
         txn_fail_structure(txn, MDB_CORRUPTED);
+    return !was_gone;
+}
+
+static void mend_one(txn_t *txn, const store_lost_t *lost, needs_t *needs)
+{
+    bool is_back;
+    bool was_there = take_away(txn, lost, &is_back);
     if (txn_error(txn))
         return;
-    if (lost->table == TABLE_JOURNAL && !was_gone)
-        mend_journal(txn, &lost->key);
-    if (lost->table == TABLE_PROCESSES && !is_back) {
-        mend_process(txn, &lost->key);
-        mend_runs(txn); /* its key may be what is damaged */
+    switch (lost->table) {
+    case TABLE_JOURNAL:
+        if (was_there)
+            mend_journal(txn, &lost->key);
+        break;
+    case TABLE_PROCESSES:
+        needs->runs = needs->runs || !is_back;
+        break;
+    case TABLE_CONTAINERS:
+        needs->containers = true;
+        break;
+    case TABLE_TRAILS:
+        if (!is_back)
+            trail_mend(txn, &lost->key);
+        break;
+    case TABLE_HEADS:
+    case TABLE_DUE:
+    case TABLE_ENDS:
+    case TABLE_NS_SEQ:
+        needs->derived = true;
+        break;
+    default:
+        break;
     }
-    if (lost->table == TABLE_CONTAINERS)
-        mend_containers(txn);
-    if (lost->table == TABLE_HEADS || lost->table == TABLE_DUE || lost->table == TABLE_ENDS ||
-        lost->table == TABLE_NS_SEQ)
+}
+
+void mend_records(txn_t *txn, const store_lost_t *lost, size_t count)
+{
+    needs_t needs = {.runs = false};
+    for (size_t i = 0; i < count && !txn_error(txn); i++)
+        mend_one(txn, &lost[i], &needs);
+    if (needs.runs)
+        mend_runs(txn, lost, count);
+    if (needs.derived)
         mend_derived(txn);
-    tell_lost(txn, lost);
+    else if (needs.containers)
+        mend_containers(txn);
+    for (size_t i = 0; i < count && !txn_error(txn); i++)
+        tell_lost(txn, &lost[i]);
 }

@@ -11,9 +11,10 @@
 #define MEND_TOPIC_RECORD   "/shimd/record-lost"    /* another record */
 #define MEND_TOPIC_SALVAGED "/shimd/store-salvaged" /* the store was made anew */
 
-/* Removes a damaged record, unless that was done meanwhile. One that is there and cannot be removed
- * fails the transaction as the damaged structure that it shows. */
-void mend_record(txn_t *txn, const store_lost_t *lost);
+/* Removes damaged records, unless that was done meanwhile, and makes what is derived again, once
+ * for all of them. One that is there and cannot be removed fails the transaction as the damaged
+ * structure that it shows. */
+void mend_records(txn_t *txn, const store_lost_t *lost, size_t count);
 
 /* Makes what is derived from other records again where it is missing: newest runs, what was
  * seen of those that go on, container records, deadlines of held events, times of exits, counters

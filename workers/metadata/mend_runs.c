@@ -6,6 +6,7 @@
 #include "workers/metadata/journal.h"
 #include "workers/metadata/process_record.h"
 #include "workers/metadata/task_fields.h"
+#include "workers/metadata/trail.h"
 
 #include <czmq.h>
 #include <string.h>
@@ -166,8 +167,10 @@ static void put_back(replay_t *self, txn_t *txn, int64_t oldest)
     if (self->init.state.phase == AUTOMATON_NONE && self->head.begun < oldest)
         self->init.state.phase = AUTOMATON_STARTED;
     put_execs(self, txn);
-    if (!process_record_get(txn, &key, &init))
+    if (!process_record_get(txn, &key, &init)) {
         init = self->init;
+        init.newest = trail_search(txn, self->ns, self->id);
+    }
     init.state.open = count_open(self, txn);
     process_record_put(txn, &key, &init);
 }
@@ -217,9 +220,9 @@ static bool has_init(const replay_t *self, txn_t *txn)
     return process_record_get(txn, &key, &init);
 }
 
-void mend_runs(txn_t *txn)
+/* Those of which init's record is lost. */
+static void find_without_init(txn_t *txn, zhashx_t *runs)
 {
-    zhashx_t *runs = replays_new();
     scan_t scan;
     for (bool any = scan_seek(&scan, txn, TABLE_HEADS, NULL, 0); any; any = scan_next(&scan)) {
         store_key_t key = {.size = scan.key.size};
@@ -234,12 +237,11 @@ void mend_runs(txn_t *txn)
             zhashx_update(runs, run->head.incarnation, run);
     }
     scan_close(&scan);
-    replay_all(txn, &runs);
 }
 
-void mend_process(txn_t *txn, const store_key_t *key)
+/* The run that the key of a process record is of, if that goes on. */
+static void add_run_of(txn_t *txn, const store_key_t *key, zhashx_t *runs)
 {
-    zhashx_t *runs = replays_new();
     store_key_t container = {.size = 0};
     size_t parts = 0;
     for (size_t i = 0; i < key->size; i++)
@@ -253,5 +255,21 @@ void mend_process(txn_t *txn, const store_key_t *key)
         zhashx_update(runs, run->head.incarnation, run);
     else if (run)
         replay_destroy((void **)&run);
+}
+
+void mend_runs(txn_t *txn, const store_lost_t *lost, size_t count)
+{
+    zhashx_t *runs = replays_new();
+    find_without_init(txn, runs);
+    for (size_t i = 0; i < count; i++)
+        if (lost[i].table == TABLE_PROCESSES)
+            add_run_of(txn, &lost[i].key, runs);
+    replay_all(txn, &runs);
+}
+
+void mend_process(txn_t *txn, const store_key_t *key)
+{
+    zhashx_t *runs = replays_new();
+    add_run_of(txn, key, runs);
     replay_all(txn, &runs);
 }

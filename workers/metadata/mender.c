@@ -7,7 +7,7 @@
 #include "workers/metadata/mend.h"
 
 #define TICK_MS 200
-#define AT_ONCE 16 /* records in one batch: each may make an index anew */
+#define AT_ONCE 16 /* records in one batch, for which the journal is walked over once or twice */
 
 struct mender {
     io_set_t *io;
@@ -23,8 +23,7 @@ static void run(void *arg, txn_t *txn)
     mender_t *self = arg;
     size_t count;
     const store_lost_t *lost = store_lost(self->store, &count);
-    for (size_t i = 0; i < self->running && i < count; i++)
-        mend_record(txn, &lost[i]);
+    mend_records(txn, lost, self->running < count ? self->running : count);
 }
 
 /* What could not be mended now is noted again when it is read. */

@@ -173,6 +173,9 @@ typedef struct store_sizes {
 } store_sizes_t;
 void txn_measure(txn_t *self, store_sizes_t *ret);
 
+/* It was read and found damaged, and waits for being mended. */
+bool txn_is_lost(const txn_t *self, table_t table, const void *key, size_t size);
+
 /* Walks over the table for a record, whole or not, that a search may not find. */
 bool txn_has_key(txn_t *self, table_t table, const void *key, size_t size);
 

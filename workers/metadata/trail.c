@@ -4,6 +4,7 @@
 #include "workers/metadata/journal.h"
 #include "workers/metadata/mend.h"
 #include "workers/metadata/process_record.h"
+#include "workers/metadata/task_fields.h"
 
 #include <string.h>
 
@@ -70,73 +71,7 @@ static void sweep(txn_t *txn)
     txn_put(txn, TABLE_TRAILS, SWEEP, strlen(SWEEP), at.bytes, at.size);
 }
 
-/* The end of the trail ---------------------------------------------------------------------------
- */
-
-static uint64_t stored_of(txn_t *txn, const store_key_t *key)
-{
-    msg_bytes_t stored;
-    uint64_t seq = 0;
-    if (txn_get(txn, TABLE_TRAILS, key->bytes, key->size, &stored))
-        number_of(&stored, &seq);
-    return seq;
-}
-
-/* The record of the run that goes on, which has the number meanwhile. */
-static bool find_run(txn_t *txn, const char *ns, const char *id, store_key_t *ret_key,
-                     process_record_t *ret)
-{
-    head_record_t head;
-    if (!head_record_get(txn, ns, id, &head) || !head.live)
-        return false;
-    *ret_key = STORE_KEY(ns, id, head.incarnation, "");
-    return process_record_get(txn, ret_key, ret);
-}
-
-uint64_t trail_newest(txn_t *txn, const char *ns, const char *id)
-{
-    store_key_t key = STORE_KEY(ns, id), run;
-    process_record_t init;
-    uint64_t stored = stored_of(txn, &key);
-    bool is_in_run = find_run(txn, ns, id, &run, &init) && init.newest > stored;
-    return is_in_run ? init.newest : stored;
-}
-
-uint64_t trail_add(txn_t *txn, const char *ns, const char *id, uint64_t seq)
-{
-    store_key_t key = STORE_KEY(ns, id), run;
-    process_record_t init;
-    if (find_run(txn, ns, id, &run, &init)) {
-        uint64_t prev = trail_add_to(txn, ns, id, seq, &init.newest);
-        process_record_put(txn, &run, &init);
-        return prev;
-    }
-    uint64_t prev = stored_of(txn, &key);
-    if (!prev)
-        sweep(txn); /* first: the event of this number is not in the journal yet */
-    txn_put(txn, TABLE_TRAILS, key.bytes, key.size, &seq, sizeof seq);
-    return prev;
-}
-
-uint64_t trail_add_to(txn_t *txn, const char *ns, const char *id, uint64_t seq, uint64_t *newest)
-{
-    uint64_t prev = *newest;
-    if (!prev) {
-        store_key_t key = STORE_KEY(ns, id);
-        prev = stored_of(txn, &key);
-    }
-    *newest = seq;
-    return prev;
-}
-
-void trail_keep(txn_t *txn, const char *ns, const char *id, uint64_t seq)
-{
-    store_key_t key = STORE_KEY(ns, id);
-    if (seq > stored_of(txn, &key))
-        txn_put(txn, TABLE_TRAILS, key.bytes, key.size, &seq, sizeof seq);
-}
-
-/* event.about ------------------------------------------------------------------------------------
+/* Looking ----------------------------------------------------------------------------------------
  */
 
 static bool is_text(const msgpack_object *object, const char *text)
@@ -195,6 +130,97 @@ static uint64_t search_before(txn_t *txn, const char *ns, const char *id, uint64
             return seq;
     return 0;
 }
+
+/* The end of the trail ---------------------------------------------------------------------------
+ */
+
+uint64_t trail_search(txn_t *txn, const char *ns, const char *id)
+{
+    return search_before(txn, ns, id, txn_journal_last(txn) + 1);
+}
+
+/* One that is found damaged is looked for in the journal. */
+static uint64_t stored_of(txn_t *txn, const char *ns, const char *id)
+{
+    store_key_t key = STORE_KEY(ns, id);
+    msg_bytes_t stored;
+    uint64_t seq = 0;
+    if (txn_get(txn, TABLE_TRAILS, key.bytes, key.size, &stored))
+        number_of(&stored, &seq);
+    else if (txn_is_lost(txn, TABLE_TRAILS, key.bytes, key.size))
+        seq = trail_search(txn, ns, id);
+    return seq;
+}
+
+/* The record of the run that goes on, which has the number meanwhile. */
+static bool find_run(txn_t *txn, const char *ns, const char *id, store_key_t *ret_key,
+                     process_record_t *ret)
+{
+    head_record_t head;
+    if (!head_record_get(txn, ns, id, &head) || !head.live)
+        return false;
+    *ret_key = STORE_KEY(ns, id, head.incarnation, "");
+    return process_record_get(txn, ret_key, ret);
+}
+
+uint64_t trail_newest(txn_t *txn, const char *ns, const char *id)
+{
+    store_key_t run;
+    process_record_t init;
+    uint64_t stored = stored_of(txn, ns, id);
+    bool is_in_run = find_run(txn, ns, id, &run, &init) && init.newest > stored;
+    return is_in_run ? init.newest : stored;
+}
+
+uint64_t trail_add(txn_t *txn, const char *ns, const char *id, uint64_t seq)
+{
+    store_key_t key = STORE_KEY(ns, id), run;
+    process_record_t init;
+    if (find_run(txn, ns, id, &run, &init)) {
+        uint64_t prev = trail_add_to(txn, ns, id, seq, &init.newest);
+        process_record_put(txn, &run, &init);
+        return prev;
+    }
+    uint64_t prev = stored_of(txn, ns, id);
+    if (!prev)
+        sweep(txn); /* first: the event of this number is not in the journal yet */
+    txn_put(txn, TABLE_TRAILS, key.bytes, key.size, &seq, sizeof seq);
+    return prev;
+}
+
+uint64_t trail_add_to(txn_t *txn, const char *ns, const char *id, uint64_t seq, uint64_t *newest)
+{
+    uint64_t prev = *newest;
+    if (!prev)
+        prev = stored_of(txn, ns, id);
+    *newest = seq;
+    return prev;
+}
+
+void trail_keep(txn_t *txn, const char *ns, const char *id, uint64_t seq)
+{
+    store_key_t key = STORE_KEY(ns, id);
+    if (seq > stored_of(txn, ns, id))
+        txn_put(txn, TABLE_TRAILS, key.bytes, key.size, &seq, sizeof seq);
+}
+
+void trail_mend(txn_t *txn, const store_key_t *key)
+{
+    char ns[TASK_FIELDS_ID_SIZE], id[TASK_FIELDS_ID_SIZE];
+    const uint8_t *end = memchr(key->bytes, '\0', key->size);
+    size_t size = end ? (size_t)(end - key->bytes) + 1 : 0;
+    if (!end || size > sizeof ns || key->size - size >= sizeof id)
+        return;
+    memcpy(ns, key->bytes, size);
+    memcpy(id, key->bytes + size, key->size - size);
+    id[key->size - size] = '\0';
+    uint64_t seq = trail_search(txn, ns, id);
+    if (seq)
+        txn_put(txn, TABLE_TRAILS, key->bytes, key->size, &seq, sizeof seq);
+}
+
+/* event.about ------------------------------------------------------------------------------------
+ */
 
 status_code_t trail_about(txn_t *txn, const call_t *call, status_t *st)
 {

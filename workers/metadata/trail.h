@@ -7,8 +7,9 @@
 
 #include "workers/metadata/call.h"
 
-#define TRAIL_SWEEP_MAX  2     /* numbers looked at for each that is added */
-#define TRAIL_SEARCH_MAX 10000 /* events looked at for the one before a lost one */
+#define TRAIL_SWEEP_MAX 2 /* numbers looked at for each that is added */
+#define TRAIL_SEARCH_MAX                                                                           \
+    10000 /* events looked at for the one before a lost one, or for the newest */
 
 /* Event `seq` is about container `id`. Returns that of the event before, 0 for none. A number whose
  * event the journal no longer has is removed by and by: each new container pays for looking at
@@ -23,6 +24,12 @@ void trail_keep(txn_t *txn, const char *ns, const char *id, uint64_t seq);
 
 /* Of the newest event about the container; 0 for none. */
 uint64_t trail_newest(txn_t *txn, const char *ns, const char *id);
+
+/* The newest event that names the container, of TRAIL_SEARCH_MAX that are looked at; 0 for none. */
+uint64_t trail_search(txn_t *txn, const char *ns, const char *id);
+
+/* The number under that key of TABLE_TRAILS was lost: it is looked for. */
+void trail_mend(txn_t *txn, const store_key_t *key);
 
 /* event.about */
 call_run_t trail_about;

@@ -157,6 +157,17 @@ bool txn_get(txn_t *self, table_t table, const void *key, size_t size, msg_bytes
     return is_whole;
 }
 
+bool txn_is_lost(const txn_t *self, table_t table, const void *key, size_t size)
+{
+    size_t count;
+    const store_lost_t *lost = store_lost(self->store, &count);
+    for (size_t i = 0; i < count; i++)
+        if (lost[i].table == table && lost[i].key.size == size &&
+            !memcmp(lost[i].key.bytes, key, size))
+            return true;
+    return false;
+}
+
 static MDB_cursor *cursor_of(txn_t *self, table_t table)
 {
     MDB_cursor *cursor = NULL;
