@@ -1,4 +1,4 @@
-/* Descriptors for the supervisor to keep. */
+/* Descriptors on their way to the keeper. */
 #include "common/keep.h"
 
 #include "common/cluster.h"
@@ -13,11 +13,8 @@ typedef union control {
     struct cmsghdr align;
 } control_t;
 
-void keep_descriptor(int fd)
+int keep_send(int channel, int fd)
 {
-    int channel = cluster_keep_channel();
-    if (channel < 0)
-        return;
     char byte = 0;
     control_t control = {.bytes = {0}};
     struct iovec part = {.iov_base = &byte, .iov_len = 1};
@@ -30,8 +27,33 @@ void keep_descriptor(int fd)
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof fd);
     memcpy(CMSG_DATA(header), &fd, sizeof fd);
-    if (sendmsg(channel, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        log_warn("keep descriptor %d: %s", fd, strerror(errno));
+    return sendmsg(channel, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+bool keep_descriptor(int fd)
+{
+    int channel = cluster_keep_channel();
+    if (channel < 0 || !keep_send(channel, fd))
+        return true;
+    if (errno == EAGAIN || errno == ETOOMANYREFS)
+        return false;
+    log_warn("keep descriptor %d: %s", fd, strerror(errno));
+    return true;
+}
+
+bool keep_read_word(int channel)
+{
+    char byte;
+    ssize_t size;
+    while ((size = recv(channel, &byte, 1, MSG_DONTWAIT)) > 0)
+        ;
+    return size < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+void keep_send_word(int channel)
+{
+    if (send(channel, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        log_debug("keeper's word: %s", strerror(errno));
 }
 
 keep_result_t keep_receive(int channel, int *ret)

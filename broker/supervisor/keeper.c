@@ -1,66 +1,92 @@
-/* Descriptors that are kept for others. */
+/* The supervisor's side of the process that keeps descriptors. */
 #include "broker/supervisor/keeper.h"
 
 #include "broker/supervisor/handover.h"
+#include "broker/supervisor/keeper_process.h"
 #include "common/io_timer.h"
 #include "common/keep.h"
 #include "common/log.h"
 #include "common/util.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-/* One process's channel, and what came through it. */
+#include <czmq.h>
+
+#define CHANNEL_KIND (SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK)
+#define AGAIN_MS     20 /* before a process that has died gets a successor */
+
+/* The keeper's end of a channel: also here, for the next one. */
 typedef struct channel {
-    keeper_t *keeper;
-    int fd; /* -1 once the process has died */
-    io_timer_t after;
-    TAILQ_HEAD(, kept) kept;
+    struct keeper *keeper;
+    int fd;
     TAILQ_ENTRY(channel) link;
 } channel_t;
 
-typedef struct kept {
-    channel_t *channel;
-    int fd;
-    TAILQ_ENTRY(kept) link;
-} kept_t;
-
 struct keeper {
     io_set_t *io;
-    size_t count;
+    const char *executable; /* borrowed */
+    int process;            /* pidfd; -1 when there is none */
+    int control;            /* to it: the keeper's ends of channels */
+    io_timer_t again;
     TAILQ_HEAD(, channel) channels;
 };
 
-keeper_t *keeper_new(io_set_t *io)
+static void start_again(void *arg);
+
+keeper_t *keeper_new(io_set_t *io, const char *executable)
 {
     keeper_t *self = zmalloc(sizeof *self);
-    self->io = io;
+    *self = (keeper_t){.io = io, .executable = executable, .process = -1, .control = -1};
     TAILQ_INIT(&self->channels);
+    io_timer_init(&self->again, start_again, self);
     return self;
 }
 
-static void let_go(kept_t *kept)
+static void end_process(keeper_t *self)
 {
-    keeper_t *self = kept->channel->keeper;
-    TAILQ_REMOVE(&kept->channel->kept, kept, link);
-    io_set_remove(self->io, kept->fd);
-    util_close(&kept->fd);
-    self->count--;
-    free(kept);
+    io_set_remove(self->io, self->control);
+    util_close(&self->control);
+    if (self->process < 0)
+        return;
+    siginfo_t info;
+    pidfd_send_signal(self->process, SIGKILL, NULL, 0);
+    waitid(P_PIDFD, (id_t)self->process, &info, WEXITED);
+    util_close(&self->process);
 }
 
 static void channel_free(channel_t *channel)
 {
     keeper_t *self = channel->keeper;
-    kept_t *kept;
-    while ((kept = TAILQ_FIRST(&channel->kept)))
-        let_go(kept);
-    io_timer_stop(self->io, &channel->after);
+    TAILQ_REMOVE(&self->channels, channel, link);
     io_set_remove(self->io, channel->fd);
     util_close(&channel->fd);
-    TAILQ_REMOVE(&self->channels, channel, link);
     free(channel);
+}
+
+/* The process at its other end has died. */
+static void on_channel_end(void *arg, int fd, uint32_t events)
+{
+    (void)fd;
+    (void)events;
+    channel_free(arg);
+}
+
+static channel_t *channel_new(keeper_t *self, int fd)
+{
+    channel_t *channel = zmalloc(sizeof *channel);
+    *channel = (channel_t){.keeper = self, .fd = fd};
+    TAILQ_INSERT_TAIL(&self->channels, channel, link);
+    io_set_add(self->io, fd, EPOLLRDHUP, on_channel_end, channel);
+    return channel;
 }
 
 void keeper_destroy(keeper_t **self_p)
@@ -69,92 +95,108 @@ void keeper_destroy(keeper_t **self_p)
     channel_t *channel;
     if (!self)
         return;
+    io_timer_stop(self->io, &self->again);
     while ((channel = TAILQ_FIRST(&self->channels)))
         channel_free(channel);
+    end_process(self);
     free(self);
     *self_p = NULL;
 }
 
-/* The other side of a kept connection has gone: there is nothing left to be kept open. */
-static void on_hang_up(void *arg, int fd, uint32_t events)
+/* Between vfork and exec, in the memory of the parent. */
+static _Noreturn void become(const char *executable, int control)
 {
+    if (control == KEEPER_CONTROL_FD)
+        fcntl(control, F_SETFD, 0);
+    else if (dup2(control, KEEPER_CONTROL_FD) < 0)
+        _exit(EXIT_FAILURE);
+    close_range(KEEPER_CONTROL_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+    execl(executable, KEEPER_NAME, (char *)NULL);
+    _exit(EXIT_FAILURE);
+}
+
+static __attribute__((noinline)) pid_t launch(const char *executable, int control)
+{
+    pid_t pid = vfork();
+    if (pid == 0)
+        become(executable, control);
+    return pid;
+}
+
+/* Nothing ever comes through the control channel but its end. */
+static void on_control_end(void *arg, int fd, uint32_t events)
+{
+    keeper_t *self = arg;
     (void)fd;
     (void)events;
-    let_go(arg);
+    log_warn("keeper: its process has died");
+    end_process(self);
+    io_timer_in(self->io, &self->again, AGAIN_MS);
 }
 
-static void keep(channel_t *channel, int fd)
+static bool start_process(keeper_t *self)
 {
-    keeper_t *self = channel->keeper;
-    if (self->count >= KEEPER_MAX) {
-        log_warn("keeper: %d descriptors are kept already", KEEPER_MAX);
-        close(fd);
-        return;
+    int ends[2];
+    if (socketpair(AF_UNIX, CHANNEL_KIND, 0, ends))
+        return false;
+    pid_t pid = launch(self->executable, ends[1]);
+    int error = errno;
+    close(ends[1]);
+    self->process = pid > 0 ? pidfd_open(pid, 0) : -1;
+    if (self->process < 0) {
+        close(ends[0]);
+        errno = error;
+        return false;
     }
-    kept_t *kept = zmalloc(sizeof *kept);
-    *kept = (kept_t){.channel = channel, .fd = fd};
-    TAILQ_INSERT_TAIL(&channel->kept, kept, link);
-    self->count++;
-    io_set_add(self->io, fd, EPOLLRDHUP, on_hang_up, kept);
+    self->control = ends[0];
+    io_set_add(self->io, self->control, EPOLLRDHUP, on_control_end, self);
+    return true;
 }
 
-static void on_overdue(void *arg)
+static void start_again(void *arg)
 {
-    channel_free(arg);
-}
-
-static void on_channel(void *arg, int fd, uint32_t events)
-{
-    channel_t *channel = arg;
-    int received;
-    (void)events;
-    keep_result_t result;
-    while ((result = keep_receive(fd, &received)) == KEEP_RECEIVED)
-        keep(channel, received);
-    if (result == KEEP_NOTHING)
-        return;
-    io_set_remove(channel->keeper->io, fd);
-    util_close(&channel->fd);
-    io_timer_in(channel->keeper->io, &channel->after, KEEPER_AFTER_MS);
-}
-
-static channel_t *channel_new(keeper_t *self, int fd)
-{
-    channel_t *channel = zmalloc(sizeof *channel);
-    *channel = (channel_t){.keeper = self, .fd = fd};
-    TAILQ_INIT(&channel->kept);
-    io_timer_init(&channel->after, on_overdue, channel);
-    TAILQ_INSERT_TAIL(&self->channels, channel, link);
-    if (fd >= 0)
-        io_set_add(self->io, fd, EPOLLIN, on_channel, channel);
-    return channel;
+    keeper_t *self = arg;
+    const channel_t *channel;
+    bool is_good = self->control >= 0 || start_process(self);
+    TAILQ_FOREACH(channel, &self->channels, link)
+    is_good = is_good && !keep_send(self->control, channel->fd);
+    if (!is_good)
+        log_warn("keeper: %s; what shims are at will end with their worker", strerror(errno));
 }
 
 int keeper_open(keeper_t *self)
 {
     int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends))
+    if (socketpair(AF_UNIX, CHANNEL_KIND, 0, ends))
         return -1;
-    channel_new(self, ends[0]);
+    const channel_t *channel = channel_new(self, ends[0]);
+    if (self->control < 0)
+        start_again(self);
+    else if (keep_send(self->control, channel->fd))
+        log_warn("keeper: %s", strerror(errno)); /* its end is on its way here */
     return ends[1];
 }
 
 json_t *keeper_save(const keeper_t *self)
 {
-    json_t *state = json_array();
-    channel_t *channel;
+    json_t *channels = json_array();
+    const channel_t *channel;
     TAILQ_FOREACH(channel, &self->channels, link)
-    {
-        json_t *kept = json_array();
-        const kept_t *item;
-        TAILQ_FOREACH(item, &channel->kept, link)
-        json_array_append_new(kept, json_pack("{s:o}", "fd", handover_put_fd(item->fd)));
-        int64_t after = channel->after.is_set ? channel->after.when : 0;
-        json_array_append_new(state,
-                              json_pack("{s:o, s:I, s:o}", "fd", handover_put_fd(channel->fd),
-                                        "after", (json_int_t)after, "kept", kept));
-    }
-    return state;
+    json_array_append_new(channels, json_pack("{s:o}", "fd", handover_put_fd(channel->fd)));
+    return json_pack("{s:o, s:o, s:o}", "process", handover_put_fd(self->process), "control",
+                     handover_put_fd(self->control), "channels", channels);
+}
+
+void keeper_restore(keeper_t *self, const json_t *state)
+{
+    const json_t *one;
+    size_t i;
+    self->process = handover_take_fd(state, "process");
+    self->control = handover_take_fd(state, "control");
+    if (self->control >= 0)
+        io_set_add(self->io, self->control, EPOLLRDHUP, on_control_end, self);
+    json_array_foreach(json_object_get(state, "channels"), i, one)
+        channel_new(self, handover_take_fd(one, "fd"));
 }
 
 void keeper_forget(keeper_t *self)
@@ -162,33 +204,9 @@ void keeper_forget(keeper_t *self)
     channel_t *channel;
     TAILQ_FOREACH(channel, &self->channels, link)
     {
-        kept_t *item;
-        TAILQ_FOREACH(item, &channel->kept, link)
-        {
-            io_set_remove(self->io, item->fd);
-            item->fd = -1;
-        }
         io_set_remove(self->io, channel->fd);
         channel->fd = -1;
     }
-}
-
-void keeper_restore(keeper_t *self, const json_t *state)
-{
-    const json_t *one, *item;
-    size_t i, k;
-    json_array_foreach(state, i, one)
-    {
-        channel_t *channel = channel_new(self, handover_take_fd(one, "fd"));
-        int64_t after = handover_integer(one, "after");
-        json_array_foreach(json_object_get(one, "kept"), k, item)
-            keep(channel, handover_take_fd(item, "fd"));
-        if (after)
-            io_timer_at(self->io, &channel->after, after);
-    }
-}
-
-size_t keeper_count(const keeper_t *self)
-{
-    return self->count;
+    io_set_remove(self->io, self->control);
+    self->process = self->control = -1;
 }

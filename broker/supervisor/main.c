@@ -2,6 +2,7 @@
  * before anything depends on the process; then it runs until it is told to stop. */
 #include "broker/supervisor/cgroups.h"
 #include "broker/supervisor/handover.h"
+#include "broker/supervisor/keeper_process.h"
 #include "broker/supervisor/run_dir.h"
 #include "broker/supervisor/supervisor.h"
 #include "common/failpoint.h"
@@ -267,6 +268,8 @@ int main(int argc, char **argv)
 {
     options_t options = {.argv = argv};
     status_t st = {.code = STATUS_OK};
+    if (!strcmp(program_invocation_name, KEEPER_NAME))
+        keeper_process_run();
     if (readlink("/proc/self/exe", options.path, sizeof options.path - 1) <= 0)
         refuse(EXIT_FAILURE, "find the own executable");
     parse_options(&options, argc, argv);

@@ -260,7 +260,7 @@ supervisor_t *supervisor_new(const supervisor_plan_t *plan, const json_t *inheri
                                    .cluster = plan->cluster,
                                    .listeners = plan->listeners,
                                    .policy = &plan->settings->policy,
-                                   .keeper = keeper_new(self->io),
+                                   .keeper = keeper_new(self->io, plan->path),
                                    .libexec = plan->libexec,
                                    .lock_fd = plan->lock_fd};
     self->reaper = reaper_new();

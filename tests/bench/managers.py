@@ -76,6 +76,7 @@ class Managers:
         """Of each manager its own processes, by name."""
         status = self.cluster.status()
         ours = {name: status[name]["pid"] for name in ("supervisor", *PROCESSES)}
+        ours["keeper"] = self.cluster.keeper()
         return {"shimd": ours, "containerd": self.containerd.pids()}
 
     def spec(self, *args):

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-from cluster import PROCESSES
+from cluster import PROCESSES, process_children
 
 STOPPED_SECONDS = 1.0
 
@@ -36,16 +36,14 @@ class Trouble(threading.Thread):
 
     def pid_of(self, name):
         """From the kernel: the cluster may be in no state to be asked."""
-        children = open(f"/proc/{self.world.cluster.supervisor.pid}/task/{self.world.cluster.supervisor.pid}/children")
-        with children:
-            for pid in children.read().split():
-                with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8") as comm:
-                    if comm.read().strip() == f"shimd-{name}":
-                        return int(pid)
+        for pid in process_children(self.world.cluster.supervisor.pid):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8") as comm:
+                if comm.read().strip() == f"shimd-{name}":
+                    return pid
         raise ProcessLookupError
 
     def kill(self):
-        name = self.random.choice(PROCESSES)
+        name = self.random.choice([*PROCESSES, "keeper"])
         os.kill(self.pid_of(name), signal.SIGKILL)
         self.tell(f"kill {name}")
 

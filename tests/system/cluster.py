@@ -1,5 +1,6 @@
 """A whole cluster in directories of its own, for tests, and the proof that it leaves nothing behind."""
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -26,6 +27,11 @@ from shimd_client import Client, Refused  # noqa: E402  (the example is the test
 
 BUSYBOX = pathlib.Path("/bin/busybox")
 COMMANDS = "sh cat echo env false true id kill ls mount ps pwd sleep stty test touch tty umount yes head sync wc".split()
+
+
+def process_children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as children:
+        return [int(child) for child in children.read().split()]
 
 
 @functools.cache
@@ -161,6 +167,14 @@ class Cluster:
 
     def pid(self, name):
         return self.status()[name]["pid"]
+
+    def keeper(self):
+        """The pid of the process that keeps the connections to shims; None when there is none."""
+        for pid in process_children(self.supervisor.pid):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8") as comm:
+                if comm.read().strip() == "shimd-keeper":
+                    return pid
+        return None
 
     def kill(self, name, number=signal.SIGKILL):
         """Sends a signal to one of the processes; its pid."""

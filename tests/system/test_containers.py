@@ -190,8 +190,25 @@ def slow_runc(cluster, verb):
     return str(path)
 
 
+def descriptors(pid):
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except FileNotFoundError:
+        return 0
+
+
+def replace_keeper(cluster):
+    """Another one that has all that it had."""
+    first = cluster.keeper()
+    had = descriptors(first)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: (pid := cluster.keeper()) != first and descriptors(pid) >= had, "another keeper has the same")
+
+
+@pytest.mark.parametrize("victim", ["shim", "keeper and shim", "supervisor"])
 @pytest.mark.parametrize("verb", ["create", "start", "exec"])
-def test_what_a_shim_is_at_when_the_worker_dies_is_finished(cluster, verb):
+def test_what_a_shim_is_at_when_the_worker_dies_is_finished(cluster, verb, victim):
+    """Also when all of the cluster dies with its supervisor, and another one takes over."""
     (cluster.rootfs("c") / "marks").mkdir()
     (cluster.dir / "marks").mkdir()
     mount = f"type=bind,src={cluster.dir}/marks,dst=/marks,options=rbind:rw"
@@ -216,7 +233,14 @@ def test_what_a_shim_is_at_when_the_worker_dies_is_finished(cluster, verb):
     thread = threading.Thread(target=live)
     thread.start()
     until((cluster.dir / "at-it").exists, "the runtime is at it")
-    cluster.await_successor("shim", cluster.kill("shim"))
+    if "keeper" in victim:
+        replace_keeper(cluster)
+    if "shim" in victim:
+        cluster.await_successor("shim", cluster.kill("shim"))
+    else:
+        cluster.supervisor.kill()
+        cluster.supervisor.wait()
+        cluster.start()
     thread.join(40)
     assert not failures and len(answers) == len(steps), failures
     for name in ("init", "exec"):
@@ -226,6 +250,23 @@ def test_what_a_shim_is_at_when_the_worker_dies_is_finished(cluster, verb):
     row = tasks(cluster)["c"]
     assert (row["status"], row["pid"]) == ("RUNNING", answers[1]["pid"]) and not row.get("orphaned")
     remove(cluster, "c")
+
+
+def test_the_keeper_is_replaced_and_ends_when_there_is_nothing_left_to_keep(cluster):
+    first = cluster.keeper()
+    os.kill(first, signal.SIGKILL)
+    cluster.await_successor("shim", cluster.kill("shim"))
+    second = until(lambda: (pid := cluster.keeper()) != first and pid, "another keeper")
+    detached(cluster, "c", "sleep 1000")
+    cluster.supervisor.kill()
+    cluster.supervisor.wait()
+    cluster.start()
+    third = cluster.keeper()
+    assert is_alive(second) and third not in (None, second), "one outlives its supervisor, for a container's shim"
+    remove(cluster, "c")
+    until(lambda: not is_alive(second), "it has nothing to keep any more")
+    cluster.stop()
+    assert not is_alive(third)
 
 
 def test_a_stopped_shim_delays_nobody_and_is_left_alone(cluster):

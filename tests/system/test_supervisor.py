@@ -380,7 +380,7 @@ def test_orphans_are_reaped(cluster):
     assert " exited with 5" in cluster.log()
     pid = cluster.process.pid
     with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as file:
-        assert len(file.read().split()) == 4
+        assert len(file.read().split()) == 4 + 1, "and the keeper"
 
 
 def test_rubbish_from_the_broker_is_survived(cluster):

@@ -1,6 +1,7 @@
 /* shimd-shim: starts shims, speaks ttrpc to them, and keeps the table of tasks. */
 #include "common/log.h"
 #include "workers/shim/debt.h"
+#include "workers/shim/keeping.h"
 #include "workers/shim/manager.h"
 #include "workers/shim/outcome.h"
 #include "workers/shim/restart.h"
@@ -177,6 +178,7 @@ static manager_t *manager_new(worker_t *worker, const settings_t *settings)
     self->on_shim_loss = settings->on_shim_loss;
     self->tasks = task_table_new(self);
     restarts_init(self);
+    keeping_start(self);
     zhashx_set_key_duplicator(self->shims, NULL);
     zhashx_set_key_destructor(self->shims, NULL);
     return self;
@@ -184,6 +186,7 @@ static manager_t *manager_new(worker_t *worker, const settings_t *settings)
 
 static void manager_destroy(manager_t *self)
 {
+    keeping_stop(self);
     debts_destroy(self);
     restarts_destroy(self);
     task_table_destroy(&self->tasks);

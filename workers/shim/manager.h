@@ -23,6 +23,7 @@ typedef struct manager {
     shim_loss_t on_shim_loss;
     task_table_t *tasks;
     zhashx_t *shims;     /* shim_t by address; each is destroyed by whoever ends it */
+    io_timer_t keeping;  /* see keeping.h */
     zlistx_t *debts;     /* see debt.h */
     char *grpc_address;  /* hashed into the shims' socket names: the cluster's own, and stable */
     char *ttrpc_address; /* where shims send their events */

@@ -44,6 +44,7 @@ struct shim {
     unsigned users;
     bool dead; /* the process has ended */
     bool told;
+    bool is_kept; /* the keeper has this connection */
     shim_gone_t *gone;
     shim_back_t *back;
     void *arg, *gone_arg;
@@ -155,13 +156,24 @@ static void on_process_end(void *arg, int fd, uint32_t events)
     settle(self); /* or when the connection has closed, and its calls are answered */
 }
 
-/* What this connection was asked for is finished by the shim even if we die meanwhile. One that is
- * not made yet, because the shim's backlog is full, is not kept. */
-static void outlive_us(const shim_t *self)
+/* One that is not made yet, because the shim's backlog is full, is not kept. */
+bool shim_keep(shim_t *self)
 {
-    int fd = ttrpc_client_fd(self->client);
-    if (fd >= 0)
-        keep_descriptor(fd);
+    int fd = self->client ? ttrpc_client_fd(self->client) : -1;
+    if (fd >= 0 && !self->is_kept)
+        self->is_kept = keep_descriptor(fd);
+    return fd < 0 || self->is_kept;
+}
+
+void shim_not_kept(shim_t *self)
+{
+    self->is_kept = false;
+}
+
+static void keep_new(shim_t *self)
+{
+    self->is_kept = false;
+    shim_keep(self);
 }
 
 static void on_reconnect(void *arg)
@@ -171,7 +183,7 @@ static void on_reconnect(void *arg)
     self->client =
         ttrpc_client_new(self->io, self->endpoint.address, SHIM_CONNECT_MS, on_closed, self, &st);
     if (self->client) {
-        outlive_us(self);
+        keep_new(self);
         send_held(self);
         self->back(self->arg, self);
     } else if (self->pidfd < 0 && st.code == STATUS_UNAVAILABLE) {
@@ -213,7 +225,7 @@ shim_t *shim_connect(io_set_t *io, const endpoint_t *endpoint, shim_gone_t *gone
         free(self);
         return NULL;
     }
-    outlive_us(self);
+    keep_new(self);
     return self;
 }
 
