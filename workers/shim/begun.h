@@ -8,9 +8,7 @@
 
 #include <stdbool.h>
 
-#define BEGUN_MAX                                                                                  \
-    2048 /* entries that are remembered of a task; then half of them are forgotten                 \
-          */
+#define BEGUN_MAX 2048 /* remembered of a task; then half of them are forgotten */
 
 typedef enum begun_kind {
     BEGUN_SEEN = 's',     /* it came: its outcome may be in the journal */

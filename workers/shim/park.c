@@ -6,8 +6,8 @@
 
 #include <czmq.h>
 
-#define ANSWER_MS 500 /* before its deadline a request is answered, or a quarter of what is left   \
-                       */
+/* Before its deadline a request is answered, or a quarter of what is left. */
+#define ANSWER_MS 500
 
 typedef struct parked {
     park_t *park;
