@@ -1,12 +1,14 @@
 """What a request did is told to whoever sends it again, also when the task is gone and its answer was never recorded."""
 
+import concurrent.futures
 import os
 import signal
+import threading
 import time
 
 import pytest
 from cluster import until
-from fake_containers import CONFIG, LIFE, NOT_FOUND, Containers
+from fake_containers import CONFIG, LIFE, NOT_FOUND, UNAVAILABLE, Containers
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and shims need root")
 
@@ -60,6 +62,76 @@ def test_those_of_an_exec_that_was_deleted(containers):
     assert containers.call("task.exec", "c", exec_id="e", spec=spec, id=added) == {}
     assert containers.call("task.start", "c", exec_id="e", id=started)["pid"] == pid
     assert containers.refusal("task.get", "c", exec_id="e")[0] == NOT_FOUND, "it is not made again"
+    containers.finish("c")
+
+
+def lost_start(containers, **more):
+    """An exec that has run and ended, whose shim did not answer its Start: the request, and whoever waits for it."""
+    containers.run("c", fail_Start="1*off->1*mute", more=more)
+    containers.add_exec("c", "e")
+    request, waits = os.urandom(16), concurrent.futures.Future()
+
+    def ask():
+        waits.set_result(containers.outcome("task.start", "c", timeout=60, exec_id="e", id=request))
+
+    threading.Thread(target=ask).start()
+    containers.end("c-e", 4)
+    until(lambda: [e for e in containers.events("c") if e["topic"] == "/tasks/exit"], "it has ended")
+    return request, waits
+
+
+@pytest.mark.parametrize("next_worker", [False, True], ids=["", "next worker"])
+def test_a_start_of_an_exec_that_ended_and_lost_its_shim(containers, next_worker):
+    request, waits = lost_start(containers, on_shim_loss="keep")
+    shim, worker = containers.shim_pid("c"), containers.cluster.pid("shim")
+    if next_worker:
+        os.kill(worker, signal.SIGSTOP)
+    os.kill(shim, signal.SIGKILL)
+    if next_worker:
+        os.kill(worker, signal.SIGKILL)
+        containers.cluster.await_successor("shim", worker)
+    status, answer = waits.result(60)
+    pid = next(e["event"]["pid"] for e in containers.events("c") if e["topic"] == "/tasks/exec-started")
+    assert (status, answer) == (0, {"pid": pid})
+    assert containers.call("task.start", "c", exec_id="e", id=request) == {"pid": pid}
+    assert containers.wait("c", exec_id="e") == 4
+    assert containers.call("task.delete", "c", exec_id="e")["exit_status"] == 4
+    assert containers.task("c")["orphaned"]
+    containers.finish("c")
+
+
+def test_a_start_of_an_exec_that_ended_and_was_buried_with_its_shim(containers):
+    request, waits = lost_start(containers)
+    shim, worker = containers.shim_pid("c"), containers.cluster.pid("shim")
+    os.kill(worker, signal.SIGSTOP)
+    os.kill(shim, signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+    status, answer = waits.result(60)
+    assert status == 0 and answer["pid"], answer
+    containers.await_nothing_of("c")
+    assert containers.call("task.start", "c", exec_id="e", id=request) == answer
+
+
+@pytest.mark.parametrize("next_worker", [False, True], ids=["", "next worker"])
+def test_a_start_of_an_exec_id_that_was_used_before(containers, next_worker):
+    """The exit record is of the earlier use, and nobody knows of this one."""
+    containers.run("c", fail_Start="2*off->1*hang", more={"on_shim_loss": "keep"})
+    containers.run_exec("c", "e")
+    containers.end("c-e", 4)
+    assert containers.wait("c", exec_id="e") == 4
+    containers.call("task.delete", "c", exec_id="e")
+    containers.path("gate", "c-e").unlink()
+    containers.add_exec("c", "e")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(containers.refusal, "task.start", "c", timeout=60, exec_id="e")
+        until(lambda: len(containers.asked_for("c", "Start")) == 3, "it is with the shim")
+        shim, worker = containers.shim_pid("c"), containers.cluster.pid("shim")
+        if next_worker:
+            os.kill(worker, signal.SIGSTOP)
+        os.kill(shim, signal.SIGKILL)
+        if next_worker:
+            os.kill(worker, signal.SIGKILL)
+        assert waits.result()[0] == UNAVAILABLE
     containers.finish("c")
 
 

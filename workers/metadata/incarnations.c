@@ -118,14 +118,17 @@ static bool get_exit(txn_t *txn, const store_key_t *key, msgpack_zone *zone, msg
     return txn_get_message(txn, TABLE_EXITS, key, MSG_exited, zone, ret);
 }
 
-/* The first exit of a process is the true one; a known one replaces an unknown one, and another
- * process id is another process of the same exec id. */
+/* The first exit of a process is the true one; a known one replaces an unknown one, the worker's
+ * own what was seen in an event, and another process id is another process of the same exec id. */
 static void keep_exit(txn_t *txn, const store_key_t *key, const msg_incarnation_exit_t *exit,
                       msgpack_zone *zone)
 {
-    msg_exited_t earlier;
-    if (get_exit(txn, key, zone, &earlier) && earlier.pid == exit->pid &&
-        (!earlier.unknown || exit->unknown))
+    msg_incarnation_exit_t earlier;
+    bool is_same = txn_get_message(txn, TABLE_EXITS, key, MSG_incarnation_exit, zone, &earlier) &&
+                   earlier.pid == exit->pid;
+    bool is_event = is_same && earlier.source && !strcmp(earlier.source, RUN_EXIT_EVENT);
+    bool is_better = is_same && (earlier.unknown || is_event) && !exit->unknown;
+    if (is_same && !is_better)
         return;
     exit_records_put(txn, key, exit);
 }

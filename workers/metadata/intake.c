@@ -18,7 +18,7 @@ typedef struct item {
     journal_event_t event;   /* borrows these, and its fields or raw from there */
     task_fields_t fields;
     incarnations_event_t task;   /* borrows from these */
-    msg_incarnation_exit_t exit; /* what a delete tells of the exit */
+    msg_incarnation_exit_t exit; /* what it, or a delete, tells of the exit */
     bool is_kill;                /* an exit by SIGKILL */
     bool is_end;                 /* init's exit or delete came into the journal */
     bool is_probe;               /* the first of those that wait, tried alone */
@@ -96,6 +96,8 @@ static void take(item_t *self, txn_t *txn, const store_key_t *key, const process
     stpcpy(item.exec_id, self->fields.exec_id);
     if (self->fields.kind == TASK_EVENT_DELETE && self->exit.exited_at)
         run_learn_from_delete(&run, &self->exit);
+    if (self->fields.kind == TASK_EVENT_EXIT && self->fields.exec_id[0] && self->exit.exited_at)
+        run_learn_from_exec_exit(&run, self->fields.exec_id, &self->exit);
     run_take(&run, &item, &self->event);
     self->is_end = run.has_ended_init;
     run_close(&run);

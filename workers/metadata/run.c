@@ -300,6 +300,19 @@ void run_learn_from_delete(run_t *self, const msg_incarnation_exit_t *exit)
         run_learn_exit(self, &record, "", self->order.now);
 }
 
+void run_learn_from_exec_exit(run_t *self, const char *exec_id, const msg_incarnation_exit_t *exit)
+{
+    msg_incarnation_exit_t record = *exit, earlier;
+    store_key_t key = exec_key(self, exec_id);
+    bool is_kept = run_exit(self, exec_id, &earlier) && earlier.pid == exit->pid;
+    if (self->init.ended || (is_kept && !earlier.unknown))
+        return;
+    record.incarnation = self->incarnation;
+    record.exec_id = exec_id;
+    record.source = RUN_EXIT_EVENT;
+    exit_records_put(self->txn, &key, &record);
+}
+
 /* Events whose time has come ---------------------------------------------------------------------
  */
 

@@ -39,6 +39,11 @@ void run_learn_exit(run_t *self, const msg_incarnation_exit_t *exit, const char 
 /* A shim's delete event tells how init ended; kept unless that was recorded. */
 void run_learn_from_delete(run_t *self, const msg_incarnation_exit_t *exit);
 
+/* The same of an exec, from a shim's exit: it may be all that is ever told of it. What its worker
+ * records takes the place of that. */
+#define RUN_EXIT_EVENT "event" /* such a record's source */
+void run_learn_from_exec_exit(run_t *self, const char *exec_id, const msg_incarnation_exit_t *exit);
+
 /* The exit record of a process of the run, "" for init. False when there is none. */
 bool run_exit(run_t *self, const char *exec_id, msg_incarnation_exit_t *ret);
 

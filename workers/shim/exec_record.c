@@ -23,9 +23,9 @@ status_code_t exec_record_write(const char *bundle, const process_t *process, st
     name_of(process->exec_id, name);
     util_hex(process->request.bytes, MSG_UUID_SIZE, request);
     util_hex(process->starter.bytes, MSG_UUID_SIZE, starter);
-    json_t *object =
-        json_pack("{s:s, s:s, s:I, s:I}", "request", request, "starter", starter, "pid",
-                  (json_int_t)process->pid, "start", (json_int_t)process->start);
+    json_t *object = json_pack("{s:s, s:s, s:I, s:I, s:I}", "request", request, "starter", starter,
+                               "sent_at", (json_int_t)process->sent_at, "pid",
+                               (json_int_t)process->pid, "start", (json_int_t)process->start);
     return record_write_json(bundle, name, object, st);
 }
 
@@ -50,6 +50,7 @@ static void load_one(task_t *task, const char *name)
     (void)record_parse_id(object, "starter", &starter); /* zero when there is none */
     json_int_t pid = json_integer_value(json_object_get(object, "pid"));
     json_int_t start = json_integer_value(json_object_get(object, "start"));
+    json_int_t sent_at = json_integer_value(json_object_get(object, "sent_at"));
     json_decref(object);
     if (!is_whole) {
         log_warn("%s: %s is damaged and removed%s%s", task->key, name, st.code ? ": " : "",
@@ -60,6 +61,7 @@ static void load_one(task_t *task, const char *name)
     process_t *process = task_add_exec(task, exec_id);
     process->request = request;
     process->starter = starter;
+    process->sent_at = sent_at;
     process->is_adopted = process->is_inherited = true;
     process->pid = (uint32_t)pid;
     process->start = (uint64_t)start;

@@ -112,6 +112,16 @@ void exits_record(manager_t *self, process_t *process, const exit_news_t *news)
     send_record(self, process);
 }
 
+void exits_recorded(process_t *process, const msg_exited_t *exited)
+{
+    process->has_exited = process->exit_recorded = true;
+    process->state = PROCESS_STOPPED;
+    process->pid = exited->pid;
+    process->exit_status = exited->exit_status;
+    process->exited_at = exited->exited_at;
+    answer_waiters(process);
+}
+
 /* Wait --------------------------------------------------------------------------------------------
  */
 

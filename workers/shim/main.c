@@ -112,6 +112,21 @@ bool manager_is_again(const task_t *task, const request_t *request)
     return begun_has(&task->begun, request_id(request), BEGUN_DONE);
 }
 
+/* What the request itself did in a predecessor's hands may be why there is no such thing any more;
+ * that was recorded before the thing was forgotten. */
+static void refuse_unknown(manager_t *self, request_t *request, const char *id, const char *exec_id)
+{
+    status_t st;
+    if (exec_id)
+        status_set(&st, STATUS_NOT_FOUND, "exec %s of task %s: not found", exec_id, id);
+    else
+        status_set(&st, STATUS_NOT_FOUND, "task %s: not found", id);
+    if (request_is_redelivered(request) && msg_type(request_method(request))->class != CLASS_READ)
+        outcome_or_fail(self, request, &st);
+    else
+        request_fail(request, &st);
+}
+
 process_t *manager_find(manager_t *self, request_t *request, const char *id, const char *exec_id)
 {
     const char *ns = request_require_ns(request);
@@ -134,10 +149,7 @@ process_t *manager_find(manager_t *self, request_t *request, const char *id, con
     }
     process_t *process = task ? task_process(task, exec_id) : NULL;
     if (!process) {
-        if (task && exec_id)
-            manager_fail(request, STATUS_NOT_FOUND, "exec %s of task %s: not found", exec_id, id);
-        else
-            manager_fail(request, STATUS_NOT_FOUND, "task %s: not found", id);
+        refuse_unknown(self, request, id, task ? exec_id : NULL);
         return NULL;
     }
     bool reads = method == MSG_task_get;

@@ -65,6 +65,8 @@ void exits_wait(process_t *process); /* asks the shim to tell its end, once */
  * after it only. */
 void exits_wait_again(task_t *task);
 void exits_record(manager_t *self, process_t *process, const exit_news_t *news);
+/* The record that the journal has of it already, of a known status. */
+void exits_recorded(process_t *process, const msg_exited_t *exited);
 void exits_again(void *process); /* timer: what failed is tried again */
 void exits_look(void *process);  /* timer: whether it has ended after all */
 void exits_add_waiter(process_t *process, request_t *request);

@@ -130,21 +130,6 @@ static void watch(manager_t *self, process_t *process)
 /* Becoming an orphan ------------------------------------------------------------------------------
  */
 
-/* Execs that were never started went with the shim. */
-static void drop_unstarted(manager_t *self, task_t *task)
-{
-    zlistx_t *gone = zlistx_new();
-    for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
-        if (!exec->pid)
-            zlistx_add_end(gone, exec);
-    for (process_t *exec = zlistx_first(gone); exec; exec = zlistx_next(gone)) {
-        exec_record_remove(task->bundle, exec->exec_id);
-        exits_hand_over(self, exec);
-        task_remove_exec(task, exec);
-    }
-    zlistx_destroy(&gone);
-}
-
 void orphan_begin(manager_t *self, task_t *task)
 {
     log_warn("%s: its shim is gone, process %u is kept without", task->key, task->init.pid);
@@ -152,10 +137,11 @@ void orphan_begin(manager_t *self, task_t *task)
     task->unresponsive = false;
     if (task->init.state == PROCESS_CREATED)
         task->init.state = PROCESS_RUNNING; /* the answer to its Start was lost with the shim */
-    drop_unstarted(self, task);
+    orphan_settle_execs(self, task);
     watch(self, &task->init);
     for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
-        watch(self, exec);
+        if (exec->pid)
+            watch(self, exec);
 }
 
 bool orphan_load(manager_t *self, task_t *task)

@@ -36,4 +36,9 @@ void orphan_kill_all(const task_t *task);
 /* Init has ended, and that is recorded. */
 void orphan_ended(manager_t *self, task_t *task);
 
+/* orphan_execs.c: execs of which no process is known went with the shim: they were never started,
+ * or it had no time to tell. Of those that have ended since, the journal may know; the others are
+ * dropped. */
+void orphan_settle_execs(manager_t *self, task_t *task);
+
 #endif

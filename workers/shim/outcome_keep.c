@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/proc.h"
 #include "workers/shim/record.h"
+#include "workers/shim/start_ended.h"
 
 #define KEPT_NS ((int64_t)24 * 3600 * 1000000000) /* a request may come again for so long */
 
@@ -34,10 +35,10 @@ static void on_kept(void *arg, const status_t *st, const void *answer)
     free(self);
 }
 
-static void keep(keeping_t *self, const process_t *process, msg_id_t method, const msg_uuid_t *id)
+static void keep(keeping_t *self, const process_ref_t *who, uint32_t pid, msg_id_t method,
+                 const msg_uuid_t *id)
 {
-    const task_t *task = process->task;
-    const msg_started_t started = {.pid = process->pid};
+    const msg_started_t started = {.pid = pid};
     static const msg_empty_t nothing;
     msg_id_t kind = msg_type(method)->answer;
     msgpack_sbuffer answer;
@@ -48,12 +49,12 @@ static void keep(keeping_t *self, const process_t *process, msg_id_t method, con
     const msg_request_record_t record = {
         .id = *id,
         .method = msg_type(method)->name,
-        .ns = task->ns,
+        .ns = who->ns,
         .answer = {.data = (uint8_t *)answer.data, .size = answer.size},
-        .target = task->id,
-        .exec_id = process->exec_id[0] ? process->exec_id : NULL};
+        .target = who->id,
+        .exec_id = who->exec_id[0] ? who->exec_id : NULL};
     self->left++;
-    link_ask(task->manager->link, MSG_request_record, &record, NULL, 0, NULL, on_kept, self);
+    link_ask(who->manager->link, MSG_request_record, &record, NULL, 0, NULL, on_kept, self);
     msgpack_sbuffer_destroy(&answer);
 }
 
@@ -78,15 +79,56 @@ bool outcome_is_started(const process_t *process)
     return process->pid && (is_beyond || is_there(process)) && !waits_for_start(process);
 }
 
+/* An exec to whose shim a predecessor sent a Start, and that was lost with it: its exit record
+ * tells whether it ran. */
+typedef struct lost {
+    keeping_t *keeping;
+    process_ref_t who;
+    msg_uuid_t request, starter;
+    int64_t sent_at;
+} lost_t;
+
+static void on_exit_record(void *arg, const status_t *st, const void *answer)
+{
+    AUTO_FREE lost_t *lost = arg;
+    static const status_t ok;
+    const msg_exited_t *exited = answer;
+    if (!st->code && start_ended_is_proof(exited, lost->sent_at)) {
+        keep(lost->keeping, &lost->who, 0, MSG_task_exec, &lost->request);
+        keep(lost->keeping, &lost->who, exited->pid, MSG_task_start, &lost->starter);
+    }
+    on_kept(lost->keeping, st->code == STATUS_NOT_FOUND ? &ok : st, NULL);
+}
+
+static void keep_lost(keeping_t *self, const process_t *process)
+{
+    lost_t *lost = zmalloc(sizeof *lost);
+    *lost = (lost_t){.keeping = self,
+                     .who = process_ref(process),
+                     .request = process->request,
+                     .starter = process->starter,
+                     .sent_at = process->sent_at};
+    const msg_exit_get_t ask = {.id = lost->who.id, .exec_id = lost->who.exec_id};
+    self->left++;
+    link_ask(lost->who.manager->link, MSG_exit_get, &ask, lost->who.ns, 0, NULL, on_exit_record,
+             lost);
+}
+
 static void keep_process(keeping_t *self, const process_t *process)
 {
     bool is_exec = process->exec_id[0];
+    const process_ref_t who = process_ref(process);
     if (!process->is_inherited)
         return;
+    if (is_exec && !process->pid && msg_uuid_is_set(&process->starter)) {
+        keep_lost(self, process);
+        return;
+    }
     if (is_exec ? process->state != PROCESS_UNKNOWN : process->pid > 0)
-        keep(self, process, is_exec ? MSG_task_exec : MSG_task_create, &process->request);
+        keep(self, &who, process->pid, is_exec ? MSG_task_exec : MSG_task_create,
+             &process->request);
     if (outcome_is_started(process))
-        keep(self, process, MSG_task_start, &process->starter);
+        keep(self, &who, process->pid, MSG_task_start, &process->starter);
 }
 
 /* Outcomes of requests that are older may have been forgotten. */
@@ -106,9 +148,10 @@ void outcome_keep(const process_t *process, link_reply_t *done, void *arg)
 /* One that a predecessor's death, or the journal's refusal, has left unrecorded. */
 static void keep_kills(keeping_t *self, const task_t *task)
 {
+    const process_ref_t who = process_ref(&task->init);
     for (size_t i = 0; i < task->begun.count; i++)
         if (task->begun.entries[i].kind == BEGUN_ANSWERED)
-            keep(self, &task->init, MSG_task_kill, &task->begun.entries[i].id);
+            keep(self, &who, 0, MSG_task_kill, &task->begun.entries[i].id);
 }
 
 static void on_resumed(void *arg, const status_t *st, const void *answer)

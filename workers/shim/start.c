@@ -6,6 +6,7 @@
 #include "workers/shim/foreign.h"
 #include "workers/shim/in_flight.h"
 #include "workers/shim/outcome.h"
+#include "workers/shim/start_ended.h"
 #include "workers/shim/state.h"
 
 #include "common/log.h"
@@ -39,13 +40,22 @@ static void succeed(starting_t *self, process_t *process, uint32_t pid)
     free(self);
 }
 
+static bool is_starter(const process_t *process, const request_t *request)
+{
+    return !memcmp(&process->starter, request_id(request), MSG_UUID_SIZE);
+}
+
 static void fail(starting_t *self, process_t *process)
 {
     if (process) {
         process->is_starting = false;
         process->start_failed = true;
     }
-    foreign_fail(self->request, &self->failure);
+    bool is_lost = self->failure.code == STATUS_UNAVAILABLE && self->ref.exec_id[0];
+    if (is_lost && process && is_starter(process, self->request))
+        start_ended(process, self->request, &self->failure);
+    else
+        foreign_fail(self->request, &self->failure);
     free(self);
 }
 
@@ -117,16 +127,12 @@ static void note_starter(process_t *process, const msg_uuid_t *request)
     status_t st;
     process->was_started = true;
     process->starter = *request;
+    process->sent_at = util_now_ns();
     begun_add(&process->task->begun, process->task->bundle, request, BEGUN_DONE);
     if (!process->exec_id[0])
         task_write_init(process->task, true);
     else if (exec_record_write(process->task->bundle, process, &st))
         log_warn("%s: exec %s: %s", process->task->key, process->exec_id, st.text);
-}
-
-static bool is_starter(const process_t *process, const request_t *request)
-{
-    return !memcmp(&process->starter, request_id(request), MSG_UUID_SIZE);
 }
 
 static void send_start(starting_t *self, process_t *process)
@@ -246,14 +252,28 @@ static bool is_settled(request_t *request, process_t *process)
     return true;
 }
 
-/* True after the request has been answered: it came off, and its shim was lost since. */
+/* True after the request has been answered: it came off, or was sent at least, and its shim was
+ * lost since. */
 static bool is_answered_orphan(manager_t *manager, request_t *request, const msg_task_start_t *ask)
 {
     const char *ns = request_ns(request);
     task_t *task = ns ? task_table_find(manager->tasks, ns, ask->id) : NULL;
-    process_t *process =
-        task && task->phase == TASK_ORPHANED ? task_process(task, ask->exec_id) : NULL;
-    if (!process || !is_starter(process, request) || !outcome_is_started(process))
+    if (!task || task->phase != TASK_ORPHANED)
+        return false;
+    process_t *process = task_process(task, ask->exec_id);
+    bool is_own = process && is_starter(process, request);
+    bool is_lost =
+        is_own ? process->exec_id[0] && !process->pid : !process && manager_is_again(task, request);
+    status_t lost;
+    status_set(&lost, STATUS_UNAVAILABLE, "task.start: exec %s of task %s was lost with its shim",
+               ask->exec_id, ask->id);
+    if (is_own && is_lost)
+        start_ended(process, request, &lost);
+    else if (is_lost)
+        outcome_or_fail(manager, request, &lost);
+    if (is_lost)
+        return true;
+    if (!is_own || !outcome_is_started(process))
         return false;
     request_answer(request, &(msg_started_t){.pid = process->pid});
     return true;

@@ -47,6 +47,7 @@ typedef struct process {
     int pidfd;          /* from its start on; -1 when there is none */
     msg_uuid_t request; /* that asked for it; zero when not known */
     msg_uuid_t starter; /* for which Start was last sent; zero before */
+    int64_t sent_at;    /* when, ns since the epoch; known of execs */
     uint32_t exit_status;
     int64_t exited_at;       /* ns since the epoch, 0 before */
     const char *exit_source; /* where the exit is known from; static */
