@@ -311,6 +311,30 @@ def test_shims_that_are_stopped_before_a_restart(containers):
         containers.finish(name)
 
 
+def test_a_start_waits_for_no_shim(fresh_cluster):
+    """More of them are mute than are looked at side by side, and for longer than anybody here waits."""
+    containers = Containers(fresh_cluster.start(config=CONFIG.replace("load-timeout = 1000", "load-timeout = 600000")))
+    mute, well = [f"a{number}" for number in range(20)], ["z0", "z1", "z2"]
+    for name in mute + well:
+        containers.run(name)
+    shims = [containers.shim_pid(name) for name in mute]
+    for pid in shims:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        containers.restart_worker()
+        assert {row["id"] for row in containers.call("task.list")["tasks"]} == {*mute, *well}
+        assert containers.call("task.get", "z2")["status"] == "RUNNING", "asked for by name, it is the next"
+        until(lambda: not any(containers.task(name).get("phase") for name in well), "the others are adopted as well")
+        assert all(containers.task(name)["phase"] == "loading" for name in mute), "and these were never waited for"
+        containers.finish("z0")
+        containers.run("new")
+        containers.finish("new")
+    finally:
+        for pid in shims:
+            os.kill(pid, signal.SIGCONT)
+    until(lambda: not any(row.get("phase") for row in containers.call("task.list")["tasks"]), "all are adopted")
+
+
 @pytest.mark.parametrize("damage", ["lost", "garbled"])
 def test_intents_that_are_gone_bury_nobody(containers, damage):
     """What else the bundle says is enough to find the shim, or the process that it left."""
