@@ -10,14 +10,38 @@
 
 #define DESCRIPTORS 16
 
-void cgroup_each_hierarchy(cgroup_hierarchy_t *visit, void *arg)
+char *cgroup_find(const char *controller, cgroup_place_t *place, void *arg)
 {
+    char *found = NULL;
     FILE *mounts = setmntent("/proc/self/mounts", "re");
-    for (struct mntent *mount; mounts && (mount = getmntent(mounts));)
-        if (!strcmp(mount->mnt_type, "cgroup") || !strcmp(mount->mnt_type, "cgroup2"))
-            visit(arg, mount->mnt_dir);
+    for (struct mntent *mount; mounts && !found && (mount = getmntent(mounts));) {
+        bool is_v1 =
+            !strcmp(mount->mnt_type, "cgroup") && (!controller || hasmntopt(mount, controller));
+        if (is_v1 || !strcmp(mount->mnt_type, "cgroup2"))
+            found = place(arg, mount->mnt_dir, is_v1);
+    }
     if (mounts)
         endmntent(mounts);
+    return found;
+}
+
+typedef struct visitor {
+    cgroup_hierarchy_t *visit;
+    void *arg;
+} visitor_t;
+
+static char *visit_one(void *arg, const char *mount_point, bool is_v1)
+{
+    const visitor_t *visitor = arg;
+    (void)is_v1;
+    visitor->visit(visitor->arg, mount_point);
+    return NULL;
+}
+
+void cgroup_each_hierarchy(cgroup_hierarchy_t *visit, void *arg)
+{
+    visitor_t visitor = {.visit = visit, .arg = arg};
+    cgroup_find(NULL, visit_one, &visitor);
 }
 
 /* The kernel refuses what has processes or further cgroups, which is all the check there needs to

@@ -1,10 +1,10 @@
 /* The cgroup of a container. */
 #include "workers/shim/cgroup.h"
 
+#include "common/cgroup_tree.h"
 #include "common/util.h"
 
 #include <fcntl.h>
-#include <mntent.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,20 +36,27 @@ static bool find_path(pid_t pid, const char *controller, char path[4096])
     return path[0] == '/' && path[1];
 }
 
+typedef struct seeking {
+    pid_t pid;
+    bool is_v1; /* what was found is in a hierarchy of version 1 */
+} seeking_t;
+
+static char *dir_below(void *arg, const char *mount_point, bool is_v1)
+{
+    seeking_t *seeking = arg;
+    char path[4096];
+    seeking->is_v1 = is_v1;
+    return find_path(seeking->pid, is_v1 ? FREEZER : NULL, path)
+               ? util_format("%s%s", mount_point, path)
+               : NULL;
+}
+
 /* The directory of the cgroup; the caller frees, NULL when there is none. */
 static char *find_dir(pid_t pid, bool *is_v1)
 {
-    char path[4096];
-    char *found = NULL;
-    FILE *mounts = setmntent("/proc/self/mounts", "re");
-    for (struct mntent *mount; mounts && !found && (mount = getmntent(mounts));) {
-        *is_v1 = !strcmp(mount->mnt_type, "cgroup") && hasmntopt(mount, FREEZER);
-        if ((*is_v1 || !strcmp(mount->mnt_type, "cgroup2")) &&
-            find_path(pid, *is_v1 ? FREEZER : NULL, path))
-            found = util_format("%s%s", mount->mnt_dir, path);
-    }
-    if (mounts)
-        endmntent(mounts);
+    seeking_t seeking = {.pid = pid};
+    char *found = cgroup_find(FREEZER, dir_below, &seeking);
+    *is_v1 = seeking.is_v1;
     return found;
 }
 
@@ -90,17 +97,17 @@ void cgroup_thaw(pid_t pid)
 /* Memory -----------------------------------------------------------------------------------------
  */
 
-/* Below one mount; NULL when that is not where memory is counted. */
-static char *oom_file_below(const struct mntent *mount, pid_t pid)
+/* NULL when that is not where memory is counted. */
+static char *oom_file_below(void *arg, const char *mount_point, bool is_v1)
 {
+    const pid_t *pid = arg;
     char path[4096], own[4096];
-    bool is_v1 = !strcmp(mount->mnt_type, "cgroup") && hasmntopt(mount, MEMORY);
     const char *controller = is_v1 ? MEMORY : NULL;
-    if ((!is_v1 && strcmp(mount->mnt_type, "cgroup2")) || !find_path(pid, controller, path) ||
+    if (!find_path(*pid, controller, path) ||
         (find_path(getpid(), controller, own) && !strcmp(own, path)))
         return NULL;
-    char *file = util_format("%s%s/%s", mount->mnt_dir, path,
-                             is_v1 ? "memory.oom_control" : "memory.events");
+    char *file =
+        util_format("%s%s/%s", mount_point, path, is_v1 ? "memory.oom_control" : "memory.events");
     if (!access(file, R_OK))
         return file;
     free(file);
@@ -109,13 +116,7 @@ static char *oom_file_below(const struct mntent *mount, pid_t pid)
 
 char *cgroup_oom_file(pid_t pid)
 {
-    char *found = NULL;
-    FILE *mounts = setmntent("/proc/self/mounts", "re");
-    for (struct mntent *mount; mounts && !found && (mount = getmntent(mounts));)
-        found = oom_file_below(mount, pid);
-    if (mounts)
-        endmntent(mounts);
-    return found;
+    return cgroup_find(MEMORY, oom_file_below, &pid);
 }
 
 uint32_t cgroup_oom_kills(const char *file)
