@@ -124,6 +124,8 @@ int cmd_tasks_exec(session_t *session)
         return wrong;
     if (wanted.terminal && (wanted.null_io || wanted.log_uri))
         return session_usage(session, "--tty goes with neither --null-io nor --log-uri");
+    if (options_milliseconds(options, "deadline", &wanted.deadline_ms, &st))
+        return session_fail(&st);
     make_exec_id(made_id);
     wanted.exec_id = wanted.exec_id ? wanted.exec_id : made_id;
     const msg_container_get_t ask = {.id = wanted.id};

@@ -25,6 +25,7 @@ static const option_row_t exec_options[] = {
     {"cwd", 0, OPTION_TEXT, "DIR", "working directory in the container", WORD_ANY},
     {"env", 0, OPTION_LIST, "NAME=VALUE", "change the container's environment", WORD_ANY},
     {"user", 'u', OPTION_TEXT, "USER[:GROUP]", "name or number in the container", WORD_ANY},
+    {"deadline", 0, OPTION_TEXT, "TIME", "kill and delete it when it has run so long", WORD_ANY},
     {0},
 };
 
@@ -98,9 +99,12 @@ const command_t commands_tasks[] = {
     {.path = "tasks exec",
      .synopsis = "ID COMMAND [ARGUMENT...]",
      .brief = "run another process in a container",
-     .help = "Everything behind ID is the command.\n\n"
+     .help = "Everything behind ID is the command. The cluster sees to --deadline, whether or not\n"
+             "shimctl is still there: the exit status is 137 then. --timeout is how long shimctl\n"
+             "waits for one answer, and ends no process.\n\n"
              "  shimctl tasks exec -t a /bin/sh\n"
-             "  shimctl tasks exec -d --exec-id logger a /bin/sleep 100\n",
+             "  shimctl tasks exec -d --exec-id logger a /bin/sleep 100\n"
+             "  shimctl tasks exec --deadline 30s a /bin/check\n",
      .options = {exec_options, io_options},
      .operands_min = 2,
      .operands_max = COMMAND_OPERANDS_ANY,

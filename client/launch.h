@@ -11,6 +11,7 @@ typedef struct launch_options {
     const char *exec_id;                     /* exec; NULL for the init process */
     const msg_container_create_t *container; /* record to make first; NULL when it is there */
     msg_bytes_t process;                     /* OCI process object of an exec */
+    int64_t deadline_ms;                     /* when an exec is killed and deleted; 0 for never */
     const msg_process_t *attach;             /* a process that runs already; nothing is made */
     const char *pid_file;                    /* written before the start; NULL for none */
     const char *fifo_dir;                    /* NULL for RUN/fifo */

@@ -121,7 +121,8 @@ static launch_outcome_t create_exec(launch_t *self)
                                  .stdin = task_io_stdin(self->io),
                                  .stdout = task_io_stdout(self->io),
                                  .stderr = task_io_stderr(self->io),
-                                 .spec = self->options->process};
+                                 .spec = self->options->process,
+                                 .deadline_ms = (uint64_t)self->options->deadline_ms};
     return launch_ask(self, MSG_task_exec, &ask, launch_on_reply);
 }
 

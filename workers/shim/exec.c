@@ -55,6 +55,7 @@ static void ask_record(op_t *op)
     }
     process_t *process = task_add_exec(task, adding->ask->exec_id);
     process->request = *request_id(adding->request);
+    process->deadline.allowed_ms = (int64_t)adding->ask->deadline_ms;
     adding->is_again = manager_is_again(task, adding->request);
     begun_add(&task->begun, task->bundle, request_id(adding->request), BEGUN_DONE);
     process_set_stdio(process, adding->ask->stdin, adding->ask->stdout, adding->ask->stderr,

@@ -9,7 +9,7 @@
 typedef struct deletion {
     op_t op;
     process_ref_t ref;
-    request_t *request;
+    request_t *request; /* NULL: its deadline is over */
     bool kill_first;
     msg_exited_t exited;
 } deletion_t;
@@ -105,6 +105,8 @@ static void on_finished(op_t *op, const status_t *st)
 {
     deletion_t *deletion = deletion_of(op);
     process_t *process = process_ref_find(&deletion->ref);
+    if (process)
+        process->is_deleting = false;
     if (process && process->has_exited)
         exits_describe(process, &deletion->exited);
     if (process && !st->code) {
@@ -112,11 +114,36 @@ static void on_finished(op_t *op, const status_t *st)
         exits_hand_over(deletion->ref.manager, process);
         task_remove_exec(process->task, process);
     }
-    if (st->code)
+    if (!deletion->request)
+        exec_deadline_deleted(st->code ? process : NULL, st);
+    else if (st->code)
         foreign_fail(deletion->request, st);
+    else if (!process) /* somebody else was faster */
+        exits_answer_deleted(deletion->ref.manager, deletion->request, deletion->ref.id,
+                             deletion->ref.exec_id);
     else
         request_answer(deletion->request, &deletion->exited);
     free(deletion);
+}
+
+static void begin(request_t *request, process_t *process, bool kill_first)
+{
+    deletion_t *deletion = zmalloc(sizeof *deletion);
+    deletion->ref = process_ref(process);
+    deletion->request = request;
+    deletion->kill_first = kill_first;
+    deletion->op.name = "delete exec";
+    deletion->op.plan = plan;
+    deletion->op.finished = on_finished;
+    snprintf(deletion->op.label, sizeof deletion->op.label, "delete exec %s of %s",
+             process->exec_id, process->task->key);
+    process->is_deleting = true;
+    op_start(&deletion->op);
+}
+
+void exec_delete_expired(process_t *process)
+{
+    begin(NULL, process, false);
 }
 
 void exec_delete_begin(request_t *request, process_t *process, bool force)
@@ -129,15 +156,6 @@ void exec_delete_begin(request_t *request, process_t *process, bool force)
                      process_state_name(process->state));
         return;
     }
-    deletion_t *deletion = zmalloc(sizeof *deletion);
-    deletion->ref = process_ref(process);
-    deletion->request = request;
-    deletion->kill_first = runs;
     begun_add(&process->task->begun, process->task->bundle, request_id(request), BEGUN_DONE);
-    deletion->op.name = "delete exec";
-    deletion->op.plan = plan;
-    deletion->op.finished = on_finished;
-    snprintf(deletion->op.label, sizeof deletion->op.label, "delete exec %s of %s",
-             process->exec_id, process->task->key);
-    op_start(&deletion->op);
+    begin(request, process, runs);
 }

@@ -23,9 +23,11 @@ status_code_t exec_record_write(const char *bundle, const process_t *process, st
     name_of(process->exec_id, name);
     util_hex(process->request.bytes, MSG_UUID_SIZE, request);
     util_hex(process->starter.bytes, MSG_UUID_SIZE, starter);
-    json_t *object = json_pack("{s:s, s:s, s:I, s:I, s:I}", "request", request, "starter", starter,
-                               "sent_at", (json_int_t)process->sent_at, "pid",
-                               (json_int_t)process->pid, "start", (json_int_t)process->start);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "request", request, "starter", starter,
+        "sent_at", (json_int_t)process->sent_at, "pid", (json_int_t)process->pid, "start",
+        (json_int_t)process->start, "deadline_ms", (json_int_t)process->deadline.allowed_ms,
+        "deadline_at", (json_int_t)process->deadline.at, "expired", process->deadline.is_over);
     return record_write_json(bundle, name, object, st);
 }
 
@@ -51,6 +53,11 @@ static void load_one(task_t *task, const char *name)
     json_int_t pid = json_integer_value(json_object_get(object, "pid"));
     json_int_t start = json_integer_value(json_object_get(object, "start"));
     json_int_t sent_at = json_integer_value(json_object_get(object, "sent_at"));
+    const exec_deadline_t deadline = {
+        .allowed_ms = json_integer_value(json_object_get(object, "deadline_ms")),
+        .at = json_integer_value(json_object_get(object, "deadline_at")),
+        .is_over = json_is_true(json_object_get(object, "expired")),
+    };
     json_decref(object);
     if (!is_whole) {
         log_warn("%s: %s is damaged and removed%s%s", task->key, name, st.code ? ": " : "",
@@ -63,6 +70,9 @@ static void load_one(task_t *task, const char *name)
     process->starter = starter;
     process->sent_at = sent_at;
     process->is_adopted = process->is_inherited = true;
+    process->deadline.allowed_ms = deadline.allowed_ms;
+    process->deadline.at = deadline.at;
+    process->deadline.is_over = deadline.is_over;
     process->pid = (uint32_t)pid;
     process->start = (uint64_t)start;
 }

@@ -5,8 +5,8 @@
 
 #include "workers/shim/task.h"
 
-/* exec-EXEC.json: the requests that asked for it and for its start, when that was sent, and its
- * process once it was started. */
+/* exec-EXEC.json: the requests that asked for it and for its start, when that was sent, its
+ * deadline, and its process once it was started. */
 status_code_t exec_record_write(const char *bundle, const process_t *process, status_t *st);
 
 /* Does nothing when there is none. */

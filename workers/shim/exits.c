@@ -73,6 +73,7 @@ static void on_recorded(void *arg, const status_t *st, const void *answer)
     }
     process->exit_recorded = true;
     answer_waiters(process);
+    exec_deadline_resume(process);
     if (process->task->phase == TASK_ORPHANED && process == &process->task->init)
         orphan_ended(watch->manager, process->task);
 }

@@ -63,6 +63,7 @@ static void adopt(load_t *load)
     log_info("load %s: adopted, pid %u is %s", task->key, task->init.pid,
              process_state_name(task->init.state));
     exits_wait_again(task);
+    exec_deadline_resume_all(task);
     manager_unpark(task);
     load_finish(load);
 }

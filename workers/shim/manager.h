@@ -111,6 +111,9 @@ void manager_remove_task(manager_t *self, task_t *task);
 /* exec_delete.c: task.delete of an exec. */
 void exec_delete_begin(request_t *request, process_t *process, bool force);
 
+/* The same for nobody, of one that has ended; exec_deadline_deleted follows. */
+void exec_delete_expired(process_t *process);
+
 /* create.c */
 void create_next(manager_t *self);
 

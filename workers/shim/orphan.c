@@ -142,6 +142,7 @@ void orphan_begin(manager_t *self, task_t *task)
     for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
         if (exec->pid)
             watch(self, exec);
+    exec_deadline_resume_all(task);
 }
 
 bool orphan_load(manager_t *self, task_t *task)
@@ -191,7 +192,7 @@ static void signal_all(const process_t *init, int number)
     free(pids);
 }
 
-static status_code_t signal_process(const process_t *process, int number, bool all, status_t *st)
+status_code_t orphan_signal(const process_t *process, int number, bool all, status_t *st)
 {
     const process_t *init = &process->task->init;
     if (all && !init->has_exited)
@@ -208,7 +209,7 @@ void orphan_kill_all(const task_t *task)
     const process_t *init = &task->init;
     status_t ignored;
     if (init->pid && init->start && proc_start_time((pid_t)init->pid) == init->start)
-        signal_process(init, SIGKILL, true, &ignored);
+        orphan_signal(init, SIGKILL, true, &ignored);
     for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
         if (exec->pid && exec->start)
             signal_pid((pid_t)exec->pid, exec->start, SIGKILL, &ignored);
@@ -220,7 +221,7 @@ void orphan_kill(manager_t *self, request_t *request, process_t *process,
     status_t st;
     (void)self;
     begun_add(&process->task->begun, process->task->bundle, request_id(request), BEGUN_DONE);
-    if (signal_process(process, (int)ask->signal, ask->all, &st))
+    if (orphan_signal(process, (int)ask->signal, ask->all, &st))
         request_fail(request, &st);
     else
         request_answer(request, NULL);
@@ -264,7 +265,7 @@ void orphan_delete(manager_t *self, request_t *request, task_t *task, bool force
                      process_state_name(init->state));
         return;
     }
-    if (!init->has_exited && signal_process(init, SIGKILL, true, &st) &&
+    if (!init->has_exited && orphan_signal(init, SIGKILL, true, &st) &&
         st.code != STATUS_NOT_FOUND) {
         request_fail(request, &st);
         return;

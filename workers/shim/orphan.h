@@ -20,6 +20,10 @@ bool orphan_load(manager_t *self, task_t *task);
 /* Records an end as wait(2) gives it; ns since the epoch. */
 void orphan_record_end(manager_t *self, process_t *process, int wait_status, int64_t at);
 
+/* Sends a signal to a process of an orphan, or to `all` of its container as well. NOT_FOUND when it
+ * has ended. One that is paused is thawed for SIGKILL. */
+status_code_t orphan_signal(const process_t *process, int number, bool all, status_t *st);
+
 /* Handlers' work for an orphan. */
 void orphan_kill(manager_t *self, request_t *request, process_t *process,
                  const msg_task_kill_t *ask);

@@ -34,6 +34,7 @@ static void succeed(starting_t *self, process_t *process, uint32_t pid)
         stdio_release(&process->hold);
         if (process->state == PROCESS_CREATED)
             process->state = PROCESS_RUNNING;
+        exec_deadline_resume(process);
         exits_wait(process);
     }
     request_answer(self->request, &(msg_started_t){.pid = pid});
@@ -45,11 +46,20 @@ static bool is_starter(const process_t *process, const request_t *request)
     return !memcmp(&process->starter, request_id(request), MSG_UUID_SIZE);
 }
 
+static bool has_started(const process_t *process)
+{
+    return process->state != PROCESS_CREATED && process->state != PROCESS_UNKNOWN;
+}
+
 static void fail(starting_t *self, process_t *process)
 {
     if (process) {
         process->is_starting = false;
         process->start_failed = true;
+        if (has_started(process) || status_is_uncertain(self->failure.code))
+            exec_deadline_resume(process); /* it may run */
+        else
+            exec_deadline_drop(process);
     }
     bool is_lost = self->failure.code == STATUS_UNAVAILABLE && self->ref.exec_id[0];
     if (is_lost && process && is_starter(process, self->request))
@@ -63,11 +73,6 @@ static void fail_with(starting_t *self, process_t *process, status_code_t code, 
 {
     status_set(&self->failure, code, "%s", text);
     fail(self, process);
-}
-
-static bool has_started(const process_t *process)
-{
-    return process->state != PROCESS_CREATED && process->state != PROCESS_UNKNOWN;
 }
 
 /* Start -------------------------------------------------------------------------------------------
@@ -109,8 +114,10 @@ static void on_started(void *arg, const status_t *st, const uint8_t *payload, si
     if (!st->code && !answer)
         status_set(&self->failure, STATUS_INTERNAL, "Start: undecodable answer");
     if (answer) {
-        if (process)
+        if (process) {
             task_heard(process->task);
+            exec_deadline_begin(process);
+        }
         succeed(self, process, answer->pid);
     } else if (process && process->task->shim && status_is_uncertain(self->failure.code)) {
         state_ask(process, self->ref.manager->timeouts.state, on_state_after, self);
@@ -128,6 +135,7 @@ static void note_starter(process_t *process, const msg_uuid_t *request)
     process->was_started = true;
     process->starter = *request;
     process->sent_at = util_now_ns();
+    exec_deadline_begin(process); /* until it is known better when it began to run */
     begun_add(&process->task->begun, process->task->bundle, request, BEGUN_DONE);
     if (!process->exec_id[0])
         task_write_init(process->task, true);

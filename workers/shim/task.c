@@ -34,6 +34,7 @@ static void process_clear(process_t *process)
 {
     io_timer_stop(process->task->manager->io, &process->again);
     io_timer_stop(process->task->manager->io, &process->look);
+    io_timer_stop(process->task->manager->io, &process->deadline.timer);
     io_set_remove(process->task->manager->io, process->pidfd);
     util_close(&process->pidfd);
     stdio_release(&process->hold);
@@ -52,6 +53,7 @@ static void process_init_fields(process_t *process, task_t *task, const char *ex
     process->waiters = zlistx_new();
     io_timer_init(&process->again, exits_again, process);
     io_timer_init(&process->look, exits_look, process);
+    io_timer_init(&process->deadline.timer, exec_deadline_tick, process);
 }
 
 static void exec_free(void **item)

@@ -8,6 +8,7 @@
 #include "common/worker.h"
 #include "workers/shim/begun.h"
 #include "workers/shim/deleter.h"
+#include "workers/shim/exec_deadline.h"
 #include "workers/shim/log_pipe.h"
 #include "workers/shim/park.h"
 #include "workers/shim/shim.h"
@@ -63,8 +64,10 @@ typedef struct process {
     bool is_adopted;    /* from a predecessor, which may have asked to start it */
     bool is_inherited;  /* from a predecessor, which may not have recorded what made it so */
     bool is_refreshing; /* a State is, for nobody in particular */
-    io_timer_t again;   /* exits_again */
-    io_timer_t look;    /* exits_look */
+    bool is_deleting;   /* an exec is on its way out, for whomever */
+    exec_deadline_t deadline;
+    io_timer_t again; /* exits_again */
+    io_timer_t look;  /* exits_look */
     int64_t look_ms;
     bool terminal;
     char *in, *out, *err; /* owned */
