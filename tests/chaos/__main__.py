@@ -33,7 +33,7 @@ class World:
         self.over = threading.Event()
         self.counts = collections.Counter()
         self.lock = threading.Lock()
-        self.clients, self.start_options, self.supervisor_deaths = [], [], []
+        self.clients, self.start_options = [], []
         self.config = "failpoints = on\nrestart\n    intensity = 1000\n"
         self.cluster = Cluster()
         self.cluster.start(config=self.config)

@@ -68,7 +68,6 @@ class Trouble(threading.Thread):
 
     def kill_all(self):
         """The supervisor, and with it everything; a new cluster takes over."""
-        self.world.supervisor_deaths.append(time.monotonic())
         self.world.cluster.supervisor.kill()
         self.world.cluster.supervisor.wait()
         self.world.cluster.start(*self.world.start_options, config=self.world.config, wait=False)

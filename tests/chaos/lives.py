@@ -111,12 +111,12 @@ class Client(threading.Thread):
             self.ask(story, "delete")
 
     def check_code(self, story, way, exited):
-        """Signals end it with these codes, before its start with 2; without any it ends as it was told to. A shim
-        that loses its client cancels a start that is under way: only the supervisor's own death lets that happen."""
+        """Signals end it with these codes, before its start with 2; without any it ends as it was told to. What
+        kills a shim kills the OCI runtime that starts the container for it: that start is refused then."""
         if not exited or exited.get("unknown"):
             return
         starts = [s for s in story.steps if s.what == "start"]
-        if any(s.began < death < s.ended for s in starts for death in self.world.supervisor_deaths):
+        if story.lost_shim and starts and all(s.status != OK for s in starts):
             return
         signalled = way != "by itself" or story.has_rival
         if exited["exit_status"] not in ({story.code, 143, 137, 2} if signalled else {story.code}):

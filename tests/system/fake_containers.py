@@ -203,3 +203,17 @@ class Containers:
         self.cluster.await_successor("shim", self.cluster.kill("shim"))
 
 
+class Background:
+    """A request made by another thread."""
+
+    def __init__(self, containers, method, name, timeout=15, **fields):
+        self.result = None
+        self.thread = threading.Thread(target=self.run, args=(containers, method, name, timeout, fields))
+        self.thread.start()
+
+    def run(self, containers, method, name, timeout, fields):
+        self.result = containers.outcome(method, name, timeout, **fields)
+
+    def outcome(self):
+        self.thread.join()
+        return self.result

@@ -12,7 +12,7 @@ import time
 import msgpack
 import pytest
 from cluster import Refused, is_alive, until
-from fake_containers import CONFIG, DEADLINE_EXCEEDED, FAILED_PRECONDITION, INTERNAL, LIFE, OK, RESOURCE_EXHAUSTED, UNAVAILABLE, UNKNOWN, Containers
+from fake_containers import CONFIG, DEADLINE_EXCEEDED, FAILED_PRECONDITION, INTERNAL, LIFE, OK, RESOURCE_EXHAUSTED, UNAVAILABLE, UNKNOWN, Background, Containers
 
 HANG_SECONDS = 0.7  # the request's deadline where the shim never answers: before it is sent again
 SOON_SECONDS = 6  # what every other answer comes within; a shim that does not shut down is killed after 3
@@ -311,6 +311,17 @@ def play_kill(containers, name, fault):
 
 def test_killing(containers):
     side_by_side(containers, play_kill)
+
+
+def test_a_kill_that_comes_again_finds_its_own_work(containers):
+    """The worker died when the shim had done it and not said so yet."""
+    containers.run("c", fail_Kill="1*late(60000)")
+    killed = Background(containers, "task.kill", "c", signal=9)
+    until(lambda: containers.asked_for("c", "Kill"), "the shim is asked")
+    containers.restart_worker()
+    assert killed.outcome()[0] == OK
+    assert containers.wait("c") == 137
+    containers.remove("c", force=False)
 
 
 def play_delete(containers, name, fault):

@@ -3,30 +3,13 @@
 import json
 import os
 import signal
-import threading
 
 import pytest
 from cluster import is_alive, until
 from fake_containers import (ALREADY_EXISTS, DEADLINE_EXCEEDED, FAILED_PRECONDITION, INVALID_ARGUMENT, LIFE, NOT_FOUND,
-                             UNKNOWN)
+                             UNKNOWN, Background)
 
 WRONG_OPTIONS = "containerd.runc.v1.CheckpointOptions"  # known to a shim, and not what Create wants
-
-
-class Background:
-    """A request made by another thread."""
-
-    def __init__(self, containers, method, name, timeout=15, **fields):
-        self.result = None
-        self.thread = threading.Thread(target=self.run, args=(containers, method, name, timeout, fields))
-        self.thread.start()
-
-    def run(self, containers, method, name, timeout, fields):
-        self.result = containers.outcome(method, name, timeout, **fields)
-
-    def outcome(self):
-        self.thread.join()
-        return self.result
 
 
 # 1. Requests that lack something crash a shim

@@ -17,7 +17,6 @@
 #define LOOK_LAST_MS  60000 /* up to this */
 #define AGAIN_MS      1000  /* before a Wait or a record that failed is tried again */
 #define NS_PER_SECOND 1000000000
-#define KILLED        137 /* exit status after SIGKILL */
 
 static process_ref_t *ref_new(const process_t *process)
 {

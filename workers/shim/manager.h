@@ -53,6 +53,7 @@ void ending_begin(manager_t *self, shim_t *shim, const char *ns, const char *id,
                   void (*done)(void *arg), void *arg);
 
 /* exits.c */
+#define KILLED 137 /* exit status after SIGKILL */
 typedef struct exit_news {
     uint32_t status;
     int64_t at;         /* ns since the epoch */
