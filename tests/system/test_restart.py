@@ -280,7 +280,7 @@ def test_the_whole_cluster_dies_at_the_moment_of_restart(cluster):
         kill_all(cluster)
         cluster.start()
         running(cluster, i + 1)
-        assert len(starts(cluster)) == i + 2
+        until(lambda i=i: len(starts(cluster)) == i + 2, "the journal has its start")
 
 
 def test_what_comes_back_with_the_cluster(cluster):
