@@ -47,24 +47,27 @@ static bool is_text(const char *text, size_t size)
     return utf8_is_valid(text, size) && !memchr(text, '\0', size);
 }
 
-static bool is_alphanumeric(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
+/* Of the characters in identifiers, 0 for any other. */
+enum { ALPHANUMERIC = 1, SEPARATOR };
+static const uint8_t classes[UINT8_MAX + 1] = {['0' ... '9'] = ALPHANUMERIC,
+                                               ['A' ... 'Z'] = ALPHANUMERIC,
+                                               ['a' ... 'z'] = ALPHANUMERIC,
+                                               ['.'] = SEPARATOR,
+                                               ['_'] = SEPARATOR,
+                                               ['-'] = SEPARATOR};
 
 bool msg_is_identifier(const char *text, size_t size)
 {
-    if (size == 0 || size > IDENTIFIER_MAX || !is_alphanumeric(text[0]) ||
-        !is_alphanumeric(text[size - 1]))
+    if (size == 0 || size > IDENTIFIER_MAX)
         return false;
-    for (size_t i = 1; i < size; i++) {
-        bool separator = text[i] == '.' || text[i] == '_' || text[i] == '-';
-        if (!separator && !is_alphanumeric(text[i]))
+    uint8_t before = SEPARATOR;
+    for (size_t i = 0; i < size; i++) {
+        uint8_t class = classes[(uint8_t)text[i]];
+        if (!class || (class == SEPARATOR && before == SEPARATOR))
             return false;
-        if (separator && !is_alphanumeric(text[i - 1]))
-            return false;
+        before = class;
     }
-    return true;
+    return before == ALPHANUMERIC;
 }
 
 static const char *copy_text(decoder_t *self, const msgpack_object_str *str)

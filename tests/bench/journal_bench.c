@@ -39,8 +39,8 @@ typedef struct bench {
     store_t *store;
     batch_t *batch;
     intake_t *intake;
-    size_t first, count;     /* the runs of this batch */
-    msgpack_sbuffer *fields; /* of their events */
+    size_t first, count; /* the runs of this batch */
+    msg_bytes_t *fields; /* of their events */
     size_t stored;
     bool has_requests;
 } bench_t;
@@ -154,27 +154,31 @@ static void prepare(bench_t *self)
     batch_commit(self->batch);
     self->fields = zmalloc(self->count * sizeof *self->fields);
     for (size_t i = 0; i < self->count; i++) {
+        msgpack_sbuffer packed;
         id_of(self->first + i, id);
-        pack_fields(&self->fields[i], id);
+        pack_fields(&packed, id);
+        uint8_t *data = zmalloc(packed.size);
+        memcpy(data, packed.data, packed.size);
+        self->fields[i] = (msg_bytes_t){.data = data, .size = packed.size};
+        msgpack_sbuffer_destroy(&packed);
     }
 }
 
 static void forget(bench_t *self)
 {
     for (size_t i = 0; i < self->count; i++)
-        msgpack_sbuffer_destroy(&self->fields[i]);
+        free((void *)(uintptr_t)self->fields[i].data);
     free(self->fields);
 }
 
 static void tell(bench_t *self, size_t index, const char *topic)
 {
     status_t st;
-    const msgpack_sbuffer *fields = &self->fields[index];
     intake_event_t event = {.ns = NS,
                             .topic = topic,
                             .type = "containerd.events.TaskEvent",
                             .time = util_now_ns(),
-                            .fields = {.data = (uint8_t *)fields->data, .size = fields->size}};
+                            .fields = self->fields[index]};
     check(NULL, &(status_t){.code = intake_add(self->intake, &event, on_stored, self, &st)});
 }
 

@@ -22,9 +22,10 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
 static void publish(void *arg, news_t *news)
 {
     fixture_t *self = arg;
-    for (; news; news = news->next)
+    for (const news_t *item = news; item; item = item->next)
         if (self->published_count < FIXTURE_EVENTS_MAX)
-            self->published[self->published_count++] = util_strdup(news->key);
+            self->published[self->published_count++] = util_strdup(item->key);
+    news_destroy(&news);
 }
 
 static void told(void *arg, const char *ns, const char *id)

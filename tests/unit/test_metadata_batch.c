@@ -20,7 +20,7 @@ static int answered;
 
 static void tell(txn_t *txn)
 {
-    txn_tell(txn, "default/x", util_strdup("event"), 5);
+    txn_tell(txn, "default", "/x", "event", 5);
 }
 
 static void run(void *arg, txn_t *txn)

@@ -6,6 +6,7 @@
 #include "common/util.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -38,6 +39,8 @@ batch_t *batch_new(store_t *store, io_set_t *io, batch_publish_t *publish, void 
 {
     batch_t *self = zmalloc(sizeof *self);
     *self = (batch_t){.store = store, .io = io, .wake = -1, .publish = publish, .publish_arg = arg};
+    mallopt(M_TRIM_THRESHOLD, BATCH_KEEP_BYTES);
+    mallopt(M_MMAP_THRESHOLD, BATCH_KEEP_BYTES / 2); /* glibc's own grows no more by itself */
     if (io) {
         self->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (self->wake < 0 || io_set_add(io, self->wake, EPOLLIN, on_wake, self))
@@ -114,7 +117,7 @@ static int run_all(batch_t *self, const op_t *ops, size_t count)
         exit(EXIT_FAILURE);
     }
     if (!error && news && self->publish)
-        self->publish(self->publish_arg, news);
+        self->publish(self->publish_arg, TAKE(news));
     news_destroy(&news);
     return error;
 }

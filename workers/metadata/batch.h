@@ -19,8 +19,12 @@ typedef void batch_run_t(void *arg, txn_t *txn);
  * after the news of the batch were published. May add to the next batch. */
 typedef void batch_done_t(void *arg, const status_t *st);
 
-/* Takes the events of a committed batch; they are freed afterwards, `data` unless it is taken. */
+/* Takes the events of a committed batch, which are its to free. */
 typedef void batch_publish_t(void *arg, news_t *news);
+
+/* Memory of a batch that the process keeps for the next one: without, what a commit frees goes back
+ * to the kernel page by page, and comes from there again. */
+#define BATCH_KEEP_BYTES (16 << 20)
 
 /* Served by `io` (NULL: batch_commit is called by hand). All must outlive it. */
 batch_t *batch_new(store_t *store, io_set_t *io, batch_publish_t *publish, void *arg);

@@ -9,31 +9,34 @@
 #define XXH_INLINE_ALL /* of every record that is looked for */
 #include <xxhash.h>
 
-#define ROUND 64 /* bytes: a value may grow a little without another allocation */
+#define ROUND   64 /* bytes: a value may grow a little without another allocation */
+#define BUCKETS ((size_t)2 * CACHE_RECORDS_MAX)
+
+_Static_assert((BUCKETS & (BUCKETS - 1)) == 0, "a hash's lower bits are a bucket");
 
 typedef struct record {
+    struct record *next; /* of its bucket */
+    uint64_t hash;
     table_t table;
     size_t key_size, size, capacity; /* of the value */
     size_t place;                    /* in the list of new ones, from 1 on; 0 when it is not new */
-    const uint8_t *key; /* in `bytes`, behind the value; of a name to look for, anywhere */
+    uint8_t *value;                  /* in `bytes`, behind the key */
+    const uint8_t *key;              /* in `bytes`, in front; of a name to look for, anywhere */
     uint8_t bytes[];
 } record_t;
 
+/* A table of its own: czmq's has the records three steps further away, and each event takes three
+ * of them. */
 struct cache {
-    zhashx_t *records; /* record_t by itself; owns them */
-    record_t **fresh;  /* new ones; NULL where one was dropped */
+    record_t *buckets[BUCKETS];
+    size_t count;
+    record_t *latest; /* the one of TABLE_PROCESSES found last: what is read is written next */
+    record_t **fresh; /* new ones; NULL where one was dropped */
     size_t fresh_count, fresh_capacity, dropped_count;
 };
 
-static size_t hash(const void *key)
+static int compare(const record_t *left, const record_t *right)
 {
-    const record_t *record = key;
-    return XXH3_64bits_withSeed(record->key, record->key_size, (uint64_t)record->table);
-}
-
-static int compare(const void *a, const void *b)
-{
-    const record_t *left = a, *right = b;
     if (left->table != right->table)
         return left->table < right->table ? -1 : 1;
     size_t size = left->key_size < right->key_size ? left->key_size : right->key_size;
@@ -41,22 +44,21 @@ static int compare(const void *a, const void *b)
     return order ? order : (left->key_size > right->key_size) - (left->key_size < right->key_size);
 }
 
-static void record_destroy(void **item)
-{
-    free(*item);
-    *item = NULL;
-}
-
 cache_t *cache_new(void)
 {
-    cache_t *self = zmalloc(sizeof *self);
-    self->records = zhashx_new();
-    zhashx_set_key_hasher(self->records, hash);
-    zhashx_set_key_comparator(self->records, compare);
-    zhashx_set_key_duplicator(self->records, NULL);
-    zhashx_set_key_destructor(self->records, NULL);
-    zhashx_set_destructor(self->records, record_destroy);
-    return self;
+    return zmalloc(sizeof(cache_t));
+}
+
+static void purge(cache_t *self)
+{
+    for (size_t i = 0; i < BUCKETS && self->count; i++)
+        while (self->buckets[i]) {
+            record_t *record = self->buckets[i];
+            self->buckets[i] = record->next;
+            self->count--;
+            free(record);
+        }
+    self->latest = NULL;
 }
 
 void cache_destroy(cache_t **self_p)
@@ -64,7 +66,7 @@ void cache_destroy(cache_t **self_p)
     cache_t *self = *self_p;
     if (!self)
         return;
-    zhashx_destroy(&self->records);
+    purge(self);
     free(self->fresh);
     free(self);
     *self_p = NULL;
@@ -75,17 +77,30 @@ bool cache_has_table(table_t table)
     return table == TABLE_HEADS || table == TABLE_PROCESSES;
 }
 
-static record_t *find(const cache_t *self, table_t table, const void *key, size_t size)
+static uint64_t hash_of(table_t table, const void *key, size_t size)
 {
-    const record_t name = {.table = table, .key = key, .key_size = size};
-    return zhashx_lookup(self->records, &name);
+    return XXH3_64bits_withSeed(key, size, (uint64_t)table);
 }
 
-bool cache_get(const cache_t *self, table_t table, const void *key, size_t size, msg_bytes_t *ret)
+static record_t *find(cache_t *self, table_t table, const void *key, size_t size)
+{
+    record_t name = {.table = table, .key = key, .key_size = size};
+    if (self->latest && !compare(self->latest, &name))
+        return self->latest;
+    name.hash = hash_of(table, key, size);
+    record_t *found = self->buckets[name.hash % BUCKETS];
+    while (found && (found->hash != name.hash || compare(found, &name)))
+        found = found->next;
+    if (found && table == TABLE_PROCESSES)
+        self->latest = found;
+    return found;
+}
+
+bool cache_get(cache_t *self, table_t table, const void *key, size_t size, msg_bytes_t *ret)
 {
     const record_t *record = find(self, table, key, size);
     if (record)
-        *ret = (msg_bytes_t){.data = record->bytes, .size = record->size};
+        *ret = (msg_bytes_t){.data = record->value, .size = record->size};
     return record != NULL;
 }
 
@@ -109,9 +124,14 @@ static record_t *add(cache_t *self, table_t table, const void *key, size_t size,
     record_t *record = malloc(sizeof *record + capacity + size);
     if (!record)
         abort();
-    *record = (record_t){.table = table, .key_size = size, .capacity = capacity};
-    record->key = memcpy(record->bytes + capacity, key, size);
-    zhashx_insert(self->records, record, record);
+    *record = (record_t){
+        .hash = hash_of(table, key, size), .table = table, .key_size = size, .capacity = capacity};
+    record->key = memcpy(record->bytes, key, size);
+    record->value = record->bytes + size;
+    record_t **bucket = &self->buckets[record->hash % BUCKETS];
+    record->next = *bucket;
+    *bucket = record;
+    self->count++;
     return record;
 }
 
@@ -129,10 +149,22 @@ bool cache_put(cache_t *self, table_t table, const void *key, size_t size, const
         record = add(self, table, key, size, data_size);
     record->size = data_size;
     if (data_size)
-        memcpy(record->bytes, data, data_size);
+        memcpy(record->value, data, data_size);
     if (is_new)
         note_new(self, record);
     return true;
+}
+
+static void forget(cache_t *self, record_t *record)
+{
+    record_t **at = &self->buckets[record->hash % BUCKETS];
+    while (*at != record)
+        at = &(*at)->next;
+    *at = record->next;
+    self->count--;
+    if (self->latest == record)
+        self->latest = NULL;
+    free(record);
 }
 
 bool cache_drop(cache_t *self, table_t table, const void *key, size_t size)
@@ -144,15 +176,15 @@ bool cache_drop(cache_t *self, table_t table, const void *key, size_t size)
         self->dropped_count++;
     }
     if (record)
-        zhashx_delete(self->records, record);
+        forget(self, record);
     return was_new;
 }
 
 void cache_doubt(cache_t *self, table_t table, const void *key, size_t size)
 {
-    const record_t *record = find(self, table, key, size);
+    record_t *record = find(self, table, key, size);
     if (record && !record->place)
-        zhashx_delete(self->records, record);
+        forget(self, record);
 }
 
 static int compare_new(const void *a, const void *b)
@@ -172,7 +204,7 @@ void cache_flush(cache_t *self, cache_write_t *write, void *arg)
     for (size_t i = 0; i < count; i++) {
         record_t *record = self->fresh[i];
         msg_bytes_t key = {.data = record->key, .size = record->key_size};
-        msg_bytes_t value = {.data = record->bytes, .size = record->size};
+        msg_bytes_t value = {.data = record->value, .size = record->size};
         record->place = 0;
         write(arg, record->table, &key, &value);
     }
@@ -185,8 +217,8 @@ size_t cache_new_count(const cache_t *self)
 
 void cache_end(cache_t *self, bool is_committed)
 {
-    if (is_committed && zhashx_size(self->records) <= CACHE_RECORDS_MAX)
+    if (is_committed && self->count <= CACHE_RECORDS_MAX)
         return;
     self->fresh_count = self->dropped_count = 0;
-    zhashx_purge(self->records);
+    purge(self);
 }

@@ -19,7 +19,7 @@ void cache_destroy(cache_t **self);
 bool cache_has_table(table_t table);
 
 /* `ret` is valid until that record is put or dropped. */
-bool cache_get(const cache_t *self, table_t table, const void *key, size_t size, msg_bytes_t *ret);
+bool cache_get(cache_t *self, table_t table, const void *key, size_t size, msg_bytes_t *ret);
 
 /* Keeps a record as LMDB has it, or as it is to be written: `is_new`. False when it is too large;
  * then an earlier one of that key is dropped. */

@@ -7,32 +7,34 @@
 
 #include <string.h>
 
-static store_key_t key_of(const incarnations_event_t *event, const char *incarnation)
-{
-    return STORE_KEY(event->ns, event->id, incarnation, event->exec_id);
-}
-
+/* Makes `key`, whose first `container` bytes are NS and ID, that of the event's process in a run.
+ */
 static uint32_t pid_in(txn_t *txn, const incarnations_event_t *event, const char *incarnation,
-                       process_record_t *ret)
+                       store_key_t *key, size_t container, process_record_t *ret)
 {
-    store_key_t key = key_of(event, incarnation);
-    process_record_get(txn, &key, ret);
+    key->size = container;
+    store_key_add(key, incarnation);
+    store_key_add(key, event->exec_id);
+    process_record_get(txn, key, ret);
     return ret->state.pid;
 }
 
 /* The newest run, unless the process id or the stamp shows that the event is a late one of the run
  * before. NULL when it is of none that is known. `ret` is the record of the event's process that
- * was read last, which is that of the run, if any was. */
+ * was read last, which is that of the run, if any was. `key` is that of the container, and
+ * something behind it then. */
 static const char *choose(txn_t *txn, const incarnations_event_t *event, const head_record_t *head,
-                          process_record_t *ret)
+                          store_key_t *key, process_record_t *ret)
 {
     if (!event->pid)
         return head->previous[0] && event->time < head->begun ? head->previous : head->incarnation;
     process_record_t previous;
-    uint32_t newest = pid_in(txn, event, head->incarnation, ret);
+    size_t container = key->size;
+    uint32_t newest = pid_in(txn, event, head->incarnation, key, container, ret);
     if (newest == event->pid)
         return head->incarnation;
-    if (head->previous[0] && pid_in(txn, event, head->previous, &previous) == event->pid) {
+    if (head->previous[0] &&
+        pid_in(txn, event, head->previous, key, container, &previous) == event->pid) {
         *ret = previous;
         return head->previous;
     }
@@ -44,15 +46,20 @@ incarnations_found_t incarnations_find(txn_t *txn, const incarnations_event_t *e
                                        store_key_t *ret, process_record_t *ret_init)
 {
     head_record_t head;
-    *ret_init = (process_record_t){.version = 0};
-    if (!event->id[0] || !head_record_get(txn, event->ns, event->id, &head))
+    ret_init->version = 0;
+    if (!event->id[0])
         return INCARNATIONS_NONE;
-    const char *incarnation = choose(txn, event, &head, ret_init);
+    *ret = STORE_KEY(event->ns, event->id);
+    size_t container = ret->size;
+    if (!head_record_at(txn, ret, &head))
+        return INCARNATIONS_NONE;
+    const char *incarnation = choose(txn, event, &head, ret, ret_init);
     if (!incarnation)
         return INCARNATIONS_FOREIGN;
     if (event->exec_id[0])
-        *ret_init = (process_record_t){.version = 0};
-    *ret = STORE_KEY(event->ns, event->id, incarnation);
+        ret_init->version = 0;
+    ret->size = container;
+    store_key_add(ret, incarnation);
     return INCARNATIONS_FOUND;
 }
 

@@ -56,7 +56,6 @@ static void read_task(item_t *self)
     const msg_bytes_t *packed = &self->event.event;
     msgpack_object map;
     size_t at = 0;
-    *fields = task_fields_of(self->topic);
     if (packed->data &&
         msgpack_unpack((const char *)packed->data, packed->size, &at, self->owner->zone, &map) > 0)
         task_fields_read(fields, &map);
@@ -196,11 +195,12 @@ static void done(void *arg, const status_t *st)
 /* -----------------------------------------------------------------------------------------------
  */
 
-static status_code_t check(const intake_event_t *event, status_t *st)
+static status_code_t check(const intake_event_t *event, task_event_t kind, status_t *st)
 {
     if (!msg_is_identifier(event->ns, strlen(event->ns)))
         return status_set(st, STATUS_INVALID_ARGUMENT, "its namespace is not an identifier");
-    if (!journal_is_topic(event->topic) || strlen(event->topic) > TYPE_MAX)
+    if (kind == TASK_EVENT_OTHER &&
+        (!journal_is_topic(event->topic) || strlen(event->topic) > TYPE_MAX))
         return status_set(st, STATUS_INVALID_ARGUMENT, "its topic is not one");
     if (strlen(event->type) > TYPE_MAX)
         return status_set(st, STATUS_INVALID_ARGUMENT, "its type has more than %d bytes", TYPE_MAX);
@@ -213,12 +213,15 @@ static status_code_t check(const intake_event_t *event, status_t *st)
 status_code_t intake_add(intake_t *self, const intake_event_t *event, intake_done_t *when_done,
                          void *arg, status_t *st)
 {
-    if (check(event, st))
+    const task_fields_t fields = task_fields_of(event->topic);
+    if (check(event, fields.kind, st))
         return st->code;
     const msg_bytes_t *content = event->fields.data ? &event->fields : &event->raw;
     size_t texts = strlen(event->ns) + strlen(event->topic) + strlen(event->type) + 3;
-    item_t *item = zmalloc(sizeof *item + texts + content->size);
-    *item = (item_t){.owner = self, .done = when_done, .arg = arg};
+    item_t *item = malloc(sizeof *item + texts + content->size);
+    if (!item)
+        abort();
+    *item = (item_t){.owner = self, .fields = fields, .done = when_done, .arg = arg};
     item->ns = item->text;
     item->topic = stpcpy(item->ns, event->ns) + 1;
     item->type = stpcpy(item->topic, event->topic) + 1;

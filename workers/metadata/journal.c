@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define BUFFER_MAX (64u << 10) /* bytes; what a larger event needs is given back */
-#define KEY_MAX    (76 + 256)  /* namespace and topic */
 
 static uint64_t number_at(const void *data)
 {
@@ -38,70 +37,106 @@ uint64_t journal_last_in(txn_t *txn, const char *ns)
     return txn_number(txn, ns);
 }
 
-static void pack_text(msgpack_packer *packer, const char *text)
+/* msgpack's encoder, with memory that is known to suffice as its buffer: an event has two dozen
+ * pieces, and a batch many events. */
+typedef struct room {
+    char *at;
+} room_t;
+
+static inline void room_write(room_t *self, const void *data, size_t size)
 {
-    msgpack_pack_str_with_body(packer, text, strlen(text));
+    memcpy(self->at, data, size);
+    self->at += size;
 }
 
-/* A key as msgpack has it, head and text in one: an event has a dozen, and a batch many events. */
+#define msgpack_pack_inline_func(name)             static inline void room_pack##name
+#define msgpack_pack_inline_func_cint(name)        static inline void room_pack##name
+#define msgpack_pack_user                          room_t *
+#define msgpack_pack_append_buffer(user, buf, len) room_write(user, buf, len)
+#include <msgpack/pack_template.h>
+
+static void pack_text(room_t *room, const char *text)
+{
+    size_t size = strlen(text);
+    room_pack_str(room, size);
+    room_write(room, text, size);
+}
+
+/* A key as msgpack has it, head and text in one. */
 #define KEY(head, text) head text, sizeof(head text) - 1
 
-static void pack_pair(msgpack_packer *packer, const char *key, size_t size, const char *value)
+static inline void pack_pair(room_t *room, const char *key, size_t size, const char *value)
 {
     if (!value)
         return;
-    msgpack_sbuffer_write(packer->data, key, size);
-    pack_text(packer, value);
+    room_write(room, key, size);
+    pack_text(room, value);
 }
 
-static void pack_number(msgpack_packer *packer, const char *key, size_t size, uint64_t value)
+static inline void pack_number(room_t *room, const char *key, size_t size, uint64_t value)
 {
     if (!value)
         return;
-    msgpack_sbuffer_write(packer->data, key, size);
-    msgpack_pack_uint64(packer, value);
+    room_write(room, key, size);
+    room_pack_uint64(room, value);
+}
+
+#define FRAME_MAX 160 /* bytes: of the keys, the numbers, and what is in front of each text */
+
+/* At least as many bytes as its map has. */
+static size_t bound_of(const journal_event_t *event)
+{
+    const char *const texts[] = {event->ns,          event->topic,    event->type,  event->origin,
+                                 event->incarnation, event->evidence, event->reason};
+    size_t size = FRAME_MAX + event->event.size + event->raw.size;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        size += texts[i] ? strlen(texts[i]) : 0;
+    return size;
+}
+
+static room_t make_room(msgpack_sbuffer *out, size_t size)
+{
+    if (out->alloc - out->size < size) {
+        out->alloc = out->size + size;
+        out->data = realloc(out->data, out->alloc);
+        if (!out->data)
+            abort();
+    }
+    return (room_t){.at = out->data + out->size};
 }
 
 /* The map of the wire: the protocol manual, "Events". */
 void journal_pack(msgpack_sbuffer *out, const journal_event_t *event, uint64_t seq, uint64_t ns_seq)
 {
-    msgpack_packer packer;
-    msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
-    msgpack_pack_map(&packer, (size_t)8 + (ns_seq != 0) + (event->prev != 0) +
-                                  (event->evidence != NULL) + (event->reason != NULL));
-    msgpack_sbuffer_write(out, KEY("\xa3", "seq"));
-    msgpack_pack_uint64(&packer, seq);
-    pack_number(&packer, KEY("\xa6", "ns_seq"), ns_seq);
-    pack_number(&packer, KEY("\xa4", "prev"), event->prev);
-    msgpack_sbuffer_write(out, KEY("\xa4", "time"));
-    msgpack_pack_int64(&packer, event->time);
-    pack_pair(&packer, KEY("\xa2", "ns"), event->ns);
-    pack_pair(&packer, KEY("\xa5", "topic"), event->topic);
-    pack_pair(&packer, KEY("\xa4", "type"), event->type);
-    pack_pair(&packer, KEY("\xa6", "origin"), event->origin);
-    pack_pair(&packer, KEY("\xab", "incarnation"), event->incarnation);
-    pack_pair(&packer, KEY("\xa8", "evidence"), event->evidence);
-    pack_pair(&packer, KEY("\xa6", "reason"), event->reason);
+    size_t bound = bound_of(event);
+    room_t room = make_room(out, bound);
+    room_pack_map(&room, (size_t)8 + (ns_seq != 0) + (event->prev != 0) +
+                             (event->evidence != NULL) + (event->reason != NULL));
+    room_write(&room, KEY("\xa3", "seq"));
+    room_pack_uint64(&room, seq);
+    pack_number(&room, KEY("\xa6", "ns_seq"), ns_seq);
+    pack_number(&room, KEY("\xa4", "prev"), event->prev);
+    room_write(&room, KEY("\xa4", "time"));
+    room_pack_int64(&room, event->time);
+    pack_pair(&room, KEY("\xa2", "ns"), event->ns);
+    pack_pair(&room, KEY("\xa5", "topic"), event->topic);
+    pack_pair(&room, KEY("\xa4", "type"), event->type);
+    pack_pair(&room, KEY("\xa6", "origin"), event->origin);
+    pack_pair(&room, KEY("\xab", "incarnation"), event->incarnation);
+    pack_pair(&room, KEY("\xa8", "evidence"), event->evidence);
+    pack_pair(&room, KEY("\xa6", "reason"), event->reason);
     if (event->event.data) {
-        msgpack_sbuffer_write(out, KEY("\xa5", "event"));
-        msgpack_sbuffer_write(out, (const char *)event->event.data, event->event.size);
+        room_write(&room, KEY("\xa5", "event"));
+        room_write(&room, event->event.data, event->event.size);
     } else {
-        msgpack_sbuffer_write(out, KEY("\xa3", "raw"));
-        msgpack_pack_bin_with_body(&packer, event->raw.data, event->raw.size);
+        room_write(&room, KEY("\xa3", "raw"));
+        room_pack_bin(&room, event->raw.size);
+        if (event->raw.size)
+            room_write(&room, event->raw.data, event->raw.size);
     }
-}
-
-/* The event goes to the publisher in memory of its own size: it may wait there. */
-static void tell(txn_t *txn, const journal_event_t *event, const msgpack_sbuffer *packed)
-{
-    char key[KEY_MAX + 1];
-    void *data = malloc(packed->size);
-    if (!data)
-        abort();
-    memcpy(data, packed->data, packed->size);
-    assert(strlen(event->ns) + strlen(event->topic) <= KEY_MAX);
-    stpcpy(stpcpy(key, event->ns), event->topic);
-    txn_tell(txn, key, data, packed->size);
+    size_t size = (size_t)(room.at - out->data) - out->size;
+    assert(size <= bound);
+    out->size += size;
 }
 
 uint64_t journal_append(txn_t *txn, const journal_event_t *event)
@@ -116,7 +151,7 @@ uint64_t journal_append(txn_t *txn, const journal_event_t *event)
     msgpack_sbuffer_clear(&buffer);
     journal_pack(&buffer, &linked, seq, txn_next(txn, event->ns));
     txn_append(txn, TABLE_JOURNAL, &seq, sizeof seq, buffer.data, buffer.size);
-    tell(txn, event, &buffer);
+    txn_tell(txn, event->ns, event->topic, buffer.data, buffer.size);
     if (buffer.alloc > BUFFER_MAX) {
         msgpack_sbuffer_destroy(&buffer);
         msgpack_sbuffer_init(&buffer);

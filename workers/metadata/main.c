@@ -79,7 +79,7 @@ static void on_events(void *arg, news_t *news)
 {
     metadata_t *self = arg;
     publisher_send(self->publisher, news);
-    if (news && self->service)
+    if (self->service)
         service_on_events(self->service);
 }
 

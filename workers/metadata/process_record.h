@@ -31,6 +31,7 @@ typedef struct process_record {
 
 /* False, with an empty record in `ret`, when there is none. */
 bool head_record_get(txn_t *txn, const char *ns, const char *id, head_record_t *ret);
+bool head_record_at(txn_t *txn, const store_key_t *key, head_record_t *ret);
 bool head_record_of(const msg_bytes_t *stored, head_record_t *ret); /* false when it is none */
 void head_record_put(txn_t *txn, const char *ns, const char *id, head_record_t *record);
 bool process_record_of(const msg_bytes_t *stored, process_record_t *ret); /* likewise */

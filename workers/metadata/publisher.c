@@ -78,18 +78,19 @@ void publisher_destroy(publisher_t **self_p)
     *self_p = NULL;
 }
 
-static void free_data(void *data, void *hint)
+static void free_news(void *data, void *news)
 {
-    (void)hint;
-    free(data);
+    (void)data;
+    free(news);
 }
 
 void publisher_send(void *arg, news_t *news)
 {
     publisher_t *self = arg;
-    for (; news; news = news->next) {
+    for (news_t *next; news; news = next) {
         zmq_msg_t event;
-        zmq_msg_init_data(&event, TAKE(news->data), news->size, free_data, NULL);
+        next = news->next;
+        zmq_msg_init_data(&event, news->data, news->size, free_news, news);
         if (frame_send(self->socket, news->key, strlen(news->key), true) ||
             frame_move(self->socket, &event, false))
             log_warn("publish %s: %s", news->key, zmq_strerror(errno));

@@ -224,8 +224,14 @@ static const order_ops_t ops = {.load = load,
 void run_open_with(run_t *self, txn_t *txn, const store_key_t *key, const process_record_t *init,
                    int64_t now)
 {
-    *self = (run_t){.txn = txn, .key = *key, .init = *init};
+    /* Most of it is key and records, which need no clearing first. */
+    self->txn = txn;
+    self->key.size = key->size;
+    memcpy(self->key.bytes, key->bytes, key->size);
     self->key.bytes[key->size] = '\0';
+    self->init = *init;
+    self->zone = NULL;
+    self->is_large = self->has_ended_init = false;
     self->ns = (const char *)self->key.bytes;
     self->id = self->ns + strlen(self->ns) + 1;
     self->incarnation = self->id + strlen(self->id) + 1;
@@ -249,10 +255,10 @@ bool run_open(run_t *self, txn_t *txn, const store_key_t *key, int64_t now)
 
 void run_close(run_t *self)
 {
-    store_key_t init = exec_key(self, "");
     self->init.state = self->order.init;
     self->init.held = self->order.held;
-    process_record_put(self->txn, &init, &self->init);
+    self->key.size++; /* of init, whose exec id is empty */
+    process_record_put(self->txn, &self->key, &self->init);
     if (self->zone)
         msgpack_zone_free(self->zone);
     self->zone = NULL;

@@ -9,7 +9,7 @@
 
 typedef struct run {
     txn_t *txn;
-    store_key_t key;                   /* NS, ID, INCARNATION */
+    store_key_t key;                   /* NS, ID, INCARNATION, and a NUL behind it */
     const char *ns, *id, *incarnation; /* borrowed from the key */
     process_record_t init;
     order_t order;

@@ -62,16 +62,21 @@ uint32_t store_sum(table_t table, const void *key, size_t key_size, const void *
 store_key_t store_key_join(const char *const *texts, size_t count)
 {
     store_key_t key; /* what is behind its size is nobody's: not worth clearing */
-    key.size = 0;
-    for (size_t i = 0; i < count; i++) {
-        size_t size = strlen(texts[i]);
-        assert(key.size + size + 1 <= STORE_KEY_MAX);
-        if (i > 0)
-            key.bytes[key.size++] = '\0';
-        memcpy(key.bytes + key.size, texts[i], size);
-        key.size += size;
-    }
+    key.size = strlen(texts[0]);
+    assert(key.size <= STORE_KEY_MAX);
+    memcpy(key.bytes, texts[0], key.size);
+    for (size_t i = 1; i < count; i++)
+        store_key_add(&key, texts[i]);
     return key;
+}
+
+void store_key_add(store_key_t *self, const char *text)
+{
+    size_t size = strlen(text);
+    assert(self->size + 1 + size <= STORE_KEY_MAX);
+    self->bytes[self->size] = '\0';
+    memcpy(self->bytes + self->size + 1, text, size);
+    self->size += 1 + size;
 }
 
 int store_error(const store_t *self, int error)

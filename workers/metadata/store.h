@@ -48,6 +48,7 @@ typedef struct store_key {
 } store_key_t;
 
 /* The texts joined by NUL bytes. Their lengths are the caller's to have checked. */
+void store_key_add(store_key_t *self, const char *text); /* a NUL byte and the text */
 #define STORE_KEY(...)                                                                             \
     store_key_join((const char *const[]){__VA_ARGS__},                                             \
                    sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
@@ -210,16 +211,17 @@ bool scan_next(scan_t *self);
 void scan_close(scan_t *self);
 bool scan_has_prefix(const scan_t *self, const store_key_t *prefix);
 
-/* Events that become public once the transaction is committed, in order. `data` is malloc'ed and
- * given away; `key` is copied. */
-void txn_tell(txn_t *self, const char *key, void *data, size_t size);
+/* An event that becomes public once the transaction is committed, in order; all of it is copied.
+ * Its key is namespace and topic, one behind the other. */
+void txn_tell(txn_t *self, const char *ns, const char *topic, const void *data, size_t size);
 
+/* One piece of memory, for free(). */
 struct news {
     news_t *next;
-    void *data;
+    void *data; /* behind the key */
     size_t size;
     char key[];
 };
-void news_destroy(news_t **self);
+void news_destroy(news_t **self); /* all of them */
 
 #endif

@@ -1,10 +1,9 @@
 /* What a task's event tells. */
 #include "workers/metadata/task_fields.h"
 
+#include "common/message.h"
 #include "common/util.h"
-#include "workers/metadata/journal.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -32,32 +31,52 @@ task_fields_t task_fields_of(const char *topic)
 }
 
 /* Leaves `ret` empty unless the field is an identifier. */
-static void read_identifier(const msgpack_object *map, const char *name,
-                            char ret[TASK_FIELDS_ID_SIZE])
+static void read_identifier(const msgpack_object *value, char ret[TASK_FIELDS_ID_SIZE])
 {
-    const msgpack_object *found = name ? journal_field(map, name) : NULL;
     ret[0] = '\0';
-    if (!found || found->type != MSGPACK_OBJECT_STR || found->via.str.size >= TASK_FIELDS_ID_SIZE ||
-        !msg_is_identifier(found->via.str.ptr, found->via.str.size))
+    if (value->type != MSGPACK_OBJECT_STR || value->via.str.size >= TASK_FIELDS_ID_SIZE ||
+        !msg_is_identifier(value->via.str.ptr, value->via.str.size))
         return;
-    memcpy(ret, found->via.str.ptr, found->via.str.size);
-    ret[found->via.str.size] = '\0';
+    memcpy(ret, value->via.str.ptr, value->via.str.size);
+    ret[value->via.str.size] = '\0';
 }
 
-static uint64_t read_number(const msgpack_object *map, const char *name)
+static uint64_t read_number(const msgpack_object *value)
 {
-    const msgpack_object *found = journal_field(map, name);
-    return found && found->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? found->via.u64 : 0;
+    return value->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? value->via.u64 : 0;
+}
+
+static bool is_named(const msgpack_object *key, const char *name)
+{
+    size_t size = strlen(name);
+    return key->via.str.size == size && !memcmp(key->via.str.ptr, name, size);
+}
+
+static void read_field(task_fields_t *self, const msgpack_object *key, const msgpack_object *value,
+                       const char *exec_key)
+{
+    if (is_named(key, "container_id"))
+        read_identifier(value, self->id);
+    else if (is_named(key, "pid"))
+        self->pid = (uint32_t)read_number(value);
+    else if (is_named(key, "exit_status"))
+        self->exit_status = (uint32_t)read_number(value);
+    else if (is_named(key, "exited_at"))
+        self->exited_at = (int64_t)read_number(value);
+    else if (exec_key && is_named(key, exec_key))
+        read_identifier(value, self->exec_id);
 }
 
 void task_fields_read(task_fields_t *self, const msgpack_object *map)
 {
     const char *exec_key = self->kind < ARRAY_SIZE(topics) ? topics[self->kind].exec_key : NULL;
-    read_identifier(map, "container_id", self->id);
-    read_identifier(map, exec_key, self->exec_id);
+    if (map->type != MSGPACK_OBJECT_MAP)
+        return;
+    for (uint32_t i = map->via.map.size; i-- > 0;) { /* of equal keys the first one counts */
+        const msgpack_object_kv *entry = &map->via.map.ptr[i];
+        if (entry->key.type == MSGPACK_OBJECT_STR)
+            read_field(self, &entry->key, &entry->val, exec_key);
+    }
     if (!strcmp(self->exec_id, self->id))
         self->exec_id[0] = '\0';
-    self->pid = (uint32_t)read_number(map, "pid");
-    self->exit_status = (uint32_t)read_number(map, "exit_status");
-    self->exited_at = (int64_t)read_number(map, "exited_at");
 }

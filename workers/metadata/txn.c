@@ -501,14 +501,16 @@ int txn_commit(txn_t **self_p, news_t **ret_news)
 /* News ------------------------------------------------------------------------------------------
  */
 
-void txn_tell(txn_t *self, const char *key, void *data, size_t size)
+void txn_tell(txn_t *self, const char *ns, const char *topic, const void *data, size_t size)
 {
-    size_t key_size = strlen(key) + 1;
-    news_t *item = malloc(sizeof *item + key_size);
+    size_t ns_size = strlen(ns), key_size = ns_size + strlen(topic) + 1;
+    news_t *item = malloc(sizeof *item + key_size + size);
     if (!item)
         abort();
-    *item = (news_t){.data = data, .size = size};
-    memcpy(item->key, key, key_size);
+    *item = (news_t){.data = item->key + key_size, .size = size};
+    memcpy(item->key, ns, ns_size);
+    memcpy(item->key + ns_size, topic, key_size - ns_size);
+    memcpy(item->data, data, size);
     *self->news_end = item;
     self->news_end = &item->next;
 }
@@ -518,7 +520,6 @@ void news_destroy(news_t **self)
     while (*self) {
         news_t *item = *self;
         *self = item->next;
-        free(item->data);
         free(item);
     }
 }
