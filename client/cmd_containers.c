@@ -4,7 +4,7 @@
 #include "client/container_options.h"
 #include "client/message_json.h"
 #include "client/output.h"
-#include "client/task_io.h"
+#include "common/fifos.h"
 #include "common/util.h"
 #include "workers/shim/runtime.h"
 
@@ -78,7 +78,7 @@ static status_code_t delete_task(session_t *session, const char *id, status_t *s
     if (st->code == STATUS_NOT_FOUND)
         status_clear(st);
     if (!st->code) {
-        task_io_remove(id, (const char *const[3]){task.stdin, task.stdout, task.stderr});
+        fifos_remove(id, (const char *const[3]){task.stdin, task.stdout, task.stderr});
         session_sweep_fifos(session, id);
     }
     return st->code;

@@ -19,11 +19,11 @@ int cmd_run(session_t *session)
         return wrong;
     if (wanted.null_io && options_flag(options, "tty"))
         return session_usage(session, "--tty and --null-io cannot be used together");
-    if (wanted.remove && wanted.detach)
-        return session_usage(session, "--rm and --detach cannot be used together");
     const char *restart = options_text(options, "restart");
     if (restart && strcmp(restart, "no") && !wanted.detach)
         return session_usage(session, "--restart goes with --detach only");
+    if (restart && strcmp(restart, "no") && wanted.remove)
+        return session_usage(session, "--rm and --restart cannot be used together");
     if (container_options_read(session, CONTAINER_OPTIONS_RUN, &made, &st))
         return session_fail(&st);
     wanted.id = made.ask.id;

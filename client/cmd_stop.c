@@ -3,7 +3,7 @@
 #include "client/commands.h"
 #include "client/launch.h"
 #include "client/output.h"
-#include "client/task_io.h"
+#include "common/fifos.h"
 #include "common/util.h"
 
 #include <signal.h>
@@ -83,6 +83,17 @@ static status_code_t make_end(session_t *session, const stopping_t *how, const c
     return session_wait(session, MSG_task_wait, &(msg_task_wait_t){.id = id}, NULL, st);
 }
 
+/* What is to be gone at its end would be gone before it could be started again. */
+static status_code_t may_restart(session_t *session, const char *id, status_t *st)
+{
+    msg_container_t record;
+    const msg_container_get_t ask = {.id = id};
+    if (!session_call(session, MSG_container_get, &ask, &record, st) && record.removal)
+        status_set(st, STATUS_FAILED_PRECONDITION,
+                   "%s is removed when it has ended (--rm): it cannot be restarted", id);
+    return st->code;
+}
+
 /* First all are asked, then each is waited for, so that their patience runs at once. What fails is
  * said and the others go on. `then` may be NULL. */
 static int stop_all(session_t *session, const stopping_t *how, session_work_t *then)
@@ -92,7 +103,8 @@ static int stop_all(session_t *session, const stopping_t *how, session_work_t *t
     char **ids = session_operands(session, &count);
     AUTO_FREE status_t *each = zmalloc((count + 1) * sizeof *each);
     for (size_t i = 0; i < count; i++)
-        ask_to_end(session, ids[i], how->signal, &each[i]);
+        if (!then || !may_restart(session, ids[i], &each[i]))
+            ask_to_end(session, ids[i], how->signal, &each[i]);
     for (size_t i = 0; i < count; i++) {
         if (each[i].code || make_end(session, how, ids[i], &each[i]) ||
             (then && then(session, ids[i], &each[i]))) {
@@ -133,7 +145,7 @@ static status_code_t start_again(session_t *session, const char *id, status_t *s
     if (task_of(session, id, &task, st) ||
         session_call(session, MSG_task_delete, &(msg_task_delete_t){.id = id}, &exited, st))
         return st->code;
-    task_io_remove(id, (const char *const[3]){task.stdin, task.stdout, task.stderr});
+    fifos_remove(id, (const char *const[3]){task.stdin, task.stdout, task.stderr});
     session_sweep_fifos(session, id);
     bool none = !task.terminal && (!task.stdout || !*task.stdout);
     const launch_options_t wanted = {.id = id,

@@ -3,8 +3,8 @@
 #include "client/commands.h"
 #include "client/message_json.h"
 #include "client/output.h"
-#include "client/task_io.h"
 #include "client/tasks_at.h"
+#include "common/fifos.h"
 #include "common/util.h"
 
 #include <signal.h>
@@ -227,7 +227,7 @@ static status_code_t delete_one(session_t *session, const char *id, msg_exited_t
     find_fifos(session, id, ask.exec_id, paths);
     if (session_call(session, MSG_task_delete, &ask, exited, st))
         return session_explain(st, "delete task", id);
-    task_io_remove(ask.exec_id ? ask.exec_id : id, paths);
+    fifos_remove(ask.exec_id ? ask.exec_id : id, paths);
     if (!ask.exec_id)
         session_sweep_fifos(session, id);
     if (session_json(session))

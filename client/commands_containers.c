@@ -62,7 +62,8 @@ static const option_row_t runtime_options[] = {
 };
 
 static const option_row_t run_options[] = {
-    {"rm", 0, OPTION_FLAG, NULL, "delete the container at the end; not with --detach", WORD_ANY},
+    {"rm", 0, OPTION_FLAG, NULL,
+     "delete the container at the end; the cluster does it with --detach", WORD_ANY},
     {0},
 };
 
@@ -93,14 +94,17 @@ const command_t commands_containers[] = {
     {.path = "run",
      .synopsis = RUN_SYNOPSIS,
      .brief = "make a container and run it",
-     .help = "Makes a container record and its task, starts it, passes input, output and signals\n"
-             "on, and ends with the process's exit status. The task is deleted at the end; the\n"
-             "container only with --rm. With --detach it leaves once the process is started.\n"
-             "Everything behind ID is the container's command. When something fails before the\n"
-             "process is started, all that was made is undone.\n\n"
-             "  shimctl run --rm --rootfs /srv/alpine a /bin/sh -c 'echo hello; exit 7'\n"
-             "  shimctl run --rm -t --rootfs /srv/alpine a /bin/sh\n"
-             "  shimctl run -d --memory-limit 67108864 --rootfs /srv/alpine b /bin/sleep 100\n",
+     .help =
+         "Makes a container record and its task, starts it, passes input, output and signals\n"
+         "on, and ends with the process's exit status. The task is deleted at the end; the\n"
+         "container only with --rm. With --detach it leaves once the process is started.\n"
+         "The cluster does what --rm asks for when shimctl cannot, with --detach or because it\n"
+         "was killed: not before the process has ended.\n"
+         "Everything behind ID is the container's command. When something fails before the\n"
+         "process is started, all that was made is undone.\n\n"
+         "  shimctl run --rm --rootfs /srv/alpine a /bin/sh -c 'echo hello; exit 7'\n"
+         "  shimctl run --rm -t --rootfs /srv/alpine a /bin/sh\n"
+         "  shimctl run -d --memory-limit 67108864 --rootfs /srv/alpine b /bin/sleep 100\n",
      .options = {run_options, io_options, pid_file_options, container_options, resource_options,
                  runtime_options},
      .operands_max = COMMAND_OPERANDS_ANY,

@@ -3,6 +3,7 @@
 #include "client/exit_status.h"
 #include "client/launch_internal.h"
 #include "client/output.h"
+#include "common/fifos.h"
 #include "common/util.h"
 
 #include <errno.h>
@@ -164,8 +165,8 @@ static void close_io(launch_t *self)
     if (self->deleted && !self->options->exec_id)
         session_sweep_fifos(self->session, self->options->id);
     if (attach && self->deleted)
-        task_io_remove(self->options->id,
-                       (const char *const[3]){attach->stdin, attach->stdout, attach->stderr});
+        fifos_remove(self->options->id,
+                     (const char *const[3]){attach->stdin, attach->stdout, attach->stderr});
 }
 
 int launch(session_t *session, const launch_options_t *options)
@@ -177,6 +178,9 @@ int launch(session_t *session, const launch_options_t *options)
     self.link = session_link(session, &self.st);
     if (!self.link)
         return session_fail(&self.st);
+    AUTO_FREE char *dir = util_format("%s/fifo", session_cluster(session)->run_dir);
+    AUTO_FREE char *fifos = fifos_dir_name(options->fifo_dir ? options->fifo_dir : dir);
+    self.fifos = fifos;
     self.progress = progress_begin(command_own_name(session_command(session)));
     self.signals = signals_new(session_loop(session), launch_on_signal, &self);
     launch_advance(&self, STEP_DONE);

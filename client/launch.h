@@ -14,7 +14,7 @@ typedef struct launch_options {
     int64_t deadline_ms;                     /* when an exec is killed and deleted; 0 for never */
     const msg_process_t *attach;             /* a process that runs already; nothing is made */
     const char *pid_file;                    /* written before the start; NULL for none */
-    const char *fifo_dir;                    /* NULL for RUN/fifo */
+    const char *fifo_dir;                    /* where they are made; NULL for RUN/fifo */
     const char *log_uri;                     /* NULL for fifos */
     const msg_cluster_t *logs;               /* a log writer takes the output, to where this cluster
                                               * keeps logs; NULL for none */
@@ -24,7 +24,7 @@ typedef struct launch_options {
     bool null_io;
     bool terminal;
     bool detach; /* leave once it is started */
-    bool remove; /* delete the container at the end */
+    bool remove; /* delete the container at the end; the cluster does it when we are gone */
 } launch_options_t;
 
 /* Does it. The process is waited for before it is started, so that no exit is missed; its output is

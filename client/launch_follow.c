@@ -183,12 +183,19 @@ launch_outcome_t launch_wait(launch_t *self)
 /* deleting ---------------------------------------------------------------------------------------
  */
 
+/* Somebody else was faster. */
+static status_t unless_gone(const status_t *st)
+{
+    status_t outcome = *st;
+    if (outcome.code == STATUS_NOT_FOUND)
+        status_clear(&outcome);
+    return outcome;
+}
+
 static void on_task_deleted(void *arg, const status_t *st, const void *answer)
 {
     launch_t *self = arg;
-    status_t outcome = *st;
-    if (outcome.code == STATUS_NOT_FOUND) /* somebody else was faster */
-        status_clear(&outcome);
+    status_t outcome = unless_gone(st);
     self->deleted = true;
     self->quiet_from = util_monotonic_us();
     launch_on_reply(self, &outcome, answer);
@@ -202,12 +209,18 @@ launch_outcome_t launch_delete_task(launch_t *self)
     return launch_ask(self, MSG_task_delete, &ask, on_task_deleted);
 }
 
+static void on_container_deleted(void *arg, const status_t *st, const void *answer)
+{
+    const status_t outcome = unless_gone(st);
+    launch_on_reply(arg, &outcome, answer);
+}
+
 launch_outcome_t launch_delete_container(launch_t *self)
 {
     const msg_container_delete_t ask = {.id = self->options->id};
-    if (!self->options->remove)
+    if (!self->options->remove || self->options->detach)
         return STEP_DONE;
-    return launch_ask(self, MSG_container_delete, &ask, launch_on_reply);
+    return launch_ask(self, MSG_container_delete, &ask, on_container_deleted);
 }
 
 /* input, size, signals ---------------------------------------------------------------------------

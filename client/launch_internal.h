@@ -20,6 +20,7 @@ typedef struct launch {
     link_t *link;
     const launch_options_t *options;
     task_io_t *io;
+    const char *fifos; /* directory to make for them */
     signals_t *signals;
     int at;             /* step of the plan; walks back while undoing */
     status_t st;        /* what ended the plan */

@@ -39,12 +39,22 @@ static void on_container_created(void *arg, const status_t *st, const void *answ
     launch_on_reply(self, st, answer);
 }
 
+static bool uses_fifos(const launch_options_t *options)
+{
+    return !options->null_io && !options->log_uri && !options->logs;
+}
+
+/* What is to be removed at the end is removed by the cluster when we are killed. */
 launch_outcome_t launch_create_container(launch_t *self)
 {
     self->created_at = self->options->created_at;
     if (!self->options->container)
         return STEP_DONE;
-    return launch_ask(self, MSG_container_create, self->options->container, on_container_created);
+    msg_container_create_t ask = *self->options->container;
+    ask.remove = ask.held = self->options->remove;
+    if (ask.remove && uses_fifos(self->options))
+        ask.fifos = self->fifos;
+    return launch_ask(self, MSG_container_create, &ask, on_container_created);
 }
 
 launch_outcome_t launch_undo_container(launch_t *self)
@@ -81,12 +91,9 @@ launch_outcome_t launch_open_io(launch_t *self)
     AUTO_FREE char *writer = options->logs ? log_writer(self) : NULL;
     if (options->logs && !writer)
         return STEP_FAILED;
-    AUTO_FREE char *dir = options->fifo_dir
-                              ? util_strdup(options->fifo_dir)
-                              : util_format("%s/fifo", session_cluster(self->session)->run_dir);
     AUTO_FREE char *owner = session_bundle(self->session, options->id);
     const task_io_options_t wanted = {.name = options->exec_id ? options->exec_id : options->id,
-                                      .dir = dir,
+                                      .dir = self->fifos,
                                       .owner = options->exec_id ? owner : NULL,
                                       .terminal = options->terminal,
                                       .null_io = options->null_io,

@@ -4,7 +4,7 @@
 #include "client/exit_status.h"
 #include "client/output.h"
 #include "client/progress.h"
-#include "client/task_io.h"
+#include "common/fifos.h"
 #include "common/util.h"
 
 #include <errno.h>
@@ -213,7 +213,7 @@ void session_sweep_fifos(const session_t *self, const char *id)
 {
     AUTO_FREE char *dir = util_format("%s/fifo", self->cluster.run_dir);
     AUTO_FREE char *bundle = session_bundle(self, id);
-    task_io_sweep(dir, bundle);
+    fifos_sweep(dir, bundle);
 }
 
 /* Whether the id stands in the text as a word of its own. */

@@ -2,20 +2,15 @@
 #include "client/task_io.h"
 
 #include "client/pump.h"
+#include "common/fifos.h"
 #include "common/util.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/stat.h>
-#include <uuid/uuid.h>
 
-#define DIR_MODE 0700
-#define DIR_HEX  16 /* characters of a fifo directory's name */
-#define OWNER    "owner"
-#define STREAMS  3 /* 0 input, 1 output, 2 errors */
-#define URI_MAX  4095
+#define STREAMS FIFOS_STREAMS
+#define URI_MAX 4095
 
 struct task_io {
     zloop_t *loop;
@@ -28,8 +23,6 @@ struct task_io {
     task_io_event_t *on_stdin, *on_drained;
     void *arg;
 };
-
-static const char *const suffixes[STREAMS] = {"stdin", "stdout", "stderr"};
 
 /* Making ----------------------------------------------------------------------------------------
  */
@@ -55,46 +48,13 @@ static status_code_t open_fifo(task_io_t *self, int stream, status_t *st)
     return STATUS_OK;
 }
 
-static status_code_t make_dir(task_io_t *self, const char *parent, status_t *st)
-{
-    uuid_t uuid;
-    char hex[2 * sizeof uuid + 1];
-    uuid_generate_random(uuid);
-    util_hex(uuid, DIR_HEX / 2, hex);
-    if (mkdir(parent, DIR_MODE) && errno != EEXIST)
-        return status_errno(st, errno, "make fifos: mkdir %s", parent);
-    char *dir = util_format("%s/%s", parent, hex);
-    if (mkdir(dir, DIR_MODE)) {
-        status_errno(st, errno, "make fifos: mkdir %s", dir);
-        free(dir);
-        return st->code;
-    }
-    self->dir = dir;
-    return STATUS_OK;
-}
-
-/* What the fifos belong to, for task_io_sweep. */
-static status_code_t note_owner(const task_io_t *self, const char *owner, status_t *st)
-{
-    AUTO_FREE char *link = util_format("%s/" OWNER, self->dir);
-    if (owner && symlink(owner, link))
-        return status_errno(st, errno, "make fifos: symlink %s", link);
-    return STATUS_OK;
-}
-
-static void remove_dir(const char *dir)
-{
-    AUTO_FREE char *link = util_format("%s/" OWNER, dir);
-    (void)unlink(link);
-    (void)rmdir(dir); /* fails until the last fifo in it is gone */
-}
-
 static status_code_t make_fifos(task_io_t *self, const task_io_options_t *options, status_t *st)
 {
-    if (make_dir(self, options->dir, st) || note_owner(self, options->owner, st))
+    if (fifos_make_dir(options->dir, options->owner, st))
         return st->code;
+    self->dir = util_strdup(options->dir);
     for (int i = 0; i < (options->terminal ? 2 : STREAMS); i++) {
-        self->paths[i] = util_format("%s/%s-%s", self->dir, options->name, suffixes[i]);
+        self->paths[i] = util_format("%s/%s-%s", self->dir, options->name, fifos_suffix(i));
         if (mkfifo(self->paths[i], 0600))
             return status_errno(st, errno, "make fifo %s", self->paths[i]);
         if (open_fifo(self, i, st))
@@ -151,12 +111,6 @@ task_io_t *task_io_new(zloop_t *loop, const task_io_options_t *options, status_t
     return self;
 }
 
-static bool is_fifo(const char *path)
-{
-    struct stat info;
-    return path && *path == '/' && !lstat(path, &info) && S_ISFIFO(info.st_mode);
-}
-
 task_io_t *task_io_open(zloop_t *loop, const char *stdin_path, const char *stdout_path,
                         const char *stderr_path, status_t *st)
 {
@@ -164,7 +118,7 @@ task_io_t *task_io_open(zloop_t *loop, const char *stdin_path, const char *stdou
     const char *paths[STREAMS] = {stdin_path, stdout_path, stderr_path};
     self->keep = true;
     for (int i = 0; i < STREAMS; i++) {
-        if (!is_fifo(paths[i]))
+        if (!fifos_is_fifo(paths[i]))
             continue;
         self->paths[i] = util_strdup(paths[i]);
         if (open_fifo(self, i, st)) {
@@ -188,7 +142,7 @@ void task_io_destroy(task_io_t **self_p)
         free(self->paths[i]);
     }
     if (self->dir && !self->keep)
-        remove_dir(self->dir);
+        fifos_remove_dir(self->dir);
     util_close(&self->input);
     free(self->dir);
     free(self);
@@ -286,79 +240,4 @@ int64_t task_io_idle_ms(const task_io_t *self)
         last = moved > last ? moved : last;
     }
     return (util_monotonic_us() - last) / 1000;
-}
-
-/* Leftovers -------------------------------------------------------------------------------------
- */
-
-/* Whether the path is DIR/HEX/NAME-stdin or the like; its directory's length in `dir_size`. */
-static bool is_ours(const char *name, const char *path, size_t *dir_size)
-{
-    const char *slash = strrchr(path, '/');
-    if (*path != '/' || slash - path < DIR_HEX + 1)
-        return false;
-    size_t name_size = strlen(name);
-    if (strncmp(slash + 1, name, name_size) || slash[1 + name_size] != '-')
-        return false;
-    const char *suffix = slash + name_size + 2;
-    bool known = false;
-    for (int i = 0; i < STREAMS; i++)
-        known = known || !strcmp(suffix, suffixes[i]);
-    const char *hex = slash - DIR_HEX;
-    *dir_size = (size_t)(slash - path);
-    return known && hex[-1] == '/' && strspn(hex, "0123456789abcdef") == DIR_HEX;
-}
-
-void task_io_remove(const char *name, const char *const paths[3])
-{
-    for (int i = 0; i < STREAMS; i++) {
-        size_t dir_size;
-        if (!paths[i] || !is_ours(name, paths[i], &dir_size) || !is_fifo(paths[i]))
-            continue;
-        AUTO_FREE char *dir = strndup(paths[i], dir_size);
-        (void)unlink(paths[i]);
-        if (dir)
-            remove_dir(dir);
-    }
-}
-
-static void remove_fifos(const char *dir)
-{
-    DIR *entries = opendir(dir);
-    const struct dirent *entry;
-    while (entries && (entry = readdir(entries))) {
-        AUTO_FREE char *path = util_format("%s/%s", dir, entry->d_name);
-        if (is_fifo(path))
-            (void)unlink(path);
-    }
-    if (entries)
-        closedir(entries);
-    remove_dir(dir);
-}
-
-static bool is_of_nobody(const char *link, const char *gone)
-{
-    char owner[PATH_MAX];
-    struct stat info;
-    ssize_t size = readlink(link, owner, sizeof owner - 1);
-    if (size < 0)
-        return false;
-    owner[size] = '\0';
-    return !strcmp(owner, gone) || (stat(owner, &info) && errno == ENOENT);
-}
-
-void task_io_sweep(const char *dir, const char *gone)
-{
-    DIR *entries = opendir(dir);
-    const struct dirent *entry;
-    while (entries && (entry = readdir(entries))) {
-        if (strspn(entry->d_name, "0123456789abcdef") != DIR_HEX || entry->d_name[DIR_HEX])
-            continue;
-        AUTO_FREE char *path = util_format("%s/%s", dir, entry->d_name);
-        AUTO_FREE char *link = util_format("%s/" OWNER, path);
-        if (is_of_nobody(link, gone))
-            remove_fifos(path);
-    }
-    if (entries)
-        closedir(entries);
 }

@@ -12,7 +12,7 @@ typedef struct task_io task_io_t;
 /* What the command line asks for. */
 typedef struct task_io_options {
     const char *name;       /* container or exec id: the fifos are NAME-stdin and so on */
-    const char *dir;        /* where the directory of fifos is made; absolute */
+    const char *dir;        /* of the fifos, to be made: fifos_dir_name */
     bool terminal;          /* errors come with the output */
     bool null_io;           /* no fifos at all */
     const char *log_uri;    /* output goes there; NULL for fifos */
@@ -21,9 +21,9 @@ typedef struct task_io_options {
     const char *owner; /* a path with which they lose their use; noted beside them. NULL: none */
 } task_io_options_t;
 
-/* Makes the fifos, mode 0600, in a fresh directory of mode 0700 below `dir`, and opens those that
- * are read here: a shim waits for a reader. INVALID_ARGUMENT for options that do not go together or
- * a URI that is none. NULL on failure, and nothing is left behind then. */
+/* Makes the fifos, mode 0600, in their directory, and opens those that are read here: a shim waits
+ * for a reader. INVALID_ARGUMENT for options that do not go together or a URI that is none. NULL on
+ * failure, and nothing is left behind then. */
 task_io_t *task_io_new(zloop_t *loop, const task_io_options_t *options, status_t *st);
 
 /* Opens the fifos of a process that exists. Paths may be NULL or empty; a log URI is not read. */
@@ -61,13 +61,5 @@ int64_t task_io_idle_ms(const task_io_t *self);
 
 /* The fifos outlive this program: the task goes on with them. */
 void task_io_keep(task_io_t *self);
-
-/* Removes directories of fifos below `dir` whose owner is `gone`, or is not there any more: those
- * of execs whose task was deleted. Blocks for as long as reading a directory takes. */
-void task_io_sweep(const char *dir, const char *gone);
-
-/* Removes fifos that a detached client left, and their directory: only paths that are fifos, whose
- * names fit `name`, in a directory named as task_io_new names it. Other paths are ignored. */
-void task_io_remove(const char *name, const char *const paths[3]);
 
 #endif

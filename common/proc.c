@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #define START_TIME_FIELD 22
 #define LISTENING        0x10000 /* __SO_ACCEPTCON, as /proc/net/unix shows it */
 #define UNIX_PREFIX      "unix://"
+#define BOOT_SIZE        9 /* of the boot's UUID this many characters, less one */
 
 /* A number of /proc/PID/stat, by its place in proc(5) and behind the name; 0 without a process. */
 static uint64_t stat_field(pid_t pid, int wanted)
@@ -55,6 +57,41 @@ int proc_open(pid_t pid, uint64_t start_time)
         return -1;
     }
     return fd;
+}
+
+/* Of the machine's present life; "" when it cannot be read. */
+static void read_boot(char ret[BOOT_SIZE])
+{
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (!file || !fgets(ret, BOOT_SIZE, file))
+        ret[0] = '\0';
+    if (file)
+        fclose(file);
+}
+
+bool proc_name(pid_t pid, char ret[PROC_NAME_SIZE])
+{
+    char boot[BOOT_SIZE];
+    uint64_t start_time = proc_start_time(pid);
+    read_boot(boot);
+    snprintf(ret, PROC_NAME_SIZE, "%s-%d-%" PRIu64, boot, pid, start_time);
+    return start_time != 0;
+}
+
+int proc_open_named(const char *name)
+{
+    char boot[BOOT_SIZE];
+    int pid;
+    uint64_t start_time;
+    read_boot(boot);
+    size_t size = strlen(boot);
+    bool is_name =
+        strchr(name, '-') && sscanf(strchr(name, '-'), "-%d-%" SCNu64, &pid, &start_time) == 2;
+    bool is_here = is_name && !strncmp(name, boot, size) && name[size] == '-' && start_time;
+    if (is_here)
+        return proc_open(pid, start_time);
+    errno = is_name ? ESRCH : EINVAL;
+    return -1;
 }
 
 /* The number by which descriptors of the listening socket are known; 0 when there is none. */

@@ -11,6 +11,11 @@
  * is no such process. */
 uint64_t proc_start_time(pid_t pid);
 
+/* A name that no other process of this machine has had or will have: boot, pid and start. False
+ * when there is no such process. */
+#define PROC_NAME_SIZE 64
+bool proc_name(pid_t pid, char ret[PROC_NAME_SIZE]);
+
 /* The name of its command (proc(5), comm), in which what is no printable ASCII stands as ?. False
  * when there is no such process. */
 #define PROC_COMM_SIZE 64
@@ -22,6 +27,9 @@ pid_t proc_parent(pid_t pid);
 /* A descriptor for the process, close-on-exec; -1 with ESRCH when there is none, or another one
  * than that which was started at `start_time` (0: whichever it is). */
 int proc_open(pid_t pid, uint64_t start_time);
+
+/* The same for the process that has or had that name; EINVAL for what is none. */
+int proc_open_named(const char *name);
 
 /* The process that listens on the unix socket `address` (as ttrpc_address_parse takes it), by the
  * descriptors it holds; 0 when there is none. Walks through all processes' descriptors, tens of

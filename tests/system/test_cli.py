@@ -192,7 +192,7 @@ def test_pid_file_is_there_before_the_start(cluster):
 
 
 @pytest.mark.parametrize("words, code, sentence", [
-    (["run", "--rm", "-d", "--rootfs", "D", "a", "x"], 2, "--rm and --detach cannot be used together"),
+    (["run", "--rm", "-d", "--restart", "always", "--rootfs", "D", "a", "x"], 2, "--rm and --restart cannot be used together"),
     (["run", "-t", "--null-io", "--rootfs", "D", "a", "x"], 2, "--tty and --null-io cannot be used together"),
     (["run", "-t", "--rootfs", "D", "a", "x"], 5, "a: it wants a terminal, but standard input is none"),
     (["run", "alpine", "a", "x"], 2, "images are not managed here: give --rootfs and a directory"),

@@ -36,11 +36,35 @@ static void a_process_is_known_by_its_start(void **state)
     assert_true(any >= 0);
     assert_int_equal(proc_open(child, start + 1), -1);
     assert_int_equal(errno, ESRCH);
+    char name[PROC_NAME_SIZE];
+    assert_true(proc_name(child, name));
+    AUTO_CLOSE int named = proc_open_named(name);
+    assert_true(named >= 0);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     assert_int_equal(proc_start_time(child), 0);
     assert_int_equal(proc_open(child, start), -1);
     assert_int_equal(proc_open(0, 0), -1);
+    assert_int_equal(proc_open_named(name), -1);
+    assert_int_equal(errno, ESRCH);
+    assert_false(proc_name(child, name));
+    assert_int_equal(proc_open_named(name), -1);
+    assert_int_equal(errno, ESRCH);
+}
+
+static void a_name_of_another_boot_names_nobody(void **state)
+{
+    static const char *const bad[] = {"", "x", "-", "-1-1", "01234567-1", "01234567--"};
+    char name[PROC_NAME_SIZE];
+    (void)state;
+    assert_true(proc_name(getpid(), name));
+    AUTO_CLOSE int own = proc_open_named(name);
+    assert_true(own >= 0);
+    name[0] = name[0] == '0' ? '1' : '0';
+    assert_int_equal(proc_open_named(name), -1);
+    assert_int_equal(errno, ESRCH);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(proc_open_named(bad[i]), -1);
 }
 
 static int listen_at(const struct sockaddr_un *address, size_t size)
@@ -76,6 +100,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_process_is_known_by_its_start),
+        cmocka_unit_test(a_name_of_another_boot_names_nobody),
         cmocka_unit_test(the_listener_of_a_socket_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

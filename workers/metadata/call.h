@@ -11,7 +11,8 @@ typedef struct call {
     msgpack_zone *zone; /* memory for the answer; it outlives the transaction */
     int64_t now;        /* ns since the epoch */
     uint64_t delivered; /* event.ack: what was fetched, and more must not be acknowledged */
-    const struct usage *usage;           /* metadata.status: what it tells besides the store */
+    const struct usage *usage; /* metadata.status: what it tells besides the store */
+    const char *holder; /* container.create: the process that asks (proc_name); NULL when unknown */
     const struct restart_delays *delays; /* those that write: how long restarts wait */
 } call_t;
 

@@ -2,6 +2,7 @@
  * match them. */
 #include "workers/metadata/containers.h"
 
+#include "common/fifos.h"
 #include "common/log.h"
 #include "workers/metadata/incarnations.h"
 #include "workers/metadata/labels.h"
@@ -47,6 +48,23 @@ static bool is_runtime_name(const char *name)
     }
 }
 
+static status_code_t check_removal(const msg_container_create_t *create, status_t *st)
+{
+    if (!create->remove && (create->held || create->fifos))
+        return status_set(st, STATUS_INVALID_ARGUMENT, "container.create: %s goes with remove only",
+                          create->held ? "held" : "fifos");
+    if (create->remove && !restarts_is_none(create->restart))
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "container.create: remove and restart %s cannot be used together",
+                          create->restart);
+    if (create->fifos && !fifos_is_dir_name(create->fifos))
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "container.create: fifos is %s, not an absolute path that ends with 16 "
+                          "hexadecimal digits",
+                          create->fifos);
+    return STATUS_OK;
+}
+
 status_code_t containers_check_create(const void *ask, status_t *st)
 {
     const msg_container_create_t *create = ask;
@@ -59,7 +77,7 @@ status_code_t containers_check_create(const void *ask, status_t *st)
     if (loss && strcmp(loss, "keep") && strcmp(loss, "kill"))
         return status_set(st, STATUS_INVALID_ARGUMENT,
                           "container.create: on_shim_loss is %s, neither keep nor kill", loss);
-    if (restarts_check_policy("container.create", create->restart, st))
+    if (restarts_check_policy("container.create", create->restart, st) || check_removal(create, st))
         return st->code;
     return check_spec("container.create", &create->spec, st);
 }
@@ -146,6 +164,18 @@ void containers_keep(txn_t *txn, const msg_container_t *record)
         put_record(txn, &key, &encoded, &bare.spec);
 }
 
+static const msg_removal_t *removal_of(const call_t *call)
+{
+    const msg_container_create_t *ask = call->ask;
+    if (!ask->remove)
+        return NULL;
+    msg_removal_t *removal = msgpack_zone_malloc(call->zone, sizeof *removal);
+    if (!removal)
+        abort();
+    *removal = (msg_removal_t){.holder = call->holder, .fifos = ask->fifos};
+    return removal;
+}
+
 /* Methods ---------------------------------------------------------------------------------------
  */
 
@@ -166,6 +196,7 @@ status_code_t containers_create(txn_t *txn, const call_t *call, status_t *st)
                                 .options_type = ask->options_type,
                                 .options = ask->options,
                                 .on_shim_loss = ask->on_shim_loss,
+                                .removal = removal_of(call),
                                 .rootfs = {ask->rootfs.items, ask->rootfs.count},
                                 .created_at = call->now,
                                 .updated_at = call->now};
@@ -197,6 +228,10 @@ status_code_t containers_update(txn_t *txn, const call_t *call, status_t *st)
     store_key_t key = STORE_KEY(call->ns, ask->id);
     if (!get_record(txn, &key, call->zone, record))
         return not_found(call->ns, ask->id, st);
+    if (record->removal && !restarts_is_none(ask->restart))
+        return status_set(st, STATUS_FAILED_PRECONDITION,
+                          "container \"%s\" is removed when it has ended: it cannot be restarted",
+                          ask->id);
     msg_labels_t before = record->labels;
     if (labels_merge(&before, &ask->labels, call->zone, &record->labels, st))
         return st->code;

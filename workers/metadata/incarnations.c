@@ -55,6 +55,16 @@ status_code_t incarnations_check_get(const void *ask, status_t *st)
 /* incarnation.begin, incarnation.get ------------------------------------------------------------
  */
 
+bool incarnations_has_ended(txn_t *txn, const char *ns, const char *id)
+{
+    head_record_t head;
+    msg_bytes_t found;
+    if (!head_record_get(txn, ns, id, &head))
+        return false;
+    store_key_t key = STORE_KEY(ns, id, head.incarnation, "");
+    return !head.live || txn_get(txn, TABLE_EXITS, key.bytes, key.size, &found);
+}
+
 bool incarnations_is_live(txn_t *txn, const char *ns, const char *id)
 {
     head_record_t head;

@@ -35,6 +35,9 @@ incarnations_found_t incarnations_find(txn_t *txn, const incarnations_event_t *e
 /* True while a container has a task, or is about to. */
 bool incarnations_is_live(txn_t *txn, const char *ns, const char *id);
 
+/* True when its newest run has ended; false when it had none. */
+bool incarnations_has_ended(txn_t *txn, const char *ns, const char *id);
+
 /* False while the shim can still be expected to send events that the end of this incarnation
  * needs. */
 bool incarnations_is_complete(txn_t *txn, const char *ns, const msg_incarnation_end_t *ask);

@@ -144,7 +144,7 @@ int main(int argc, char **argv)
     io_timer_init(&self.trim, on_trim, &self);
     io_timer_in(self.io, &self.trim, TRIM_MS);
     worker_ready(worker);
-    service_sweep_logs(self.service, NULL, NULL);
+    service_begin(self.service);
     int exit_code = worker_run(worker);
     io_timer_stop(self.io, &self.trim);
     stop(&self);

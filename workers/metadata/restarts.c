@@ -2,6 +2,7 @@
 #include "workers/metadata/restarts.h"
 
 #include "workers/metadata/containers.h"
+#include "workers/metadata/incarnations.h"
 #include "workers/metadata/process_record.h"
 
 #include <ctype.h>
@@ -40,13 +41,18 @@ static bool parse_on_failure(const char *policy, unsigned long *max)
 status_code_t restarts_check_policy(const char *method, const char *policy, status_t *st)
 {
     unsigned long max;
-    if (!policy || !strcmp(policy, NONE) || !strcmp(policy, ALWAYS) || !strcmp(policy, UNLESS) ||
+    if (restarts_is_none(policy) || !strcmp(policy, ALWAYS) || !strcmp(policy, UNLESS) ||
         parse_on_failure(policy, &max))
         return STATUS_OK;
     return status_set(st, STATUS_INVALID_ARGUMENT,
                       "%s: restart is %s, not no, always, on-failure, on-failure:N (N from 1 to "
                       "%lu) or unless-stopped",
                       method, policy, COUNT_MAX);
+}
+
+bool restarts_is_none(const char *policy)
+{
+    return !policy || !strcmp(policy, NONE);
 }
 
 /* Whether a run that ended so is followed by another one. */
@@ -276,13 +282,6 @@ status_code_t restarts_note(txn_t *txn, const call_t *call, status_t *st)
 /* restart.list ----------------------------------------------------------------------------------
  */
 
-static bool has_ended(txn_t *txn, const msg_container_t *record, const head_record_t *head)
-{
-    store_key_t key = STORE_KEY(record->ns, record->id, head->incarnation, "");
-    msg_bytes_t found;
-    return !head->live || txn_get(txn, TABLE_EXITS, key.bytes, key.size, &found);
-}
-
 /* As docker's: always means also that a stop ends with the life of the cluster it was made in. What
  * becomes of a run whose end is not recorded yet is decided with that. */
 static void wake(txn_t *txn, const call_t *call, msg_container_t *record, msg_restart_t *restart)
@@ -293,10 +292,10 @@ static void wake(txn_t *txn, const call_t *call, msg_container_t *record, msg_re
         restart->stopped && strcmp(restart->stopped, ask->life) && !strcmp(restart->policy, ALWAYS);
     if (restart->pending || !is_over)
         return;
-    head_record_get(txn, record->ns, record->id, &head);
+    bool has_run = head_record_get(txn, record->ns, record->id, &head);
     restart->stopped = NULL;
     restart->failures = 0;
-    if (!has_ended(txn, record, &head)) {
+    if (has_run && !incarnations_has_ended(txn, record->ns, record->id)) {
         containers_keep(txn, record);
         return;
     }

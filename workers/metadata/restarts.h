@@ -17,6 +17,9 @@ extern const restart_delays_t restart_delays_default; /* 100 ms, a minute, 10 s 
 /* INVALID_ARGUMENT for a policy that there is not; NULL is fine. */
 status_code_t restarts_check_policy(const char *method, const char *policy, status_t *st);
 
+/* Whether that policy, or NULL, asks for no restart. */
+bool restarts_is_none(const char *policy);
+
 /* Gives the record another policy; NULL leaves it. A restart that is due stays so unless the policy
  * is now no. */
 void restarts_set_policy(msg_container_t *record, const char *policy, msgpack_zone *zone);

@@ -2,6 +2,7 @@
 #include "workers/metadata/service.h"
 
 #include "common/log.h"
+#include "common/proc.h"
 #include "common/util.h"
 #include "workers/metadata/containers.h"
 #include "workers/metadata/ends.h"
@@ -10,6 +11,7 @@
 #include "workers/metadata/journal.h"
 #include "workers/metadata/namespaces.h"
 #include "workers/metadata/polls.h"
+#include "workers/metadata/removals.h"
 #include "workers/metadata/requests.h"
 #include "workers/metadata/restarts.h"
 #include "workers/metadata/subscribers.h"
@@ -87,6 +89,7 @@ struct service {
     restart_delays_t delays;
     ends_t *ends;
     polls_t *polls;
+    removals_t *removals;
     worker_method_t handlers[ARRAY_SIZE(methods)];
     bool is_settled; /* the request that is being answered has its outcome stored, or cannot have */
 };
@@ -239,8 +242,10 @@ static void on_swept(void *arg, const status_t *st, const void *answer)
         log_warn("log.sweep: %s", st->text);
 }
 
-void service_sweep_logs(service_t *self, const char *ns, const char *id)
+/* Those of one container, or of all when `id` is NULL, that belong to no record any more. */
+static void sweep_logs(void *arg, const char *ns, const char *id)
 {
+    service_t *self = arg;
     const msg_log_sweep_t ask = {.id = id};
     link_ask(worker_link(self->worker), MSG_log_sweep, &ask, ns, SWEEP_MS, NULL, on_swept, self);
 }
@@ -249,16 +254,40 @@ void service_sweep_logs(service_t *self, const char *ns, const char *id)
 static void follow_up(const write_t *self)
 {
     const call_t *call = &self->call;
-    if (self->method->id == MSG_container_delete) {
+    switch (self->method->id) {
+    case MSG_container_create:
+        removals_add(self->service->removals, call->answer);
+        break;
+    case MSG_container_delete: {
         const msg_container_delete_t *ask = call->ask;
-        service_sweep_logs(self->service, call->ns, ask->id);
-    } else if (self->method->id == MSG_event_subscribe) {
+        removals_forget(self->service->removals, call->ns, ask->id);
+        sweep_logs(self->service, call->ns, ask->id);
+        break;
+    }
+    case MSG_incarnation_exit: {
+        const msg_incarnation_exit_t *ask = call->ask;
+        if (!ask->exec_id)
+            removals_on_end(self->service->removals, call->ns, ask->id);
+        break;
+    }
+    case MSG_incarnation_end: {
+        const msg_incarnation_end_t *ask = call->ask;
+        removals_on_end(self->service->removals, call->ns, ask->id);
+        break;
+    }
+    case MSG_event_subscribe: {
         const msg_subscriber_t *subscriber = call->answer;
         if (subscriber->created_at == call->now)
             polls_on_begin(self->service->polls, subscriber);
-    } else if (self->method->id == MSG_event_unsubscribe) {
+        break;
+    }
+    case MSG_event_unsubscribe: {
         const msg_event_unsubscribe_t *ask = call->ask;
         polls_on_end(self->service->polls, ask->all ? "" : call->ns, ask->name);
+        break;
+    }
+    default:
+        break;
     }
 }
 
@@ -277,6 +306,26 @@ static void answer_write(void *arg, const status_t *st)
     self->service->is_settled = false;
 }
 
+static const char *keep_text(msgpack_zone *zone, const char *text)
+{
+    size_t size = text ? strlen(text) + 1 : 0;
+    char *copy = text ? msgpack_zone_malloc(zone, size) : NULL;
+    if (text && !copy)
+        abort();
+    return text ? memcpy(copy, text, size) : NULL;
+}
+
+/* The name of the process that asks for a container, which it wants held. */
+static const char *find_holder(request_t *request, const msg_container_create_t *ask)
+{
+    const msg_peer_t *peer = request_peer(request);
+    char name[PROC_NAME_SIZE];
+    if (!ask->held || !peer || peer->pid <= 0)
+        return NULL;
+    proc_name((pid_t)peer->pid, name); /* one that has ended by now has no process with its name */
+    return keep_text(request_zone(request), name);
+}
+
 static void add_write(void *arg, request_t *request, const char *ns, const void *ask)
 {
     service_t *self = arg;
@@ -288,6 +337,8 @@ static void add_write(void *arg, request_t *request, const char *ns, const void 
                            .zone = request_zone(request),
                            .now = util_now_ns(),
                            .delays = &self->delays};
+    if (write->method->id == MSG_container_create)
+        write->call.holder = find_holder(request, ask);
     if (write->method->id == MSG_event_ack) {
         const msg_event_ack_t *ack = ask;
         const char *space = ack->all ? "" : ns ? ns : "";
@@ -308,6 +359,14 @@ static void on_write(void *arg, request_t *request, const void *ask)
         request_fail(request, &st);
     else if (method->id != MSG_incarnation_end || !ends_park(self->ends, request, ns, ask))
         add_write(self, request, ns, ask);
+}
+
+void service_begin(service_t *self)
+{
+    status_t st;
+    sweep_logs(self, NULL, NULL);
+    if (!removals_begin(self->removals, &st))
+        log_error("find the containers that are to be removed: %s", st.text);
 }
 
 void service_on_task_event(service_t *self, const char *ns, const char *id)
@@ -360,15 +419,6 @@ static void answer_refusal(void *arg, const status_t *st)
     worker_recorded(self->request, &ok);
 }
 
-static const char *keep_text(msgpack_zone *zone, const char *text)
-{
-    size_t size = text ? strlen(text) + 1 : 0;
-    char *copy = text ? msgpack_zone_malloc(zone, size) : NULL;
-    if (text && !copy)
-        abort();
-    return text ? memcpy(copy, text, size) : NULL;
-}
-
 static void record(void *arg, request_t *request, const msg_request_record_t *outcome)
 {
     service_t *self = arg;
@@ -407,6 +457,13 @@ service_t *service_new(worker_t *worker, store_t *store, batch_t *batch, const s
                         .usage = usage,
                         .delays = settings->restarts,
                         .polls = polls};
+    self->removals = removals_new(&(removals_tools_t){.io = worker_io(worker),
+                                                      .link = worker_link(worker),
+                                                      .store = store,
+                                                      .batch = batch,
+                                                      .run_dir = worker_cluster(worker)->run_dir,
+                                                      .done = sweep_logs,
+                                                      .arg = self});
     self->ends = ends_new(worker_io(worker), store, add_write, self);
     for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
         self->handlers[i] =
@@ -424,6 +481,7 @@ void service_destroy(service_t **self_p)
         return;
     polls_destroy(&self->polls);
     ends_destroy(&self->ends);
+    removals_destroy(&self->removals);
     free(self);
     *self_p = NULL;
 }

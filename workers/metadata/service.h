@@ -23,9 +23,8 @@ void service_on_events(service_t *self);
  * that waits for them may go on. */
 void service_on_task_event(service_t *self, const char *ns, const char *id);
 
-/* Has the logs removed that belong to no container record any more: of one container, or of all
- * when `id` is NULL. Deleting a container does it; a process may have died between the two, so that
- * it is due at the start too. */
-void service_sweep_logs(service_t *self, const char *ns, const char *id);
+/* Once the worker is ready: takes up what a predecessor left, logs that belong to no record and
+ * containers that are to be removed. */
+void service_begin(service_t *self);
 
 #endif

@@ -297,6 +297,11 @@ static void delete_task(manager_t *self, request_t *request, task_t *task, bool 
     op_start(&deletion->op);
 }
 
+static bool is_forced(const process_t *process, const msg_task_delete_t *delete)
+{
+    return delete->force || (delete->unstarted && process->state == PROCESS_CREATED);
+}
+
 HANDLER(task_delete)
 {
     manager_t *manager = self;
@@ -321,13 +326,14 @@ HANDLER(task_delete)
     process_t *process = manager_find(manager, request, delete->id, delete->exec_id);
     if (!process)
         return;
-    bool ends = !process->exec_id[0] && (delete->force || process->state == PROCESS_STOPPED);
+    bool force = is_forced(process, delete);
+    bool ends = !process->exec_id[0] && (force || process->state == PROCESS_STOPPED);
     if (ends && !restart_is_own_delete(process->task, request))
         restart_mark_stopped(process->task, request);
     if (process->task->phase == TASK_ORPHANED && !process->exec_id[0])
-        orphan_delete(manager, request, process->task, delete->force);
+        orphan_delete(manager, request, process->task, force);
     else if (process->exec_id[0])
-        exec_delete_begin(request, process, delete->force);
+        exec_delete_begin(request, process, force);
     else
-        delete_task(manager, request, process->task, delete->force);
+        delete_task(manager, request, process->task, force);
 }

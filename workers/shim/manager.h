@@ -5,6 +5,7 @@
 #include "workers/shim/settings.h"
 #include "workers/shim/task.h"
 
+#include "common/proc.h"
 #include "common/proto/task.pb-c.h"
 
 #define MANAGER_WINDOW 1024 /* requests the broker hands over at once */
@@ -28,13 +29,13 @@ typedef struct manager {
     char *grpc_address;  /* hashed into the shims' socket names: the cluster's own, and stable */
     char *ttrpc_address; /* where shims send their events */
     char *runc_root;
-    struct loader *loader;  /* NULL once every task is adopted or gone */
-    bool is_loading;        /* not all bundles of the predecessor were looked at */
-    zhashx_t *restarts;     /* see restart.h */
-    char life[64];          /* of the cluster: the same as long as its supervisor runs */
-    unsigned creates;       /* under way */
-    unsigned slow_creates;  /* of those, how many have taken CREATE_SLOW_MS */
-    zlistx_t *create_queue; /* request_t of task.create that wait for their turn; not owned */
+    struct loader *loader;     /* NULL once every task is adopted or gone */
+    bool is_loading;           /* not all bundles of the predecessor were looked at */
+    zhashx_t *restarts;        /* see restart.h */
+    char life[PROC_NAME_SIZE]; /* of the cluster: the same as long as its supervisor runs */
+    unsigned creates;          /* under way */
+    unsigned slow_creates;     /* of those, how many have taken CREATE_SLOW_MS */
+    zlistx_t *create_queue;    /* request_t of task.create that wait for their turn; not owned */
 } manager_t;
 
 /* The shim at that address, connected to when it is not in the table yet. */

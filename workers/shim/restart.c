@@ -333,24 +333,11 @@ void restarts_begin(manager_t *self)
     link_ask(self->link, MSG_restart_list, &message, NULL, 0, NULL, on_list, self);
 }
 
-/* The supervisor's process, in this boot of the machine. */
-static void read_life(char *ret, size_t size)
-{
-    char boot[9] = "";
-    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-    if (file && !fgets(boot, sizeof boot, file))
-        boot[0] = '\0';
-    if (file)
-        fclose(file);
-    snprintf(ret, size, "%s-%d-%llu", boot, getppid(),
-             (unsigned long long)proc_start_time(getppid()));
-}
-
 void restarts_init(manager_t *self)
 {
     self->restarts = zhashx_new();
     zhashx_set_destructor(self->restarts, restart_free);
-    read_life(self->life, sizeof self->life);
+    proc_name(getppid(), self->life); /* the supervisor's */
 }
 
 void restarts_destroy(manager_t *self)

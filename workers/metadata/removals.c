@@ -1,0 +1,298 @@
+/* Removing containers. */
+#include "workers/metadata/removals.h"
+
+#include "common/fifos.h"
+#include "common/io_timer.h"
+#include "common/log.h"
+#include "common/proc.h"
+#include "common/util.h"
+#include "workers/metadata/containers.h"
+#include "workers/metadata/incarnations.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#define DELAY_FIRST_MS 100 /* before another try, doubling */
+#define DELAY_LAST_MS  60000
+
+struct removals {
+    removals_tools_t tools;
+    zhashx_t *table; /* removal_t by NS/ID; owns them */
+};
+
+typedef struct removal {
+    removals_t *removals;
+    char *key, *ns, *id; /* owned */
+    char *holder;        /* its name; owned; NULL for none */
+    char *fifos;         /* owned; NULL for none */
+    int64_t created_at;  /* tells it from another container of that name */
+    int holder_fd;       /* pidfd while it lives, -1 */
+    io_timer_t timer;
+    int64_t delay_ms;
+    msg_uuid_t asked; /* the request that is under way */
+    bool is_busy;
+    bool is_due; /* to be tried again as soon as that is over */
+} removal_t;
+
+static char *key_of(const char *ns, const char *id)
+{
+    return util_format("%s/%s", ns, id);
+}
+
+static removal_t *find(removals_t *self, const char *ns, const char *id)
+{
+    AUTO_FREE char *key = key_of(ns, id);
+    return zhashx_lookup(self->table, key);
+}
+
+static void close_holder(removal_t *self)
+{
+    io_set_remove(self->removals->tools.io, self->holder_fd);
+    util_close(&self->holder_fd);
+}
+
+static void removal_destroy(void **item)
+{
+    removal_t *self = *item;
+    const removals_tools_t *tools = &self->removals->tools;
+    io_timer_stop(tools->io, &self->timer);
+    link_forget(tools->link, &self->asked);
+    close_holder(self);
+    free(self->key);
+    free(self->ns);
+    free(self->id);
+    free(self->holder);
+    free(self->fifos);
+    free(self);
+    *item = NULL;
+}
+
+static void attempt(removal_t *self);
+
+static void on_timer(void *arg)
+{
+    attempt(arg);
+}
+
+static void try_later(removal_t *self)
+{
+    self->is_busy = self->is_due = false;
+    io_timer_in(self->removals->tools.io, &self->timer, self->delay_ms);
+    self->delay_ms = self->delay_ms * 2 < DELAY_LAST_MS ? self->delay_ms * 2 : DELAY_LAST_MS;
+}
+
+/* The record ------------------------------------------------------------------------------------
+ */
+
+typedef struct erasure {
+    removals_t *removals;
+    char *ns, *id; /* owned */
+    int64_t created_at;
+    status_t outcome;
+} erasure_t;
+
+static void erase(void *arg, txn_t *txn)
+{
+    erasure_t *self = arg;
+    msg_container_t record;
+    msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
+    const msg_container_delete_t ask = {.id = self->id};
+    const call_t call = {.ns = self->ns, .ask = &ask, .zone = zone, .now = util_now_ns()};
+    bool is_there = containers_look(txn, self->ns, self->id, zone, &record) &&
+                    record.created_at == self->created_at;
+    status_clear(&self->outcome);
+    if (is_there)
+        containers_delete(txn, &call, &self->outcome);
+    msgpack_zone_free(zone);
+}
+
+static void finish(removals_t *self, removal_t *removal)
+{
+    AUTO_FREE char *ns = TAKE(removal->ns);
+    AUTO_FREE char *id = TAKE(removal->id);
+    AUTO_FREE char *fifos = util_format("%s/fifo", self->tools.run_dir);
+    AUTO_FREE char *bundle = util_format("%s/task/%s/%s", self->tools.run_dir, ns, id);
+    log_info("container %s: removed", removal->key);
+    zhashx_delete(self->table, removal->key);
+    fifos_sweep(fifos, bundle); /* of its execs */
+    self->tools.done(self->tools.arg, ns, id);
+}
+
+static void on_erased(void *arg, const status_t *st)
+{
+    erasure_t *self = arg;
+    removal_t *removal = find(self->removals, self->ns, self->id);
+    const status_t *failed = st->code ? st : &self->outcome;
+    bool is_same = removal && removal->created_at == self->created_at;
+    if (is_same && !failed->code) {
+        finish(self->removals, removal);
+    } else if (is_same) {
+        log_debug("container %s: remove: %s", removal->key, failed->text);
+        try_later(removal);
+    }
+    free(self->ns);
+    free(self->id);
+    free(self);
+}
+
+/* The record goes last: as long as it is there, a successor does the rest again. */
+static void remove_record(removal_t *self)
+{
+    erasure_t *erasure = zmalloc(sizeof *erasure);
+    *erasure = (erasure_t){.removals = self->removals,
+                           .ns = util_strdup(self->ns),
+                           .id = util_strdup(self->id),
+                           .created_at = self->created_at};
+    if (self->fifos)
+        fifos_clear_dir(self->fifos);
+    batch_add(self->removals->tools.batch, erase, on_erased, erasure);
+}
+
+/* The task --------------------------------------------------------------------------------------
+ */
+
+/* One that runs is tried again when it has ended. */
+static void on_task_deleted(void *arg, const status_t *st, const void *answer)
+{
+    removal_t *self = arg;
+    (void)answer;
+    self->asked = (msg_uuid_t){0};
+    if (!st->code || st->code == STATUS_NOT_FOUND) {
+        remove_record(self);
+    } else if (st->code != STATUS_FAILED_PRECONDITION) {
+        log_warn("container %s: remove: %s; trying again", self->key, st->text);
+        try_later(self);
+    } else {
+        self->is_busy = false;
+        if (self->is_due)
+            attempt(self);
+    }
+}
+
+static void attempt(removal_t *self)
+{
+    const removals_tools_t *tools = &self->removals->tools;
+    const msg_task_delete_t ask = {.id = self->id, .unstarted = true};
+    self->is_due = self->is_busy;
+    if (self->is_busy)
+        return;
+    self->is_busy = true;
+    io_timer_stop(tools->io, &self->timer);
+    self->asked =
+        link_ask(tools->link, MSG_task_delete, &ask, self->ns, 0, NULL, on_task_deleted, self);
+}
+
+/* The holder ------------------------------------------------------------------------------------
+ */
+
+static void on_holder_ended(void *arg, int fd, uint32_t events)
+{
+    removal_t *self = arg;
+    (void)fd;
+    (void)events;
+    log_info("container %s: who made it has ended; it is removed when it has", self->key);
+    close_holder(self);
+    attempt(self);
+}
+
+/* False when it has ended. One that cannot be watched is taken for that: its container is removed
+ * when it has ended itself, which is the most that the holder can be kept from. */
+static bool watch_holder(removal_t *self)
+{
+    self->holder_fd = proc_open_named(self->holder);
+    if (self->holder_fd < 0) {
+        if (errno != ESRCH)
+            log_warn("container %s: watch who made it: %s", self->key, strerror(errno));
+        return false;
+    }
+    io_set_add(self->removals->tools.io, self->holder_fd, EPOLLIN, on_holder_ended, self);
+    return true;
+}
+
+/* -----------------------------------------------------------------------------------------------
+ */
+
+static removal_t *add(removals_t *self, const msg_container_t *record)
+{
+    removal_t *removal = zmalloc(sizeof *removal);
+    *removal = (removal_t){.removals = self,
+                           .key = key_of(record->ns, record->id),
+                           .ns = util_strdup(record->ns),
+                           .id = util_strdup(record->id),
+                           .holder = util_strdup(record->removal->holder),
+                           .fifos = util_strdup(record->removal->fifos),
+                           .created_at = record->created_at,
+                           .holder_fd = -1,
+                           .delay_ms = DELAY_FIRST_MS};
+    io_timer_init(&removal->timer, on_timer, removal);
+    zhashx_update(self->table, removal->key, removal);
+    return removal;
+}
+
+void removals_add(removals_t *self, const msg_container_t *record)
+{
+    if (!record->removal)
+        return;
+    removal_t *removal = add(self, record);
+    if (removal->holder && !watch_holder(removal))
+        attempt(removal);
+}
+
+void removals_forget(removals_t *self, const char *ns, const char *id)
+{
+    AUTO_FREE char *key = key_of(ns, id);
+    zhashx_delete(self->table, key);
+}
+
+void removals_on_end(removals_t *self, const char *ns, const char *id)
+{
+    removal_t *removal = find(self, ns, id);
+    if (removal && removal->holder_fd < 0)
+        attempt(removal);
+}
+
+bool removals_begin(removals_t *self, status_t *st)
+{
+    scan_t scan;
+    AUTO(txn)
+    txn = txn_read(self->tools.store, st);
+    if (!txn)
+        return false;
+    msgpack_zone *zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
+    for (bool any = scan_seek(&scan, txn, TABLE_CONTAINERS, NULL, 0); any; any = scan_next(&scan)) {
+        msg_container_t record;
+        status_t bad;
+        msgpack_zone_clear(zone);
+        if (msg_decode(MSG_container, scan.value.data, scan.value.size, zone, &record, &bad) ||
+            !record.removal || find(self, record.ns, record.id))
+            continue;
+        if (record.removal->holder)
+            removals_add(self, &record);
+        else if (incarnations_has_ended(txn, record.ns, record.id))
+            attempt(add(self, &record));
+        else
+            add(self, &record);
+    }
+    scan_close(&scan);
+    msgpack_zone_free(zone);
+    return !txn_status(txn, st);
+}
+
+removals_t *removals_new(const removals_tools_t *tools)
+{
+    removals_t *self = zmalloc(sizeof *self);
+    self->tools = *tools;
+    self->table = zhashx_new();
+    zhashx_set_destructor(self->table, removal_destroy);
+    return self;
+}
+
+void removals_destroy(removals_t **self_p)
+{
+    removals_t *self = *self_p;
+    if (!self)
+        return;
+    zhashx_destroy(&self->table);
+    free(self);
+    *self_p = NULL;
+}
