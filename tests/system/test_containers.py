@@ -506,11 +506,16 @@ def test_a_bundle_without_a_record_is_unmounted_and_removed(cluster):
     remove(cluster, "c")
 
 
+def said_by_shim(cluster, begin=0):
+    """What the shim of container c says, which comes in pieces, a line of the log each."""
+    return "".join(re.findall(r" info: default/c: (.*)\n", cluster.log()[begin:]))
+
+
 def test_stacks_of_a_shim_come_into_our_log(cluster):
     detached(cluster, "c", "sleep 1000")
     cluster.await_successor("shim", cluster.kill("shim"))
     os.kill(until(lambda: tasks(cluster)["c"].get("shim_pid"), "it is adopted"), signal.SIGUSR1)
-    until(lambda: "END goroutine stack dump" in cluster.log(), "what the shim says")
+    until(lambda: "END goroutine stack dump" in said_by_shim(cluster), "what the shim says")
     remove(cluster, "c")
 
 
@@ -518,8 +523,8 @@ def open_waits(cluster):
     """How many Waits a real shim of ours has in its hands, as it says itself."""
     before = len(cluster.log())
     os.kill(until(lambda: tasks(cluster)["c"].get("shim_pid"), "it is adopted"), signal.SIGUSR1)
-    until(lambda: "END goroutine stack dump" in cluster.log()[before:], "what the shim says")
-    return len(re.findall(r"\(\*service\)\.Wait\(", cluster.log()[before:]))
+    said = until(lambda: text if "END goroutine stack dump" in (text := said_by_shim(cluster, before)) else None, "what the shim says")
+    return len(re.findall(r"\(\*service\)\.Wait\(", said))
 
 
 def test_waits_do_not_accumulate_in_a_shim(cluster):
