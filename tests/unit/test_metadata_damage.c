@@ -1,5 +1,6 @@
-/* A store whose file was damaged, at every place of what was written last: it opens, loses at most
- * the record that was hit, tells of it, and its numbers go on. */
+/* A store whose file was damaged, at every byte of the last commit, and here and there in those
+ * before it: it opens, loses at most the record that was hit, tells of it, and its numbers go on.
+ */
 #include "tests/unit/metadata_fixture.h"
 
 #include "common/log.h"
@@ -23,8 +24,12 @@
 #ifndef SAMPLES
 #define SAMPLES 2500 /* places in the pages written last, beside all those of the meta pages */
 #endif
+#ifndef STRIDE
+#define STRIDE 1 /* from one byte of the last commit to the next that is tried */
+#endif
 #define SEED     20261127u
 #define AT_ONCE  100 /* cases in one child */
+#define CHILDREN 8   /* at a time, at most */
 #define FLIPS    100 /* at once */
 #define FILE_MAX (4u << 20)
 
@@ -74,8 +79,11 @@ static void forget_known(void)
     known_count = 0;
 }
 
-static uint8_t *file_before, *file_after;
-static size_t size_before, size_after;
+static uint8_t *file_before, *file_between, *file_after; /* between: without the last commit */
+static size_t size_before, size_between, size_after;
+
+/* Where the cases are, each child's in a directory of its own. LMDB waits for the disk itself. */
+static char cases[64];
 
 static size_t read_file(fixture_t *f, uint8_t *ret)
 {
@@ -132,11 +140,31 @@ static void append(void *arg, txn_t *txn)
                                                   .event = fields});
 }
 
+static char *case_directory(size_t number)
+{
+    return util_format("%s/%zu", cases, number);
+}
+
+static void clear_directory(const char *path)
+{
+    mkdir(path, 0700);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+        if (entry->d_name[0] != '.')
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    closedir(dir);
+}
+
 /* A store that has seen some life, and what of its file the last commits have written. */
 static void prepare(fixture_t *f)
 {
     forget_known();
+    snprintf(cases, sizeof cases, "%s/shimd-damage-XXXXXX",
+             access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+    assert_non_null(mkdtemp(cases));
     file_before = malloc(FILE_MAX);
+    file_between = malloc(FILE_MAX);
     file_after = malloc(FILE_MAX);
     fill(f, 0, 30);
     size_before = read_file(f, file_before);
@@ -144,6 +172,7 @@ static void prepare(fixture_t *f)
     batch_add(f->batch, put_big, committed, "big");
     batch_commit(f->batch);
     fill(f, 32, 33);
+    size_between = read_file(f, file_between);
     uint64_t seq;
     batch_add(f->batch, append, committed, &seq);
     batch_commit(f->batch);
@@ -162,7 +191,14 @@ static void prepare(fixture_t *f)
 
 static void finish(void)
 {
+    for (size_t i = 0; i < CHILDREN; i++) {
+        AUTO_FREE char *path = case_directory(i);
+        clear_directory(path);
+        rmdir(path);
+    }
+    assert_int_equal(rmdir(cases), 0);
     free(file_before);
+    free(file_between);
     free(file_after);
     forget_known();
 }
@@ -262,17 +298,6 @@ static int try_one(fixture_t *f, const damage_t *damage, size_t most)
     return !is_good;
 }
 
-static void clear_directory(const char *path)
-{
-    mkdir(path, 0700);
-    DIR *dir = opendir(path);
-    assert_non_null(dir);
-    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
-        if (entry->d_name[0] != '.')
-            unlinkat(dirfd(dir), entry->d_name, 0);
-    closedir(dir);
-}
-
 static unsigned next_random(unsigned *state)
 {
     *state = *state * 1664525u + 1013904223u;
@@ -290,37 +315,56 @@ static void hit(uint8_t *data, const damage_t *damage)
         data[next_random(&random) % size_after] ^= damage->flip;
 }
 
+/* In a child: how many fail. */
+static int try_some(const fixture_t *f, const damage_t *damages, size_t count, size_t most,
+                    size_t number)
+{
+    fixture_t own = *f;
+    int failed = 0;
+    AUTO_FREE char *path = case_directory(number);
+    told = fdopen(dup(STDERR_FILENO), "w");
+    dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO); /* the log's */
+    snprintf(own.path, sizeof own.path, "%s", path);
+    uint8_t *data = malloc(FILE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        clear_directory(own.path);
+        memcpy(data, file_after, size_after);
+        hit(data, &damages[i]);
+        write_file(&own, data, damages[i].flip ? size_after : damages[i].at);
+        failed += try_one(&own, &damages[i], most);
+    }
+    fflush(told);
+    free(data);
+    return failed > 100 ? 100 : failed;
+}
+
+static int failures_of(pid_t child)
+{
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (!WIFEXITED(status))
+        fprintf(stderr, "a child died of signal %d\n", WTERMSIG(status));
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
 /* `most`: records that may be lost in each case. */
 static void try_all(fixture_t *f, const damage_t *damages, size_t count, size_t most)
 {
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t at_a_time = processors < 1 || processors > CHILDREN ? CHILDREN : (size_t)processors;
+    pid_t children[CHILDREN] = {0};
     int failures = 0;
-    for (size_t from = 0; from < count; from += AT_ONCE) {
+    for (size_t from = 0, turn = 0; from < count; from += AT_ONCE, turn = (turn + 1) % at_a_time) {
+        size_t some = count - from < AT_ONCE ? count - from : AT_ONCE;
+        failures += children[turn] ? failures_of(children[turn]) : 0;
         fflush(NULL);
-        pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0) {
-            fixture_t own = *f;
-            int failed = 0;
-            told = fdopen(dup(STDERR_FILENO), "w");
-            dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO); /* the log's */
-            snprintf(own.path, sizeof own.path, "%.4000s/case", f->dir);
-            uint8_t *data = malloc(FILE_MAX);
-            for (size_t i = from; i < from + AT_ONCE && i < count; i++) {
-                clear_directory(own.path);
-                memcpy(data, file_after, size_after);
-                hit(data, &damages[i]);
-                write_file(&own, data, damages[i].flip ? size_after : damages[i].at);
-                failed += try_one(&own, &damages[i], most);
-            }
-            fflush(told);
-            _exit(failed > 100 ? 100 : failed);
-        }
-        int status;
-        assert_int_equal(waitpid(child, &status, 0), child);
-        if (!WIFEXITED(status))
-            fprintf(stderr, "a child died of signal %d\n", WTERMSIG(status));
-        failures += WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+        children[turn] = fork();
+        assert_true(children[turn] >= 0);
+        if (children[turn] == 0)
+            _exit(try_some(f, damages + from, some, most, turn));
     }
+    for (size_t i = 0; i < at_a_time; i++)
+        failures += children[i] ? failures_of(children[i]) : 0;
     assert_int_equal(failures, 0);
 }
 
@@ -348,6 +392,36 @@ static void test_flipped_bits(void **state)
     }
     try_all(f, damages, count, 1);
     free(damages);
+    finish();
+}
+
+/* Every byte of the file that the last commit has made another: all its bits are flipped, or the
+ * file ends there. */
+static void try_last_commit(fixture_t *f, uint8_t flip, size_t most)
+{
+    damage_t *damages = malloc(size_after * sizeof *damages);
+    size_t written = 0, count = 0;
+    for (size_t at = 0; at < size_after; at++)
+        if ((at >= size_between || file_between[at] != file_after[at]) && written++ % STRIDE == 0)
+            damages[count++] = (damage_t){.at = at, .flip = flip};
+    assert_true(written > 2 * (size_t)MDB_FILE_PAGE); /* of half a dozen pages */
+    try_all(f, damages, count, most);
+    free(damages);
+}
+
+static void test_last_commit_flipped(void **state)
+{
+    fixture_t *f = *state;
+    prepare(f);
+    try_last_commit(f, 0xff, 1);
+    finish();
+}
+
+static void test_last_commit_truncated(void **state)
+{
+    fixture_t *f = *state;
+    prepare(f);
+    try_last_commit(f, 0, SIZE_MAX);
     finish();
 }
 
@@ -722,6 +796,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_flipped_bits, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_last_commit_flipped, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_last_commit_truncated, fixture_setup,
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(test_truncated, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_lost_pages, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_lost_tables, fixture_setup, fixture_teardown),
