@@ -338,17 +338,96 @@ static void tells_where_the_journal_no_longer_reaches_back(void **state)
     assert_int_equal(trail.next, 0);
 }
 
-static void an_event_of_another_is_no_place_to_go_on(void **state)
+/* As is where a link leads that was made again after damage. */
+static void behind_an_event_of_another_the_next_is_looked_for(void **state)
 {
     fixture_t *f = *state;
+    static const char *const all[] = {"/containers/create"};
     fixture_container(f, NS, "a");
     fixture_container(f, NS, "b");
     msgpack_object events = fixture_journal(f);
     const msgpack_object *last = &events.via.array.ptr[events.via.array.size - 1];
     uint64_t of_b = fixture_field(last, "seq")->via.u64;
     msg_event_trail_t trail = about(f, "a", of_b, 0);
+    assert_topics(f, &trail, all, 1);
+    assert_false(trail.gap);
+    trail = about(f, "nobody", of_b, 0);
     assert_topics(f, &trail, NULL, 0);
     assert_true(trail.gap);
+    assert_int_equal(trail.next, 0);
+}
+
+static void publish_many(void *arg, txn_t *txn)
+{
+    const size_t *count = arg;
+    for (size_t i = 0; i < *count; i++)
+        journal_append(txn, &(journal_event_t){.ns = NS,
+                                               .topic = "/x/y",
+                                               .type = "",
+                                               .origin = JOURNAL_ORIGIN_CLIENT,
+                                               .incarnation = "",
+                                               .event = {(const uint8_t *)"\x80", 1}});
+}
+
+/* Pages until the last, which is returned; `ret_pages` counts them. */
+static msg_event_trail_t first_with_events(fixture_t *f, const char *id, size_t *ret_pages)
+{
+    msg_event_trail_t page = about(f, id, 0, 0);
+    for (*ret_pages = 1; page.next && page.events.size <= 1; ++*ret_pages)
+        page = about(f, id, page.next, 0);
+    return page;
+}
+
+static void look_behind_many(fixture_t *f, table_t table, const store_key_t *key,
+                             const char *const *topics, size_t count)
+{
+    size_t many = TRAIL_SEARCH_MAX * 5 / 2, pages;
+    batch_add(f->batch, publish_many, must_commit, &many);
+    batch_commit(f->batch);
+    lose_record(f, table, key);
+    mender_t *mender = mender_new(f->io, f->store, f->batch);
+    assert_int_equal(mender_count(mender), 1);
+    msg_event_trail_t trail = first_with_events(f, "a", &pages);
+    assert_in_range(pages, 2, 4);
+    assert_topics(f, &trail, topics, count);
+    assert_false(trail.gap);
+    mender_destroy(&mender);
+}
+
+/* However many events of others are behind it; one request looks at some of them. */
+static void a_lost_end_far_back_is_found_page_by_page(void **state)
+{
+    fixture_t *f = *state;
+    static const char *const all[] = {"/containers/update", "/containers/update",
+                                      "/containers/create"};
+    store_key_t key = STORE_KEY(NS, "a");
+    size_t pages;
+    fixture_container(f, NS, "a");
+    update(f, "a");
+    look_behind_many(f, TABLE_TRAILS, &key, &all[1], 2);
+    update(f, "a"); /* is linked to what is to be found */
+    msg_event_trail_t trail = about(f, "a", 0, 1);
+    assert_topics(f, &trail, all, 1);
+    assert_int_not_equal(trail.next, 0);
+    for (pages = 1; trail.next && pages < 9; pages++) {
+        trail = about(f, "a", trail.next, 1);
+        assert_false(trail.gap);
+    }
+    assert_in_range(pages, 4, 6); /* two that are empty, or nearly so, and one for each event */
+    assert_topics(f, &trail, &all[2], 1);
+    trail = first_with_events(f, "nobody", &pages);
+    assert_int_equal(pages, 1);
+}
+
+static void a_lost_run_far_back_goes_on_in_the_trail(void **state)
+{
+    fixture_t *f = *state;
+    static const char *const all[] = {"/tasks/create", "/containers/create"};
+    store_key_t key = STORE_KEY(NS, "a", RUN_1, "");
+    fixture_container(f, NS, "a");
+    begin(f, "a", RUN_1);
+    fixture_shim_event(f, NS, "/tasks/create", "a", NULL, 7, util_now_ns());
+    look_behind_many(f, TABLE_PROCESSES, &key, all, 2);
 }
 
 static void numbers_of_events_that_are_gone_go_too(void **state)
@@ -706,7 +785,9 @@ int main(void)
         TEST(a_run_whose_record_is_lost_goes_on_in_the_trail),
         TEST(goes_on_behind_a_lost_event),
         TEST(tells_where_the_journal_no_longer_reaches_back),
-        TEST(an_event_of_another_is_no_place_to_go_on),
+        TEST(behind_an_event_of_another_the_next_is_looked_for),
+        TEST(a_lost_end_far_back_is_found_page_by_page),
+        TEST(a_lost_run_far_back_goes_on_in_the_trail),
         TEST(numbers_of_events_that_are_gone_go_too),
         TEST(lists_requests_in_order_with_what_they_asked),
         TEST(pages_requests),

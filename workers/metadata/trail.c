@@ -80,54 +80,58 @@ static bool is_text(const msgpack_object *object, const char *text)
            !memcmp(object->via.str.ptr, text, object->via.str.size);
 }
 
-/* Events whose fields are not known are taken to be linked rightly. */
-static bool is_about(const msgpack_object *event, const char *ns, const char *id, bool is_linked)
-{
-    const msgpack_object *fields = journal_field(event, "event");
-    if (!is_text(journal_field(event, "ns"), ns))
-        return false;
-    if (!fields)
-        return is_linked;
-    return is_text(journal_field(fields, "container_id"), id) ||
-           is_text(journal_field(fields, "id"), id);
-}
-
-/* What stands under a number. */
+/* What stands under a number: nothing, if it names nobody and is nothing else either. */
 typedef struct place {
     msg_bytes_t event;
-    bool is_about, is_mark; /* a mark is in the place of a lost event, maybe one about this */
+    bool is_named;   /* it names the container */
+    bool is_unknown; /* its fields are not known: where a link leads to it, that is right */
+    bool is_mark;    /* in the place of a lost event, maybe one about this */
     uint64_t prev;
 } place_t;
 
-/* False when there is nothing any more. */
-static bool look_at(txn_t *txn, const char *ns, const char *id, uint64_t seq, bool is_linked,
-                    place_t *ret)
+static void read_place(const msgpack_object *event, const char *ns, const char *id, place_t *ret)
 {
-    msgpack_unpacked unpacked;
-    *ret = (place_t){.prev = 0};
-    if (!txn_get(txn, TABLE_JOURNAL, &seq, sizeof seq, &ret->event))
-        return false;
-    msgpack_unpacked_init(&unpacked);
-    if (msgpack_unpack_next(&unpacked, (const char *)ret->event.data, ret->event.size, NULL) > 0) {
-        const msgpack_object *prev = journal_field(&unpacked.data, "prev");
-        ret->is_about = is_about(&unpacked.data, ns, id, is_linked);
-        ret->is_mark = is_text(journal_field(&unpacked.data, "topic"), MEND_TOPIC_EVENT);
-        if (ret->is_about && prev && prev->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
-            ret->prev = prev->via.u64;
-    }
-    msgpack_unpacked_destroy(&unpacked);
-    return true;
+    const msgpack_object *fields = journal_field(event, "event");
+    const msgpack_object *prev = journal_field(event, "prev");
+    bool is_in_ns = is_text(journal_field(event, "ns"), ns);
+    ret->is_named = is_in_ns && fields &&
+                    (is_text(journal_field(fields, "container_id"), id) ||
+                     is_text(journal_field(fields, "id"), id));
+    ret->is_unknown = is_in_ns && !fields;
+    ret->is_mark = is_text(journal_field(event, "topic"), MEND_TOPIC_EVENT);
+    if (prev && prev->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
+        ret->prev = prev->via.u64;
 }
 
-/* The event before one that is lost, and with it what it was linked to; 0 when there is none among
- * TRAIL_SEARCH_MAX. */
-static uint64_t search_before(txn_t *txn, const char *ns, const char *id, uint64_t seq)
+static place_t look_at(txn_t *txn, const char *ns, const char *id, uint64_t seq)
 {
-    place_t place;
-    uint64_t last = seq > TRAIL_SEARCH_MAX ? seq - TRAIL_SEARCH_MAX : 1;
-    while (seq-- > last)
-        if (look_at(txn, ns, id, seq, false, &place) && place.is_about)
+    place_t place = {.prev = 0};
+    msgpack_unpacked unpacked;
+    if (!txn_get(txn, TABLE_JOURNAL, &seq, sizeof seq, &place.event))
+        return place;
+    msgpack_unpacked_init(&unpacked);
+    if (msgpack_unpack_next(&unpacked, (const char *)place.event.data, place.event.size, NULL) > 0)
+        read_place(&unpacked.data, ns, id, &place);
+    msgpack_unpacked_destroy(&unpacked);
+    return place;
+}
+
+/* The newest event before `seq` that names the container, which a lost one was linked to. Where
+ * `budget`, the number of events that may be looked at, is used up: one that is none of it, from
+ * which to go on. 0 when the journal has none. */
+static uint64_t search_before(txn_t *txn, const char *ns, const char *id, uint64_t seq,
+                              size_t *budget)
+{
+    uint64_t first = journal_first(txn, TABLE_JOURNAL);
+    while (first && seq-- > first) {
+        place_t place = look_at(txn, ns, id, seq);
+        if (place.is_named)
             return seq;
+        if (*budget > 0)
+            --*budget;
+        if (!*budget && !place.is_unknown && !place.is_mark)
+            return seq;
+    }
     return 0;
 }
 
@@ -136,7 +140,8 @@ static uint64_t search_before(txn_t *txn, const char *ns, const char *id, uint64
 
 uint64_t trail_search(txn_t *txn, const char *ns, const char *id)
 {
-    return search_before(txn, ns, id, txn_journal_last(txn) + 1);
+    size_t budget = TRAIL_SEARCH_MAX;
+    return search_before(txn, ns, id, txn_journal_last(txn) + 1, &budget);
 }
 
 /* One that is found damaged is looked for in the journal. */
@@ -228,24 +233,26 @@ status_code_t trail_about(txn_t *txn, const call_t *call, status_t *st)
     msg_event_trail_t *answer = call->answer;
     uint32_t limit = ask->limit ? ask->limit : PAGE_DEFAULT;
     uint64_t seq = ask->from ? ask->from : trail_newest(txn, call->ns, ask->id);
-    size_t count = 0;
-    place_t place;
+    size_t count = 0, budget = TRAIL_SEARCH_MAX;
     msgpack_sbuffer page;
     (void)st;
     msgpack_sbuffer_init(&page);
     while (seq && count < limit) {
-        bool is_there = look_at(txn, call->ns, ask->id, seq, true, &place);
-        answer->gap = !is_there || (!place.is_about && !place.is_mark);
-        if (answer->gap || (count && page.size + place.event.size > JOURNAL_PAGE_BYTES))
+        place_t place = look_at(txn, call->ns, ask->id, seq);
+        bool is_about = place.is_named || place.is_unknown;
+        if ((!is_about && !budget) || (count && page.size + place.event.size > JOURNAL_PAGE_BYTES))
             break;
-        msgpack_sbuffer_write(&page, (const char *)place.event.data, place.event.size);
-        count++;
-        if (place.is_mark)
-            place.prev = search_before(txn, call->ns, ask->id, seq);
-        answer->gap = place.is_mark && !place.prev;
-        seq = place.prev < seq ? place.prev : 0;
+        if (is_about || place.is_mark) {
+            msgpack_sbuffer_write(&page, (const char *)place.event.data, place.event.size);
+            count++;
+        }
+        if (is_about)
+            seq = place.prev < seq ? place.prev : 0;
+        else
+            seq = search_before(txn, call->ns, ask->id, seq, &budget);
+        answer->gap = !is_about && !seq;
     }
-    answer->next = answer->gap ? 0 : seq;
+    answer->next = seq;
     answer->events = journal_array(&page, count, call->zone);
     msgpack_sbuffer_destroy(&page);
     return STATUS_OK;
