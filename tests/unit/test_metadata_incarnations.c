@@ -4,7 +4,7 @@
 #include "common/util.h"
 #include "workers/metadata/automaton.h"
 #include "workers/metadata/containers.h"
-#include "workers/metadata/mend_runs.h"
+#include "workers/metadata/mend_walk.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -583,7 +583,8 @@ static void mend_exec(void *arg, txn_t *txn)
 {
     store_key_t key = STORE_KEY(NS, "c1", INC1, arg);
     txn_delete(txn, TABLE_PROCESSES, key.bytes, key.size);
-    mend_process(txn, &key);
+    mend_walk_t *walk = mend_walk_of_run(txn, &key);
+    mend_walk_finish(&walk, txn);
 }
 
 static void test_lost_exec(void **state)

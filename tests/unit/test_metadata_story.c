@@ -419,6 +419,79 @@ static void a_lost_end_far_back_is_found_page_by_page(void **state)
     assert_int_equal(pages, 1);
 }
 
+/* Without a version when there is none. */
+static process_record_t process_of(fixture_t *f, const store_key_t *key)
+{
+    status_t st;
+    process_record_t record;
+    AUTO(txn)
+    txn = txn_read(f->store, &st);
+    assert_non_null(txn);
+    process_record_get(txn, key, &record);
+    return record;
+}
+
+/* What is lost while others want answers is made again between these. */
+static void the_journal_is_read_for_lost_runs_piece_by_piece(void **state)
+{
+    fixture_t *f = *state;
+    int64_t now = util_now_ns();
+    static const char *const all[] = {"/tasks/exit", "/tasks/start", "/tasks/create",
+                                      "/containers/create"};
+    store_key_t key = STORE_KEY(NS, "a", RUN_1, "");
+    size_t pieces = 3, many = pieces * MENDER_PIECE, one = 1, turns = 0;
+    mender_t *mender = mender_new(f->io, f->store, f->batch);
+    fixture_container(f, NS, "a");
+    begin(f, "a", RUN_1);
+    fixture_shim_event(f, NS, "/tasks/create", "a", NULL, 7, now);
+    fixture_shim_event(f, NS, "/tasks/start", "a", NULL, 7, now + 1);
+    batch_add(f->batch, publish_many, must_commit, &many);
+    batch_commit(f->batch);
+    lose_record(f, TABLE_PROCESSES, &key);
+    for (; !process_of(f, &key).version && turns < 100; turns++) {
+        io_set_turn(f->io);
+        batch_add(f->batch, publish_many, must_commit, &one);
+        batch_commit(f->batch);
+    }
+    assert_in_range(turns, pieces + 1, 99);
+    assert_int_equal(mender_count(mender), 1);
+    fixture_shim_exit(f, NS, "a", NULL, 7, 3, now + 2);
+    msg_event_trail_t trail = about(f, "a", 0, 0);
+    for (size_t pages = 0; trail.events.size <= 1 && pages < 9; pages++)
+        trail = about(f, "a", trail.next, 0);
+    assert_topics(f, &trail, all, 1); /* its link is to be looked behind */
+    for (size_t pages = 0; trail.next && pages < 9; pages++)
+        trail = about(f, "a", trail.next, 0);
+    assert_topics(f, &trail, &all[1], 3);
+    mender_destroy(&mender);
+}
+
+static void a_run_that_ends_meanwhile_is_not_made_again(void **state)
+{
+    fixture_t *f = *state;
+    store_key_t key = STORE_KEY(NS, "a", RUN_1, "");
+    size_t many = 2 * MENDER_PIECE, count;
+    fixture_container(f, NS, "a");
+    begin(f, "a", RUN_1);
+    batch_add(f->batch, publish_many, must_commit, &many);
+    batch_commit(f->batch);
+    mender_t *mender = mender_new(f->io, f->store, f->batch);
+    lose_record(f, TABLE_PROCESSES, &key);
+    while (!mender_count(mender)) {
+        io_set_turn(f->io);
+        batch_commit(f->batch);
+    }
+    end(f, "a", RUN_1);
+    store_lost(f->store, &count);
+    assert_int_equal(count, 0);
+    for (int i = 0; i < 10; i++) {
+        io_set_turn(f->io);
+        batch_commit(f->batch);
+    }
+    assert_true(process_of(f, &key).ended);
+    mender_destroy(&mender);
+}
+
 static void a_lost_run_far_back_goes_on_in_the_trail(void **state)
 {
     fixture_t *f = *state;
@@ -788,6 +861,8 @@ int main(void)
         TEST(behind_an_event_of_another_the_next_is_looked_for),
         TEST(a_lost_end_far_back_is_found_page_by_page),
         TEST(a_lost_run_far_back_goes_on_in_the_trail),
+        TEST(the_journal_is_read_for_lost_runs_piece_by_piece),
+        TEST(a_run_that_ends_meanwhile_is_not_made_again),
         TEST(numbers_of_events_that_are_gone_go_too),
         TEST(lists_requests_in_order_with_what_they_asked),
         TEST(pages_requests),

@@ -6,8 +6,6 @@
 #include "workers/metadata/exit_records.h"
 #include "workers/metadata/held.h"
 #include "workers/metadata/journal.h"
-#include "workers/metadata/mend_containers.h"
-#include "workers/metadata/mend_runs.h"
 #include "workers/metadata/process_record.h"
 #include "workers/metadata/retention.h"
 #include "workers/metadata/trail.h"
@@ -193,13 +191,19 @@ static void mend_counters(txn_t *txn)
     raise_counter(txn, ".aside", journal_last(txn, TABLE_ASIDE));
 }
 
-void mend_derived(txn_t *txn)
+/* What is found without the journal. */
+static void mend_indices(txn_t *txn)
 {
     mend_heads(txn);
-    mend_runs(txn, NULL, 0);
-    mend_containers(txn);
     held_reindex(txn);
     exit_records_reindex(txn);
+}
+
+void mend_derived(txn_t *txn)
+{
+    mend_indices(txn);
+    mend_walk_t *walk = mend_walk_new(txn, NULL, 0, true);
+    mend_walk_finish(&walk, txn);
     mend_counters(txn);
 }
 
@@ -251,7 +255,7 @@ static void mend_journal(txn_t *txn, const store_key_t *key)
 
 /* What has to be made again once all of them are away. */
 typedef struct needs {
-    bool runs, containers, derived;
+    bool runs, containers, indices, counters;
 } needs_t;
 
 /* False when it was there again, or gone: nothing is to be made in its place. */
@@ -288,27 +292,32 @@ static void mend_one(txn_t *txn, const store_lost_t *lost, needs_t *needs)
             trail_mend(txn, &lost->key);
         break;
     case TABLE_HEADS:
+        needs->indices = needs->runs = true;
+        break;
     case TABLE_DUE:
     case TABLE_ENDS:
+        needs->indices = true;
+        break;
     case TABLE_NS_SEQ:
-        needs->derived = true;
+        needs->counters = true;
         break;
     default:
         break;
     }
 }
 
-void mend_records(txn_t *txn, const store_lost_t *lost, size_t count)
+mend_walk_t *mend_records(txn_t *txn, const store_lost_t *lost, size_t count)
 {
     needs_t needs = {.runs = false};
     for (size_t i = 0; i < count && !txn_error(txn); i++)
         mend_one(txn, &lost[i], &needs);
-    if (needs.runs)
-        mend_runs(txn, lost, count);
-    if (needs.derived)
-        mend_derived(txn);
-    else if (needs.containers)
-        mend_containers(txn);
+    if (needs.indices)
+        mend_indices(txn);
+    if (needs.counters) /* at once: the next event has the next number */
+        mend_counters(txn);
     for (size_t i = 0; i < count && !txn_error(txn); i++)
         tell_lost(txn, &lost[i]);
+    if (!needs.runs && !needs.containers)
+        return NULL;
+    return mend_walk_new(txn, lost, count, needs.containers);
 }

@@ -3,7 +3,7 @@
 #ifndef SHIMD_METADATA_MEND_H
 #define SHIMD_METADATA_MEND_H
 
-#include "workers/metadata/store.h"
+#include "workers/metadata/mend_walk.h"
 
 /* Namespace and topics of what the journal tells of the store itself. */
 #define MEND_NS             "shimd"
@@ -12,9 +12,10 @@
 #define MEND_TOPIC_SALVAGED "/shimd/store-salvaged" /* the store was made anew */
 
 /* Removes damaged records, unless that was done meanwhile, and makes what is derived again, once
- * for all of them. One that is there and cannot be removed fails the transaction as the damaged
+ * for all of them. What takes the journal for it is left to a walk over that, which is returned, if
+ * there is any. One that is there and cannot be removed fails the transaction as the damaged
  * structure that it shows. */
-void mend_records(txn_t *txn, const store_lost_t *lost, size_t count);
+mend_walk_t *mend_records(txn_t *txn, const store_lost_t *lost, size_t count);
 
 /* Makes what is derived from other records again where it is missing: newest runs, what was
  * seen of those that go on, container records, deadlines of held events, times of exits, counters

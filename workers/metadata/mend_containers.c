@@ -6,7 +6,6 @@
 #include "workers/metadata/journal.h"
 #include "workers/metadata/task_fields.h"
 
-#include <czmq.h>
 #include <string.h>
 
 typedef struct lost {
@@ -62,7 +61,8 @@ static char *text_in(const msgpack_object *map, const char *name)
     return util_format("%.*s", (int)found->via.str.size, found->via.str.ptr);
 }
 
-static void take_event(zhashx_t *all, const msgpack_object *event)
+/* The newest of that name is the one. */
+void mend_containers_read(zhashx_t *self, const msgpack_object *event)
 {
     const msgpack_object *fields = journal_field(event, "event");
     const msgpack_object *time = journal_field(event, "time");
@@ -72,7 +72,7 @@ static void take_event(zhashx_t *all, const msgpack_object *event)
     AUTO_FREE char *ns = text_in(event, "ns");
     AUTO_FREE char *id = text_in(fields, "id");
     AUTO_FREE char *name = util_format("%s/%s", ns ? ns : "", id ? id : "");
-    lost_t *lost = zhashx_lookup(all, name);
+    lost_t *lost = zhashx_lookup(self, name);
     if (!lost)
         return;
     free(lost->image);
@@ -82,35 +82,31 @@ static void take_event(zhashx_t *all, const msgpack_object *event)
     lost->created_at = time && time->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? time->via.i64 : 0;
 }
 
-/* The newest of that name is the one. */
-static void read_journal(txn_t *txn, zhashx_t *all)
-{
-    scan_t scan;
-    for (bool any = scan_seek(&scan, txn, TABLE_JOURNAL, NULL, 0); any; any = scan_next(&scan)) {
-        msgpack_unpacked unpacked;
-        msgpack_unpacked_init(&unpacked);
-        if (msgpack_unpack_next(&unpacked, (const char *)scan.value.data, scan.value.size, NULL) >
-            0)
-            take_event(all, &unpacked.data);
-        msgpack_unpacked_destroy(&unpacked);
-    }
-    scan_close(&scan);
-}
-
-void mend_containers(txn_t *txn)
+zhashx_t *mend_containers_find(txn_t *txn)
 {
     zhashx_t *all = zhashx_new();
     zhashx_set_destructor(all, lost_destroy);
     find_lost(txn, all);
-    if (zhashx_size(all))
-        read_journal(txn, all);
-    for (lost_t *lost = zhashx_first(all); lost; lost = zhashx_next(all))
-        if (lost->runtime)
+    return all;
+}
+
+/* It may have been deleted, and made anew, while the journal was read. */
+static bool is_lost(txn_t *txn, const lost_t *self)
+{
+    store_key_t key = STORE_KEY(self->ns, self->id);
+    msg_bytes_t found;
+    return txn_get(txn, TABLE_SPECS, key.bytes, key.size, &found) &&
+           !txn_get(txn, TABLE_CONTAINERS, key.bytes, key.size, &found);
+}
+
+void mend_containers_put(zhashx_t *self, txn_t *txn)
+{
+    for (lost_t *lost = zhashx_first(self); lost; lost = zhashx_next(self))
+        if (lost->runtime && is_lost(txn, lost))
             containers_keep(txn, &(msg_container_t){.ns = lost->ns,
                                                     .id = lost->id,
                                                     .image = lost->image,
                                                     .runtime = lost->runtime,
                                                     .created_at = lost->created_at,
                                                     .updated_at = lost->created_at});
-    zhashx_destroy(&all);
 }

@@ -8,7 +8,6 @@
 #include "workers/metadata/task_fields.h"
 #include "workers/metadata/trail.h"
 
-#include <czmq.h>
 #include <string.h>
 
 typedef struct replay {
@@ -78,27 +77,13 @@ static void take_event(replay_t *self, const msgpack_object *map)
     automaton_apply(&self->init.state, state_of(self, fields.exec_id), &seen);
 }
 
-/* `runs`: replay_t by incarnation. Returns when the oldest event was written; 0 without any. */
-static int64_t read_journal(txn_t *txn, zhashx_t *runs)
+void mend_runs_read(zhashx_t *self, const msgpack_object *event)
 {
-    int64_t oldest = 0;
     char incarnation[UTIL_UUID_SIZE];
-    scan_t scan;
-    for (bool any = scan_seek(&scan, txn, TABLE_JOURNAL, NULL, 0); any; any = scan_next(&scan)) {
-        msgpack_unpacked unpacked;
-        msgpack_unpacked_init(&unpacked);
-        if (msgpack_unpack_next(&unpacked, (const char *)scan.value.data, scan.value.size, NULL) >
-            0) {
-            read_text(&unpacked.data, "incarnation", incarnation, sizeof incarnation);
-            replay_t *run = incarnation[0] ? zhashx_lookup(runs, incarnation) : NULL;
-            if (run)
-                take_event(run, &unpacked.data);
-            oldest = oldest ? oldest : read_time(&unpacked.data);
-        }
-        msgpack_unpacked_destroy(&unpacked);
-    }
-    scan_close(&scan);
-    return oldest;
+    read_text(event, "incarnation", incarnation, sizeof incarnation);
+    replay_t *run = incarnation[0] ? zhashx_lookup(self, incarnation) : NULL;
+    if (run)
+        take_event(run, event);
 }
 
 /* What is held ----------------------------------------------------------------------------------
@@ -158,10 +143,20 @@ static uint32_t count_open(const replay_t *self, txn_t *txn)
     return open;
 }
 
+/* It may have ended while the journal was read. */
+static bool goes_on(const replay_t *self, txn_t *txn)
+{
+    head_record_t head;
+    return head_record_get(txn, self->ns, self->id, &head) && head.live &&
+           !strcmp(head.incarnation, self->head.incarnation);
+}
+
 static void put_back(replay_t *self, txn_t *txn, int64_t oldest)
 {
     store_key_t key = key_of(self, "");
     process_record_t init;
+    if (!goes_on(self, txn))
+        return;
     read_held(self, txn);
     /* What came of it first may have been trimmed: then it has run for long. */
     if (self->init.state.phase == AUTOMATON_NONE && self->head.begun < oldest)
@@ -173,6 +168,12 @@ static void put_back(replay_t *self, txn_t *txn, int64_t oldest)
     }
     init.state.open = count_open(self, txn);
     process_record_put(txn, &key, &init);
+}
+
+void mend_runs_put(zhashx_t *self, txn_t *txn, int64_t oldest)
+{
+    for (replay_t *run = zhashx_first(self); run; run = zhashx_next(self))
+        put_back(run, txn, oldest);
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -203,14 +204,6 @@ static zhashx_t *replays_new(void)
     zhashx_t *runs = zhashx_new();
     zhashx_set_destructor(runs, replay_destroy);
     return runs;
-}
-
-static void replay_all(txn_t *txn, zhashx_t **runs)
-{
-    int64_t oldest = zhashx_size(*runs) ? read_journal(txn, *runs) : 0;
-    for (replay_t *run = zhashx_first(*runs); run; run = zhashx_next(*runs))
-        put_back(run, txn, oldest);
-    zhashx_destroy(runs);
 }
 
 static bool has_init(const replay_t *self, txn_t *txn)
@@ -257,19 +250,19 @@ static void add_run_of(txn_t *txn, const store_key_t *key, zhashx_t *runs)
         replay_destroy((void **)&run);
 }
 
-void mend_runs(txn_t *txn, const store_lost_t *lost, size_t count)
+zhashx_t *mend_runs_find(txn_t *txn, const store_lost_t *lost, size_t count)
 {
     zhashx_t *runs = replays_new();
     find_without_init(txn, runs);
     for (size_t i = 0; i < count; i++)
         if (lost[i].table == TABLE_PROCESSES)
             add_run_of(txn, &lost[i].key, runs);
-    replay_all(txn, &runs);
+    return runs;
 }
 
-void mend_process(txn_t *txn, const store_key_t *key)
+zhashx_t *mend_runs_find_one(txn_t *txn, const store_key_t *key)
 {
     zhashx_t *runs = replays_new();
     add_run_of(txn, key, runs);
-    replay_all(txn, &runs);
+    return runs;
 }

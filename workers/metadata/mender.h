@@ -6,6 +6,9 @@
 
 typedef struct mender mender_t;
 
+/* Events that are read in one turn of the loop for what is made again from the journal. */
+#define MENDER_PIECE 5000
+
 /* Mends what the opening of the store has found, and then looks from time to time. Both must
  * outlive it. */
 mender_t *mender_new(io_set_t *io, store_t *store, batch_t *batch);

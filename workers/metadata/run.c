@@ -7,7 +7,7 @@
 #include "workers/metadata/expiry.h"
 #include "workers/metadata/held.h"
 #include "workers/metadata/incarnations.h"
-#include "workers/metadata/mend_runs.h"
+#include "workers/metadata/mend_walk.h"
 #include "workers/metadata/own_events.h"
 
 #include <string.h>
@@ -245,7 +245,8 @@ bool run_open(run_t *self, txn_t *txn, const store_key_t *key, int64_t now)
     store_key_t process = *key; /* its exec id is empty */
     process.bytes[process.size++] = '\0';
     if (!process_record_get(txn, &process, &init)) {
-        mend_process(txn, &process); /* if it goes on its record is lost */
+        mend_walk_t *walk = mend_walk_of_run(txn, &process); /* if it goes on its record is lost */
+        mend_walk_finish(&walk, txn);
         if (!process_record_get(txn, &process, &init))
             return false;
     }

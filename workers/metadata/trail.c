@@ -140,7 +140,7 @@ static uint64_t search_before(txn_t *txn, const char *ns, const char *id, uint64
 
 uint64_t trail_search(txn_t *txn, const char *ns, const char *id)
 {
-    size_t budget = TRAIL_SEARCH_MAX;
+    size_t budget = TRAIL_NEWEST_MAX;
     return search_before(txn, ns, id, txn_journal_last(txn) + 1, &budget);
 }
 

@@ -14,6 +14,7 @@
 /* Events looked at in one request for those before lost ones, or for the newest: it goes on from
  * there with the next one. */
 #define TRAIL_SEARCH_MAX 10000
+#define TRAIL_NEWEST_MAX 1000 /* the same in a write transaction, which may look for several */
 
 /* Event `seq` is about container `id`. Returns that of the event before, 0 for none. A number whose
  * event the journal no longer has is removed by and by: each new container pays for looking at
@@ -29,7 +30,7 @@ void trail_keep(txn_t *txn, const char *ns, const char *id, uint64_t seq);
 /* Of the newest event about the container, or a later one after damage; 0 for none. */
 uint64_t trail_newest(txn_t *txn, const char *ns, const char *id);
 
-/* The newest event that names the container. When it is none of TRAIL_SEARCH_MAX that are looked
+/* The newest event that names the container. When it is none of TRAIL_NEWEST_MAX that are looked
  * at, a later one, from which event.about goes on looking; 0 when the journal has none. */
 uint64_t trail_search(txn_t *txn, const char *ns, const char *id);
 
