@@ -4,7 +4,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-OK = 0
+OK, NOT_FOUND = 0, 5
 # Codes after which nobody can know whether a request took effect.
 UNCERTAIN = {1, 2, 4, 13, 14, 15}
 

@@ -1,5 +1,6 @@
 """Clients that run random lives of containers, each with its own connection, and write down what they were told."""
 
+import contextlib
 import json
 import random
 import threading
@@ -7,7 +8,7 @@ import time
 import uuid
 
 from cluster import Refused
-from history import OK, Step, Story
+from history import NOT_FOUND, OK, Step, Story
 
 UNSTARTED_PATIENCE = 5  # seconds a wait may take for what, as far as its client knows, was not started
 PATIENCE = 60  # seconds a request may take, deaths of every process included
@@ -63,24 +64,26 @@ class Client(threading.Thread):
     def live(self, story):
         spec, marks = self.world.spec(story.name)
         spec["process"]["args"] = script("init", story.code)
-        self.client.call(
-            "container.create", {"id": story.name, "runtime": "io.containerd.runc.v2", "spec": json.dumps(spec).encode()},
-            "default", timeout=PATIENCE,
-        )
+        leaves = self.random.random() < 0.2
+        record = {"id": story.name, "runtime": "io.containerd.runc.v2", "spec": json.dumps(spec).encode(), "remove": leaves}
+        self.client.call("container.create", record, "default", timeout=PATIENCE)
         rival = threading.Thread(target=self.interfere, args=(story,), daemon=True)
-        if self.random.random() < 0.3:
+        if not leaves and self.random.random() < 0.3:
             rival.start()
         if self.ask(story, "create") is not None and self.random.random() < 0.95:
             self.ask(story, "start")
         for number in range(self.random.choice((0, 0, 1, 2))):
             self.run_exec(story, f"e{number}", spec["process"])
-        if self.random.random() < 0.15:
+        if not leaves and self.random.random() < 0.15:
             self.ask(story, "pause")
             self.ask(story, "resume")
-        self.end(story, marks)
+        self.end(story, marks, leaves)
         if rival.ident:
             rival.join()
-        self.remove(story)
+        if leaves:
+            self.leave(story)
+        else:
+            self.remove(story)
 
     def run_exec(self, story, name, process):
         code = self.random.randrange(1, 100)
@@ -95,9 +98,9 @@ class Client(threading.Thread):
             story.note(f"violation: exec {name} ended with {exited['exit_status']}, not {code}")
         self.ask(story, "delete", exec_id=name)
 
-    def end(self, story, marks):
+    def end(self, story, marks, leaves):
         """By itself, by a signal, or not at all."""
-        way = self.random.choice(("by itself", "by itself", "TERM", "KILL", "force"))
+        way = self.random.choice(("by itself", "by itself", "TERM", "KILL", "by itself" if leaves else "force"))
         if way == "by itself":
             (marks / "end").touch()
         elif way == "TERM":
@@ -108,7 +111,8 @@ class Client(threading.Thread):
             started = any(s.what == "start" and s.status == OK for s in story.steps)
             exited = self.ask(story, "wait", patience=PATIENCE if started else UNSTARTED_PATIENCE)
             self.check_code(story, way, exited)
-            self.ask(story, "delete")
+            if not leaves:
+                self.ask(story, "delete")
 
     def check_code(self, story, way, exited):
         """Signals end it with these codes, before its start with 2; without any it ends as it was told to. What
@@ -133,6 +137,27 @@ class Client(threading.Thread):
             self.ask(story, what, client, **({"signal": 15} if what == "kill" else {}))
         client.close()
 
+    def leave(self, story):
+        """The cluster removes what has run; what has not is removed here, and may be gone as well."""
+        end = time.monotonic() + PATIENCE
+        has_run = any(s.what == "start" and s.status == OK for s in story.steps)
+        while self.is_there(story):
+            if not has_run:
+                for method, more in (("task.delete", {"force": True}), ("container.delete", {})):
+                    with contextlib.suppress(Refused):
+                        self.client.call(method, {"id": story.name, **more}, "default", timeout=PATIENCE)
+            if time.monotonic() > end:
+                story.note("violation: the cluster does not remove the container")
+                self.remove(story)
+            time.sleep(0.1)
+
+    def is_there(self, story):
+        try:
+            self.client.call("container.get", {"id": story.name}, "default", timeout=PATIENCE)
+        except Refused as refused:
+            return refused.status != NOT_FOUND
+        return True
+
     def remove(self, story):
         self.ask(story, "delete-force")
         for _ in range(100):
@@ -140,7 +165,7 @@ class Client(threading.Thread):
                 self.client.call("container.delete", {"id": story.name}, "default", timeout=PATIENCE)
                 return
             except Refused as refused:
-                if refused.status == 5:
+                if refused.status == NOT_FOUND:
                     return
                 self.ask(story, "delete-force")
                 time.sleep(0.1)

@@ -1,9 +1,9 @@
 """Whether a task's history is linearizable: whether its requests can be put into one order, each somewhere between
 its being asked and being answered, in which a task of the model gives just these answers."""
 
-from history import OK, UNCERTAIN
+from history import NOT_FOUND, OK, UNCERTAIN
 
-NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION = 5, 6, 9
+ALREADY_EXISTS, FAILED_PRECONDITION = 6, 9
 NONE, CREATED, RUNNING, PAUSED, STOPPED = "none", "created", "running", "paused", "stopped"
 
 # What each request does to the state, and what it answers where it does nothing.

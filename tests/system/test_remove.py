@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from cluster import PROCESSES, until
-from fake_containers import FAILED_PRECONDITION, INVALID_ARGUMENT, LIFE, NOT_FOUND, shim_path
+from fake_containers import FAILED_PRECONDITION, INVALID_ARGUMENT, LIFE, NOT_FOUND, UNKNOWN, shim_path
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
 real = pytest.mark.skipif(not shutil.which("runc"), reason="no runc")
@@ -147,6 +147,18 @@ def test_one_that_nobody_holds_goes_when_it_has_ended(containers):
     containers.end("c", 4)
     gone(containers, "c")
     assert containers.call("task.wait", "c")["exit_status"] == 4
+
+
+def test_a_create_that_is_undone_is_no_run(containers):
+    containers.record("c", more={"remove": True}, fail_Create="1*error")
+    assert containers.refusal("task.create", "c")[0] == UNKNOWN
+    assert containers.nothing_of("c")
+    spec = containers.call("container.get", "c")["spec"].replace(b"fail.Create", b"was.Create")
+    containers.call("container.update", "c", spec=spec)
+    containers.call("task.create", "c")
+    containers.call("task.start", "c")
+    containers.end("c", 4)
+    gone(containers, "c")
 
 
 def test_what_does_not_go_together_is_refused(containers):

@@ -244,10 +244,21 @@ void removals_forget(removals_t *self, const char *ns, const char *id)
     zhashx_delete(self->table, key);
 }
 
+/* A run that was undone is none: its create may be about to be made again. In doubt nothing is
+ * removed now. */
+static bool has_run(const removals_t *self, const char *ns, const char *id)
+{
+    status_t st;
+    AUTO(txn)
+    txn = txn_read(self->tools.store, &st);
+    return txn && incarnations_has_ended(txn, ns, id);
+}
+
 void removals_on_end(removals_t *self, const char *ns, const char *id)
 {
     removal_t *removal = find(self, ns, id);
-    if (removal && removal->holder_fd < 0)
+    bool is_held = removal && removal->holder_fd >= 0;
+    if (removal && !is_held && (removal->holder || has_run(self, ns, id)))
         attempt(removal);
 }
 
