@@ -17,11 +17,8 @@ typedef struct item {
     char *ns, *topic, *type; /* in `text` */
     journal_event_t event;   /* borrows these, and its fields or raw from there */
     task_fields_t fields;
-    incarnations_event_t task;   /* borrows from these */
-    msg_incarnation_exit_t exit; /* what it, or a delete, tells of the exit */
-    bool is_kill;                /* an exit by SIGKILL */
-    bool is_end;                 /* init's exit or delete came into the journal */
-    bool is_probe;               /* the first of those that wait, tried alone */
+    bool is_end;   /* init's exit or delete came into the journal */
+    bool is_probe; /* the first of those that wait, tried alone */
     intake_done_t *done;
     void *arg;
     char text[];
@@ -60,21 +57,24 @@ static void read_task(item_t *self)
         msgpack_unpack((const char *)packed->data, packed->size, &at, self->owner->zone, &map) > 0)
         task_fields_read(fields, &map);
     msgpack_zone_clear(self->owner->zone);
-    self->task = (incarnations_event_t){.ns = self->ns,
-                                        .id = fields->id,
-                                        .exec_id = fields->exec_id,
-                                        .pid = fields->pid,
-                                        .time = self->event.time};
-    self->is_kill = fields->kind == TASK_EVENT_EXIT && fields->exit_status == KILLED;
-    self->exit = (msg_incarnation_exit_t){.id = fields->id,
-                                          .pid = fields->pid,
-                                          .exit_status = fields->exit_status,
-                                          .exited_at = fields->exited_at,
-                                          .source = ORDER_LATER_EVENT};
 }
 
 /* Into the journal ------------------------------------------------------------------------------
  */
+
+/* An exit, or a delete, tells how the process ended. */
+static void learn_exit(const task_fields_t *fields, run_t *run)
+{
+    const msg_incarnation_exit_t exit = {.id = fields->id,
+                                         .pid = fields->pid,
+                                         .exit_status = fields->exit_status,
+                                         .exited_at = fields->exited_at,
+                                         .source = ORDER_LATER_EVENT};
+    if (fields->kind == TASK_EVENT_DELETE && exit.exited_at)
+        run_learn_from_delete(run, &exit);
+    if (fields->kind == TASK_EVENT_EXIT && fields->exec_id[0] && exit.exited_at)
+        run_learn_from_exec_exit(run, fields->exec_id, &exit);
+}
 
 static void take(item_t *self, txn_t *txn, const store_key_t *key, const process_record_t *init,
                  int64_t now)
@@ -87,16 +87,15 @@ static void take(item_t *self, txn_t *txn, const store_key_t *key, const process
         journal_append(txn, &self->event);
         return;
     }
-    order_item_t item = {.event = {.kind = self->fields.kind,
-                                   .is_exec = self->fields.exec_id[0],
-                                   .is_kill = self->is_kill,
-                                   .pid = self->task.pid,
-                                   .time = self->event.time}};
-    stpcpy(item.exec_id, self->fields.exec_id);
-    if (self->fields.kind == TASK_EVENT_DELETE && self->exit.exited_at)
-        run_learn_from_delete(&run, &self->exit);
-    if (self->fields.kind == TASK_EVENT_EXIT && self->fields.exec_id[0] && self->exit.exited_at)
-        run_learn_from_exec_exit(&run, self->fields.exec_id, &self->exit);
+    const task_fields_t *fields = &self->fields;
+    order_item_t item = {
+        .event = {.kind = fields->kind,
+                  .is_exec = fields->exec_id[0],
+                  .is_kill = fields->kind == TASK_EVENT_EXIT && fields->exit_status == KILLED,
+                  .pid = fields->pid,
+                  .time = self->event.time}};
+    stpcpy(item.exec_id, fields->exec_id);
+    learn_exit(fields, &run);
     run_take(&run, &item, &self->event);
     self->is_end = run.has_ended_init;
     run_close(&run);
@@ -109,9 +108,14 @@ static void run(void *arg, txn_t *txn)
     int64_t now = util_now_ns();
     self->is_end = false;
     self->event.incarnation = "";
-    self->event.subject = self->task.id[0] ? self->task.id : NULL;
+    self->event.subject = self->fields.id[0] ? self->fields.id : NULL;
+    const incarnations_event_t task = {.ns = self->ns,
+                                       .id = self->fields.id,
+                                       .exec_id = self->fields.exec_id,
+                                       .pid = self->fields.pid,
+                                       .time = self->event.time};
     process_record_t init;
-    switch (incarnations_find(txn, &self->task, &key, &init)) {
+    switch (incarnations_find(txn, &task, &key, &init)) {
     case INCARNATIONS_FOUND:
         take(self, txn, &key, &init, now);
         break;
