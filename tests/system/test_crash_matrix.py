@@ -223,9 +223,15 @@ class ServiceManager:
         self.thread.join()
 
 
+def known_status(cluster):
+    """None after a failure that the fault explains."""
+    with contextlib.suppress(Refused):
+        return cluster.status()
+
+
 def stir(cluster):
     """What the supervisor has to do: each of its processes dies, and it takes its own place."""
-    for name, row in cluster.status().items():
+    for name, row in until(lambda: known_status(cluster), "a status").items():
         if name != "supervisor":
             with contextlib.suppress(ProcessLookupError):  # it died with the supervisor
                 os.kill(row["pid"], signal.SIGKILL)
