@@ -195,9 +195,14 @@ void worker_looked_up(request_t *self, const msg_outcome_t *earlier)
 
 void worker_recorded(request_t *self, const status_t *st)
 {
-    if (st->code) {
-        /* What was done stays done; saying OK would promise an answer that cannot be repeated. */
+    if (st->code)
         log_error("%s: outcome not recorded: %s", self->header.method, st->text);
+    if (st->code && self->outcome.code) {
+        const status_t failure = self->outcome;
+        status_set(&self->outcome, failure.code, "%.200s; this outcome is not recorded: %.200s",
+                   failure.text, st->text);
+    } else if (st->code) {
+        /* What was done stays done; saying OK would promise an answer that cannot be repeated. */
         status_set(&self->outcome, STATUS_UNAVAILABLE,
                    "%s: done, but its outcome is not recorded: %.200s", self->header.method,
                    st->text);

@@ -163,6 +163,11 @@ def test_journal_that_fails(world):
     world.serve(status=UNAVAILABLE)
     status, message, _ = world.client.answer(ident)
     assert status == UNAVAILABLE and "done, but its outcome is not recorded" in message
+    ident = world.client.send("task.delete", TASK)
+    assert world.serve() == ["request.get"]
+    world.serve(status=UNAVAILABLE)
+    said = "task t: not found; this outcome is not recorded: journal: out of order"
+    assert world.client.answer(ident) == (NOT_FOUND, said, {}), "what failed is not said to be done"
 
 
 def test_term_waits_for_what_changes_something(world):
