@@ -4,6 +4,7 @@ and where, nothing is left of it, nothing is forgotten, and it all works again w
 import json
 import os
 import shutil
+import signal
 import subprocess
 import uuid
 
@@ -65,13 +66,19 @@ class SmallCluster(Cluster):
             super().destroy()
 
 
-@pytest.fixture(name="cluster")
-def fixture_cluster():
+@pytest.fixture(name="small")
+def fixture_small():
+    """One that has not been started yet."""
     made = SmallCluster()
     try:
-        yield made.start()
+        yield made
     finally:
         made.destroy()
+
+
+@pytest.fixture(name="cluster")
+def fixture_cluster(small):
+    return small.start()
 
 
 def pids(cluster):
@@ -203,6 +210,49 @@ def test_full_root_directory(cluster):
     for name in names:
         assert cluster.shimctl("tasks", "delete", name).returncode == 0
     assert pids(cluster) == before
+
+
+@pytest.mark.parametrize("victims", [[], ["shim", "metadata"]], ids=["", "and our processes die"])
+def test_a_shim_dies_while_the_root_directory_is_full(small, victims):
+    """What it left is removed only when the journal has the end."""
+    cluster = small.start(config="shim\n    on-shim-loss = kill\n")
+    gated(cluster, "c")
+    row = cluster.client().call("task.get", {"id": "c"}, "default")
+    cluster.fill(cluster.root)
+    use_up(cluster)
+    os.kill(row["shim_pid"], signal.SIGKILL)
+    until(lambda: states(cluster)["c"] == "STOPPED", "it is ended")
+    for name in victims:
+        cluster.await_successor(name, cluster.kill(name))
+    assert events(cluster, "/tasks/exit") == []
+    cluster.free(cluster.root)
+    until(lambda: events(cluster, "/tasks/delete") == ["c"], "its end is recorded")
+    assert events(cluster, "/tasks/exit") == ["c"]
+    assert cluster.shimctl("tasks", "wait", "c").stdout == "137\n"
+    until(lambda: not left_of(cluster, "default/c"), "nothing is left")
+    works_again(cluster)
+
+
+def test_a_first_start_in_a_full_root_directory(small):
+    """It says so, goes on trying, and whatever there was room for is no damage."""
+    full = f"metadata store {small.root}/metadata is full: No space left on device"
+    refusals = 0
+    for pages in range(PAGES_MAX):
+        for path in small.root.iterdir():
+            shutil.rmtree(path)
+        small.leave(small.root, pages)
+        small.log_path.unlink(missing_ok=True)
+        small.start(wait=False)
+        until(lambda: full in small.log() or "cluster ready" in small.log(), "it says so, or comes up")
+        is_full = full in small.log()
+        small.free(small.root)
+        small.await_ready()
+        small.stop()
+        assert "SIGBUS" not in small.log() and "damaged" not in small.log()
+        refusals += is_full
+        if not is_full:
+            break
+    assert refusals >= 3 and pages < PAGES_MAX - 1
 
 
 def test_the_map_grows(fresh_cluster):

@@ -216,6 +216,15 @@ static status_code_t look_over(const char *directory, const char *data, bool is_
     return st->code;
 }
 
+/* LMDB wrote the first of its pages, and died, or had no room for the other one. */
+static bool is_unmade(const char *data)
+{
+    mdb_file_t file = mdb_file_open(data);
+    bool has_first = file.fd >= 0 && file.pages == 1 && file.metas[0].is_good;
+    mdb_file_close(&file);
+    return has_first && file.metas[0].txn == 0;
+}
+
 status_code_t salvage_prepare(const char *directory, salvage_report_t *ret, status_t *st)
 {
     AUTO_FREE char *data = util_format("%s/%s", directory, SALVAGE_DATA);
@@ -227,6 +236,8 @@ status_code_t salvage_prepare(const char *directory, salvage_report_t *ret, stat
     /* LMDB begins anew in an empty file. */
     if (stat(data, &info))
         return errno == ENOENT ? STATUS_OK : status_errno(st, errno, "stat %s", data);
+    if (is_unmade(data))
+        return unlink(data) ? status_errno(st, errno, "remove %s", data) : STATUS_OK;
     if (is_suspect)
         log_warn("store: the last life may have died of it: all of it is looked over");
     if (info.st_size && look_over(directory, data, is_suspect, ret, st))

@@ -17,6 +17,7 @@
 #include <xxhash.h>
 
 #define FULL_BYTES (1 << 20) /* with less left a filesystem may refuse as if it were full */
+#define LOCK_BYTES 16384     /* of LMDB's table of readers; it takes what its file has */
 
 static const struct {
     const char *name;
@@ -177,9 +178,21 @@ int store_drop_readers(store_t *self)
     return dropped;
 }
 
+/* LMDB makes it sparse and maps it: a page that the disk had no room for would be SIGBUS. */
+static int reserve_lock_file(const char *directory)
+{
+    AUTO_FREE char *path = util_format("%s/lock.mdb", directory);
+    AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 || (fallocate(fd, 0, 0, LOCK_BYTES) && errno != EOPNOTSUPP))
+        return errno;
+    return 0;
+}
+
 static int open_environment(store_t *self, const char *path, unsigned flags)
 {
     int error = mdb_env_create(&self->env);
+    if (!error && !(flags & MDB_NOLOCK))
+        error = reserve_lock_file(path);
     if (!error)
         error = mdb_env_set_maxdbs(self->env, TABLE_COUNT);
     if (!error)
