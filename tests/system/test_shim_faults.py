@@ -521,3 +521,22 @@ def test_a_create_that_ends_its_groups_shim_is_tried_twice(containers):
     containers.await_nothing_of("b")
     assert containers.topics("b") == []
     until(lambda: containers.task("a") is None, "a is buried")
+
+
+@pytest.mark.parametrize("is_loaded", [False, True], ids=["by who saw it die", "by a successor"])
+def test_delete_of_what_is_being_buried(containers, is_loaded):
+    """It says how the task ended, as it would a moment before."""
+    containers.run("c", delete="hang")  # so that it takes until the verb's deadline
+    shim, worker = containers.shim_pid("c"), containers.cluster.pid("shim")
+    if is_loaded:
+        os.kill(worker, signal.SIGSTOP)
+    os.kill(shim, signal.SIGKILL)
+    if is_loaded:
+        os.kill(worker, signal.SIGKILL)
+        containers.cluster.await_successor("shim", worker)
+    until(lambda: containers.asked_for("c", "delete"), "it is being buried")
+    answer = containers.call("task.delete", "c")
+    assert answer["exit_status"] == 137 and not answer.get("unknown"), answer
+    assert containers.topics("c") == LIFE
+    containers.call("container.delete", "c")
+    containers.await_nothing_of("c")

@@ -10,12 +10,14 @@
 #include "workers/shim/restart.h"
 
 #define REAPED_WAIT_MS 2000
+#define AGAIN_MS       1000 /* before a journal that could not take its end is asked again */
 #define NO_BUNDLE      "its bundle is gone: the machine was restarted, or somebody removed it"
 
 typedef struct burial {
     op_t op;
     manager_t *manager;
     task_t *task;
+    io_timer_t again;
 } burial_t;
 
 static burial_t *burial_of(op_t *op)
@@ -110,11 +112,25 @@ static const char *why_unknown(const task_t *task)
                                                : task->init.exit_why;
 }
 
+/* Its bundle is all that tells a successor of a run that has ended; so it stays until the journal
+ * has the end. A disk that is full has room again some day. */
+static bool is_for_later(const status_t *st)
+{
+    return st->code == STATUS_RESOURCE_EXHAUSTED || st->code == STATUS_UNAVAILABLE ||
+           st->code == STATUS_DEADLINE_EXCEEDED;
+}
+
 static void on_journalled(void *arg, const status_t *st, const void *answer)
 {
+    burial_t *burial = arg;
     if (!st->code)
-        restart_due(burial_of(arg)->manager, answer);
-    on_asked(arg, st, NULL);
+        restart_due(burial->manager, answer);
+    if (!is_for_later(st)) {
+        on_asked(arg, st, NULL);
+        return;
+    }
+    log_warn("%s: %s; trying again", burial->op.label, st->text);
+    io_timer_in(burial->manager->io, &burial->again, AGAIN_MS);
 }
 
 static void ask_journal(op_t *op)
@@ -155,6 +171,11 @@ static void ask_bundle(op_t *op)
              on_bundle_deleted, op);
 }
 
+static void on_again(void *arg)
+{
+    ask_journal(arg);
+}
+
 /* clang-format off */
 static const op_step_t burial_plan[] = {
     {"record outcomes", ask_outcomes, NULL},
@@ -166,12 +187,29 @@ static const op_step_t burial_plan[] = {
 };
 /* clang-format on */
 
+static bool is_delete(const request_t *request)
+{
+    const msg_task_delete_t *ask = request_ask(request);
+    return request_method(request) == MSG_task_delete && !ask->exec_id;
+}
+
+/* Who wanted it deleted meanwhile is told how it ended, unless it never came to be. */
+static void settle_deletes(burial_t *burial)
+{
+    task_t *task = burial->task;
+    request_t *request;
+    while (task->init.pid && (request = park_take_if(task->parked, is_delete)))
+        if (!restart_stop(burial->manager, request, task->id))
+            zlistx_add_end(task->deleters, request);
+}
+
 static void on_finished(op_t *op, const status_t *st)
 {
     burial_t *burial = burial_of(op);
     manager_t *self = burial->manager;
     (void)st;
     log_info("%s: done", op->label);
+    settle_deletes(burial);
     manager_remove_task(self, burial->task);
     free(burial);
 }
@@ -184,6 +222,7 @@ void bury_task(manager_t *self, task_t *task)
     burial->op.name = "bury";
     burial->op.plan = burial_plan;
     burial->op.finished = on_finished;
+    io_timer_init(&burial->again, on_again, burial);
     snprintf(burial->op.label, sizeof burial->op.label, "bury %s", task->key);
     task->phase = task->phase == TASK_LOADING ? TASK_LOADING : TASK_BURYING;
     op_start(&burial->op);

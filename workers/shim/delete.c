@@ -323,6 +323,12 @@ HANDLER(task_delete)
         exits_answer_deleted(manager, request, delete->id, delete->exec_id);
         return;
     }
+    if (task->phase == TASK_BURYING && !delete->exec_id) {
+        if (!restart_is_own_delete(task, request))
+            restart_mark_stopped(task, request);
+        manager_park(task, request, PARK_BURYING);
+        return;
+    }
     process_t *process = manager_find(manager, request, delete->id, delete->exec_id);
     if (!process)
         return;

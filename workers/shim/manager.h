@@ -98,14 +98,15 @@ void load_hurry(manager_t *self,
                 task_t *task);           /* somebody asks for it: it is the next to be loaded */
 void load_back(void *arg, shim_t *shim); /* a lost connection was made again */
 
-/* A request for a task that is still being loaded, or a create for one that is still being cleaned
- * away, waits with it, and is run when that is over; one whose deadline comes first is answered
- * UNAVAILABLE with the task's id and `why`. */
+/* A request for a task that is still being loaded, a create for one that is still being cleaned
+ * away, or a delete of one that is being buried, waits with it, and is run when that is over; one
+ * whose deadline comes first is answered UNAVAILABLE with the task's id and `why`. */
 void manager_park(task_t *task, request_t *request, const char *why);
 void manager_unpark(task_t *task);
 
 #define PARK_MUTE     "its shim does not answer"
 #define PARK_CLEANING "what its id stood for before is still being removed"
+#define PARK_BURYING  "its shim is gone, and what that left is still being removed"
 
 /* Out of the table, which frees it: waiters get the exit record, parked requests are run. */
 void manager_remove_task(manager_t *self, task_t *task);

@@ -65,6 +65,14 @@ request_t *park_take(park_t *self)
     return parked ? leave(parked) : NULL;
 }
 
+request_t *park_take_if(park_t *self, bool (*wanted)(const request_t *request))
+{
+    parked_t *parked = zlistx_first(self->waiting);
+    while (parked && !wanted(parked->request))
+        parked = zlistx_next(self->waiting);
+    return parked ? leave(parked) : NULL;
+}
+
 void park_destroy(park_t **self)
 {
     if (!*self)

@@ -19,4 +19,7 @@ void park_add(park_t *self, request_t *request, const status_t *late);
 /* The one that has waited longest, out of it; NULL when none does. */
 request_t *park_take(park_t *self);
 
+/* The same among those that are `wanted`. */
+request_t *park_take_if(park_t *self, bool (*wanted)(const request_t *request));
+
 #endif
