@@ -35,7 +35,7 @@ bool keep_descriptor(int fd)
     int channel = cluster_keep_channel();
     if (channel < 0 || !keep_send(channel, fd))
         return true;
-    if (errno == EAGAIN || errno == ETOOMANYREFS)
+    if (errno == EAGAIN || errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM)
         return false;
     log_warn("keep descriptor %d: %s", fd, strerror(errno));
     return true;
@@ -69,6 +69,8 @@ keep_result_t keep_receive(int channel, int *ret)
     if (size < 0 && (errno == EAGAIN || errno == EINTR))
         return KEEP_NOTHING;
     struct cmsghdr *header = size > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (size > 0 && message.msg_flags & MSG_CTRUNC)
+        return KEEP_LOST;
     if (!header || header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof *ret))
         return KEEP_CLOSED;
     memcpy(ret, CMSG_DATA(header), sizeof *ret);

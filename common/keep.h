@@ -19,8 +19,9 @@ void keep_send_word(int channel);
 /* Sends a copy over `channel`, without blocking. -1 with errno on failure. */
 int keep_send(int channel, int fd);
 
-/* The keeper's side: one descriptor, close-on-exec, off a channel that does not block. */
-typedef enum keep_result { KEEP_RECEIVED, KEEP_NOTHING, KEEP_CLOSED } keep_result_t;
+/* The keeper's side: one descriptor, close-on-exec, off a channel that does not block. One that
+ * this process or the machine has no room for is lost. */
+typedef enum keep_result { KEEP_RECEIVED, KEEP_LOST, KEEP_NOTHING, KEEP_CLOSED } keep_result_t;
 keep_result_t keep_receive(int channel, int *ret);
 
 #endif

@@ -111,6 +111,16 @@ void process_restore_limits(void)
         setrlimit(RLIMIT_NOFILE, &file_limit);
 }
 
+void process_reset_signals(void)
+{
+    struct sigaction plain = {.sa_handler = SIG_DFL};
+    for (int number = 1; number < NSIG; number++)
+        sigaction(number, &plain, NULL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 int process_init(const char *name, int argc, char **argv, cluster_t *cluster)
 {
     cluster_inherit();

@@ -20,4 +20,8 @@ void process_raise_limits(void);
  * process_raise_limits. A high one makes some programs slow, and is not ours to hand on. */
 void process_restore_limits(void);
 
+/* Likewise: every signal is taken as it is by default, and none is blocked. Only makes calls that
+ * signal-safety(7) allows. */
+void process_reset_signals(void);
+
 #endif

@@ -22,7 +22,9 @@
 #include <czmq.h>
 
 #define CHANNEL_KIND (SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK)
-#define AGAIN_MS     20 /* before a process that has died gets a successor */
+#define AGAIN_MS     20   /* before a process that has died gets a successor */
+#define AGAIN_MAX_MS 5000 /* where none lives long; the time doubles up to this */
+#define SETTLED_MS   1000 /* what is long */
 
 /* The keeper's end of a channel: also here, for the next one. */
 typedef struct channel {
@@ -37,6 +39,7 @@ struct keeper {
     int process;            /* pidfd; -1 when there is none */
     int control;            /* to it: the keeper's ends of channels */
     io_timer_t again;
+    int64_t again_ms, started_us;
     TAILQ_HEAD(, channel) channels;
 };
 
@@ -45,7 +48,8 @@ static void start_again(void *arg);
 keeper_t *keeper_new(io_set_t *io, const char *executable)
 {
     keeper_t *self = zmalloc(sizeof *self);
-    *self = (keeper_t){.io = io, .executable = executable, .process = -1, .control = -1};
+    *self = (keeper_t){
+        .io = io, .executable = executable, .process = -1, .control = -1, .again_ms = AGAIN_MS};
     TAILQ_INIT(&self->channels);
     io_timer_init(&self->again, start_again, self);
     return self;
@@ -123,6 +127,12 @@ static __attribute__((noinline)) pid_t launch(const char *executable, int contro
     return pid;
 }
 
+static void try_later(keeper_t *self)
+{
+    io_timer_in(self->io, &self->again, self->again_ms);
+    self->again_ms = self->again_ms * 2 < AGAIN_MAX_MS ? self->again_ms * 2 : AGAIN_MAX_MS;
+}
+
 /* Nothing ever comes through the control channel but its end. */
 static void on_control_end(void *arg, int fd, uint32_t events)
 {
@@ -131,7 +141,9 @@ static void on_control_end(void *arg, int fd, uint32_t events)
     (void)events;
     log_warn("keeper: its process has died");
     end_process(self);
-    io_timer_in(self->io, &self->again, AGAIN_MS);
+    if (util_monotonic_us() - self->started_us > SETTLED_MS * 1000)
+        self->again_ms = AGAIN_MS;
+    try_later(self);
 }
 
 static bool start_process(keeper_t *self)
@@ -149,6 +161,7 @@ static bool start_process(keeper_t *self)
         return false;
     }
     self->control = ends[0];
+    self->started_us = util_monotonic_us();
     io_set_add(self->io, self->control, EPOLLRDHUP, on_control_end, self);
     return true;
 }
@@ -160,8 +173,10 @@ static void start_again(void *arg)
     bool is_good = self->control >= 0 || start_process(self);
     TAILQ_FOREACH(channel, &self->channels, link)
     is_good = is_good && !keep_send(self->control, channel->fd);
-    if (!is_good)
-        log_warn("keeper: %s; what shims are at will end with their worker", strerror(errno));
+    if (is_good)
+        return;
+    log_warn("keeper: %s; what shims are at will end with their worker", strerror(errno));
+    try_later(self);
 }
 
 int keeper_open(keeper_t *self)
@@ -172,8 +187,10 @@ int keeper_open(keeper_t *self)
     const channel_t *channel = channel_new(self, ends[0]);
     if (self->control < 0)
         start_again(self);
-    else if (keep_send(self->control, channel->fd))
-        log_warn("keeper: %s", strerror(errno)); /* its end is on its way here */
+    else if (keep_send(self->control, channel->fd)) {
+        log_warn("keeper: %s", strerror(errno)); /* its end may be on its way here */
+        try_later(self);
+    }
     return ends[1];
 }
 
@@ -197,6 +214,8 @@ void keeper_restore(keeper_t *self, const json_t *state)
         io_set_add(self->io, self->control, EPOLLRDHUP, on_control_end, self);
     json_array_foreach(json_object_get(state, "channels"), i, one)
         channel_new(self, handover_take_fd(one, "fd"));
+    if (self->control < 0)
+        io_timer_in(self->io, &self->again, 0); /* it had died just before */
 }
 
 void keeper_forget(keeper_t *self)

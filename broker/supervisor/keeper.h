@@ -20,7 +20,8 @@ void keeper_destroy(keeper_t **self);
 
 /* The process's end of a fresh channel, close-on-exec, which the caller closes after the spawn; -1
  * with errno when it cannot be made. Starts the keeper's process when there is none; where that
- * fails, which is logged, nothing is kept for now. Descriptors come by common/keep.h. */
+ * fails, which is logged, nothing is kept until it is tried again. Descriptors come by
+ * common/keep.h. */
 int keeper_open(keeper_t *self);
 
 /* The process, for a successor of the supervisor in the same process. */

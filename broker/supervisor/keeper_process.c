@@ -4,15 +4,18 @@
 #include "common/io_set.h"
 #include "common/io_timer.h"
 #include "common/keep.h"
+#include "common/process.h"
 #include "common/util.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#define OTHERS_MAX 64 /* descriptors that are not kept */
 
 typedef struct keeper keeper_t;
 
@@ -34,7 +37,7 @@ typedef struct kept {
 struct keeper {
     io_set_t *io;
     bool has_supervisor;
-    size_t count;
+    size_t count, most;
     TAILQ_HEAD(, channel) channels;
 };
 
@@ -91,7 +94,7 @@ static void on_hang_up(void *arg, int fd, uint32_t events)
 static void keep(channel_t *channel, int fd)
 {
     keeper_t *self = channel->keeper;
-    if (self->count >= KEEPER_MAX) {
+    if (self->count >= self->most) {
         close(fd);
         return;
     }
@@ -116,8 +119,9 @@ static void on_channel(void *arg, int fd, uint32_t events)
     int received;
     (void)events;
     keep_result_t result;
-    while ((result = keep_receive(fd, &received)) == KEEP_RECEIVED)
-        keep(channel, received);
+    while ((result = keep_receive(fd, &received)) < KEEP_NOTHING)
+        if (result == KEEP_RECEIVED)
+            keep(channel, received);
     if (result == KEEP_NOTHING)
         return;
     io_set_remove(channel->keeper->io, fd);
@@ -143,8 +147,9 @@ static void on_control(void *arg, int fd, uint32_t events)
     int channel;
     (void)events;
     keep_result_t result;
-    while ((result = keep_receive(fd, &channel)) == KEEP_RECEIVED)
-        channel_new(self, channel);
+    while ((result = keep_receive(fd, &channel)) < KEEP_NOTHING)
+        if (result == KEEP_RECEIVED)
+            channel_new(self, channel);
     if (result == KEEP_NOTHING)
         return;
     io_set_remove(self->io, fd);
@@ -163,18 +168,21 @@ static void stand_apart(void)
     setsid();
     if (chdir("/"))
         _exit(EXIT_FAILURE);
-    struct sigaction plain = {.sa_handler = SIG_DFL};
-    for (int number = 1; number < NSIG; number++)
-        sigaction(number, &plain, NULL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    process_reset_signals();
+}
+
+/* Some room for channels is left. */
+static size_t room(void)
+{
+    struct rlimit limit;
+    bool is_small = !getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < KEEPER_MAX + OTHERS_MAX;
+    return !is_small ? KEEPER_MAX : limit.rlim_cur > OTHERS_MAX ? limit.rlim_cur - OTHERS_MAX : 0;
 }
 
 _Noreturn void keeper_process_run(void)
 {
     stand_apart();
-    keeper_t self = {.io = io_set_new(NULL), .has_supervisor = true};
+    keeper_t self = {.io = io_set_new(NULL), .has_supervisor = true, .most = room()};
     TAILQ_INIT(&self.channels);
     fcntl(KEEPER_CONTROL_FD, F_SETFD, FD_CLOEXEC);
     if (io_set_add(self.io, KEEPER_CONTROL_FD, EPOLLIN, on_control, &self))

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -149,19 +148,9 @@ static int renumber(image_t *self)
     return null < 0 || dup2(null, STDIN_FILENO) < 0 ? -1 : 0;
 }
 
-static void reset_signals(void)
-{
-    struct sigaction plain = {.sa_handler = SIG_DFL};
-    for (int number = 1; number < NSIG; number++)
-        sigaction(number, &plain, NULL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static _Noreturn void become(image_t *self)
 {
-    reset_signals();
+    process_reset_signals();
     process_restore_limits();
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);

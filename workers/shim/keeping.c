@@ -1,4 +1,4 @@
-/* Handing connections to a keeper that has just come, some at a time where they are many. */
+/* Handing connections to a keeper that has just come, or had no room for them. */
 #include "workers/shim/keeping.h"
 
 #include "common/cluster.h"
@@ -6,16 +6,21 @@
 
 #include <sys/epoll.h>
 
-#define AGAIN_MS 20 /* before more is handed to a keeper that had no room */
+#define AGAIN_MS 50 /* before what a keeper had no room for is handed to it again */
 
 static void hand_over(void *arg)
 {
     manager_t *self = arg;
-    bool is_full = false;
-    for (shim_t *shim = zhashx_first(self->shims); shim && !is_full;
-         shim = zhashx_next(self->shims))
-        is_full = !shim_keep(shim);
-    if (is_full)
+    bool is_complete = true;
+    for (shim_t *shim = zhashx_first(self->shims); shim; shim = zhashx_next(self->shims))
+        is_complete &= shim_keep(shim);
+    if (!is_complete)
+        io_timer_in(self->io, &self->keeping, AGAIN_MS);
+}
+
+void keeping_new(manager_t *self, shim_t *shim)
+{
+    if (!shim_keep(shim) && !self->keeping.is_set)
         io_timer_in(self->io, &self->keeping, AGAIN_MS);
 }
 

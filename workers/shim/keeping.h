@@ -5,6 +5,10 @@
 #include "workers/shim/manager.h"
 
 void keeping_start(manager_t *self);
+
+/* That shim has a new connection. */
+void keeping_new(manager_t *self, shim_t *shim);
+
 void keeping_stop(manager_t *self);
 
 #endif

@@ -4,6 +4,7 @@
  * is looked at first, however many others there are, and only what needs the whole table waits for
  * it. */
 #include "common/log.h"
+#include "workers/shim/keeping.h"
 #include "workers/shim/load_internal.h"
 
 #define LOADS_AT_ONCE 8  /* more would only compete for the processor with what is asked for */
@@ -215,6 +216,7 @@ void load_begin(manager_t *self, void (*done)(manager_t *self))
 void load_back(void *arg, shim_t *shim)
 {
     manager_t *self = arg;
+    keeping_new(self, shim);
     for (task_t *task = task_table_first(self->tasks); task; task = task_table_next(self->tasks))
         if (task->shim == shim && task->phase != TASK_LOADING)
             exits_wait_again(task);

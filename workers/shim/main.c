@@ -84,8 +84,10 @@ shim_t *manager_shim(manager_t *self, const endpoint_t *endpoint, status_t *st)
     if (shim)
         return shim;
     shim = shim_connect(self->io, endpoint, bury_all, load_back, self, st);
-    if (shim)
+    if (shim) {
         zhashx_insert(self->shims, shim_endpoint(shim)->address, shim);
+        keeping_new(self, shim);
+    }
     return shim;
 }
 

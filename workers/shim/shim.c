@@ -156,13 +156,12 @@ static void on_process_end(void *arg, int fd, uint32_t events)
     settle(self); /* or when the connection has closed, and its calls are answered */
 }
 
-/* One that is not made yet, because the shim's backlog is full, is not kept. */
 bool shim_keep(shim_t *self)
 {
     int fd = self->client ? ttrpc_client_fd(self->client) : -1;
     if (fd >= 0 && !self->is_kept)
         self->is_kept = keep_descriptor(fd);
-    return fd < 0 || self->is_kept;
+    return !self->client || self->is_kept;
 }
 
 void shim_not_kept(shim_t *self)

@@ -45,8 +45,9 @@ void shim_downgrade(shim_t *self);
 const endpoint_t *shim_endpoint(const shim_t *self);
 
 /* Hands its connection to the keeper, unless that was done since it was made or since
- * shim_not_kept: what the shim is asked is finished even if we die meanwhile. False when the keeper
- * cannot take it yet. */
+ * shim_not_kept: what the shim is asked is finished even if we die meanwhile. That is tried when a
+ * connection is made; false when the keeper cannot take it yet, or it is not made yet because the
+ * shim's backlog is full. */
 bool shim_keep(shim_t *self);
 void shim_not_kept(shim_t *self);
 
