@@ -10,6 +10,7 @@ import uuid
 
 import pytest
 from cluster import Cluster, Refused, until
+from fake_containers import CONFIG, Containers
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="containers and mounts need root"),
@@ -21,6 +22,7 @@ RESOURCE_EXHAUSTED = 8
 SIZE = "6m"
 PAGE = 4096
 PAGES_MAX = 40  # more than a container writes
+BEGUN_SIZE = 17  # bytes of what a bundle notes of a request
 REFUSALS = 5  # in a row: then it is full
 MANY = 12  # containers that end while there is no room
 BIG = 4 * 1024 * 1024 - 4096  # bytes of a spec, close to its limit
@@ -253,6 +255,27 @@ def test_a_first_start_in_a_full_root_directory(small):
         if not is_full:
             break
     assert refusals >= 3 and pages < PAGES_MAX - 1
+
+
+def test_an_entry_that_had_room_for_a_part(small):
+    """It does not hide those that are written when there is room again."""
+    containers = Containers(small.start(config=CONFIG))
+    containers.run("c")
+    begun = small.run / "task/default/c/begun"
+
+    def size():
+        return begun.stat().st_size
+
+    while size() < PAGE - 4 * BEGUN_SIZE:
+        containers.call("task.kill", "c", signal=signal.SIGCONT)
+    small.fill(small.run)
+    while size() <= PAGE - BEGUN_SIZE:
+        containers.outcome("task.kill", "c", signal=signal.SIGCONT)
+    assert size() == PAGE, "the last one was cut short"
+    small.free(small.run)
+    containers.call("task.kill", "c", signal=signal.SIGCONT)
+    assert size() > PAGE and size() % BEGUN_SIZE == 0
+    containers.finish("c")
 
 
 def test_the_map_grows(fresh_cluster):

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define NAME "begun"
 
@@ -60,6 +61,16 @@ static void forget_older_half(begun_t *self, const char *bundle)
         log_warn("%s/" NAME ": %s", bundle, strerror(errno));
 }
 
+/* A death, or a disk that was full, may have cut the last entry short: it is nobody's, and those
+ * after it have to be found. */
+static void drop_torn(int fd)
+{
+    struct stat info;
+    off_t torn = fstat(fd, &info) ? 0 : info.st_size % (off_t)sizeof(begun_entry_t);
+    if (torn && ftruncate(fd, info.st_size - torn))
+        log_warn(NAME ": drop an entry that was cut short: %s", strerror(errno));
+}
+
 bool begun_add(begun_t *self, const char *bundle, const msg_uuid_t *id, begun_kind_t kind)
 {
     const begun_entry_t entry = {.id = *id, .kind = (char)kind};
@@ -69,6 +80,8 @@ bool begun_add(begun_t *self, const char *bundle, const msg_uuid_t *id, begun_ki
         forget_older_half(self, bundle);
     append(self, &entry);
     AUTO_CLOSE int fd = open_file(bundle, O_WRONLY | O_CREAT | O_APPEND);
+    if (fd >= 0)
+        drop_torn(fd);
     bool is_written = fd >= 0 && write(fd, &entry, sizeof entry) == sizeof entry;
     if (!is_written)
         log_warn("%s/" NAME ": %s", bundle, strerror(errno));
