@@ -191,7 +191,7 @@ def nothing_left(cluster, *containers):
     until(lambda: not cluster.leftovers()["processes"].keys() - {*pids(cluster)}, "no process is left")
     fifos = cluster.run / "fifo"
     assert not fifos.exists() or not list(fifos.iterdir())
-    assert not [path for path in (cluster.root / "log").rglob("*") if path.name in containers]
+    until(lambda: not [path for path in (cluster.root / "log").rglob("*") if path.name in containers], "no log is left")
 
 
 def pids(cluster):

@@ -30,6 +30,7 @@ typedef struct removal {
     io_timer_t timer;
     int64_t delay_ms;
     msg_uuid_t asked; /* the request that is under way */
+    bool is_holder_gone;
     bool is_busy;
     bool is_due; /* to be tried again as soon as that is over */
 } removal_t;
@@ -68,11 +69,6 @@ static void removal_destroy(void **item)
 }
 
 static void attempt(removal_t *self);
-
-static void on_timer(void *arg)
-{
-    attempt(arg);
-}
 
 static void try_later(removal_t *self)
 {
@@ -185,28 +181,48 @@ static void attempt(removal_t *self)
 /* The holder ------------------------------------------------------------------------------------
  */
 
+static bool is_held(const removal_t *self)
+{
+    return self->holder && !self->is_holder_gone;
+}
+
 static void on_holder_ended(void *arg, int fd, uint32_t events)
 {
     removal_t *self = arg;
     (void)fd;
     (void)events;
     log_info("container %s: who made it has ended; it is removed when it has", self->key);
+    self->is_holder_gone = true;
     close_holder(self);
     attempt(self);
 }
 
-/* False when it has ended. One that cannot be watched is taken for that: its container is removed
- * when it has ended itself, which is the most that the holder can be kept from. */
-static bool watch_holder(removal_t *self)
+/* 0, or an errno: ESRCH when it has ended. */
+static int watch_holder(removal_t *self)
 {
     self->holder_fd = proc_open_named(self->holder);
-    if (self->holder_fd < 0) {
-        if (errno != ESRCH)
-            log_warn("container %s: watch who made it: %s", self->key, strerror(errno));
-        return false;
+    if (self->holder_fd < 0)
+        return errno;
+    if (!io_set_add(self->removals->tools.io, self->holder_fd, EPOLLIN, on_holder_ended, self))
+        return 0;
+    int error = errno;
+    util_close(&self->holder_fd);
+    return error;
+}
+
+/* As long as it is not known that the holder has ended nothing is removed. */
+static void look(void *arg)
+{
+    removal_t *self = arg;
+    int error = is_held(self) ? watch_holder(self) : 0;
+    if (error && error != ESRCH) {
+        log_warn("container %s: watch who made it: %s", self->key, strerror(error));
+        try_later(self);
+        return;
     }
-    io_set_add(self->removals->tools.io, self->holder_fd, EPOLLIN, on_holder_ended, self);
-    return true;
+    self->is_holder_gone = self->is_holder_gone || error;
+    if (!is_held(self))
+        attempt(self);
 }
 
 /* -----------------------------------------------------------------------------------------------
@@ -224,7 +240,7 @@ static removal_t *add(removals_t *self, const msg_container_t *record)
                            .created_at = record->created_at,
                            .holder_fd = -1,
                            .delay_ms = DELAY_FIRST_MS};
-    io_timer_init(&removal->timer, on_timer, removal);
+    io_timer_init(&removal->timer, look, removal);
     zhashx_update(self->table, removal->key, removal);
     return removal;
 }
@@ -234,8 +250,8 @@ void removals_add(removals_t *self, const msg_container_t *record)
     if (!record->removal)
         return;
     removal_t *removal = add(self, record);
-    if (removal->holder && !watch_holder(removal))
-        attempt(removal);
+    if (removal->holder)
+        look(removal);
 }
 
 void removals_forget(removals_t *self, const char *ns, const char *id)
@@ -257,8 +273,7 @@ static bool has_run(const removals_t *self, const char *ns, const char *id)
 void removals_on_end(removals_t *self, const char *ns, const char *id)
 {
     removal_t *removal = find(self, ns, id);
-    bool is_held = removal && removal->holder_fd >= 0;
-    if (removal && !is_held && (removal->holder || has_run(self, ns, id)))
+    if (removal && !is_held(removal) && (removal->holder || has_run(self, ns, id)))
         attempt(removal);
 }
 
