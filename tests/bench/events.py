@@ -28,15 +28,16 @@ def journal_bench(build, *arguments):
 
 
 def bench_appends(build, rounds):
-    print("events/s into the journal, by events a commit           lmdb    journal   journal, with requests")
+    print("events/s into the journal, by events a commit           lmdb    journal   journal, with requests   lmdb, with states")
     for batch, runs in BATCHES.items():
-        rates = {kind: [] for kind in ("lmdb", "journal", "requests")}
+        rates = {kind: [] for kind in ("lmdb", "journal", "requests", "lmdb-states")}
         for round_number in range(rounds):
             for kind in sorted(rates, reverse=round_number % 2):
                 rates[kind] += journal_bench(build, kind, batch, runs)
         medians = [statistics.median(rates[kind]) for kind in rates]
-        print(f"  {batch:6}                                       {medians[0]:14.0f} {medians[1]:10.0f} {medians[2]:14.0f}")
+        print(f"  {batch:6}                                       {medians[0]:14.0f} {medians[1]:10.0f} {medians[2]:14.0f} {medians[3]:22.0f}")
         print_ratio(f"rate, lmdb / journal, {batch} a commit", list(zip(rates["lmdb"], rates["journal"])), "2")
+        print_ratio(f"rate, lmdb with states / journal, {batch} a commit", list(zip(rates["lmdb-states"], rates["journal"])))
     times = [journal_bench(build, "trim", 100, TRIMMED) for _ in range(rounds)]
     columns = [statistics.median(column) / 1e3 for column in zip(*times)]
     print(f"  100 appended, ms: p50 {columns[0]:.2f}, p99 {columns[1]:.2f}; while {TRIMMED} are removed: "

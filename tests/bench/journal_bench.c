@@ -1,6 +1,6 @@
 /* Events of shims into the journal, group-committed, and the same number of bare LMDB records.
  *
- *   journal_bench journal|requests|lmdb DIR BATCH RUNS
+ *   journal_bench journal|requests|lmdb|lmdb-states DIR BATCH RUNS
  *   journal_bench trim DIR BATCH EVENTS
  *
  * Makes a store in DIR, which must not have one. RUNS tasks tell their create, start, exit and
@@ -8,7 +8,8 @@
  * the exit, recorded before the events come. `lmdb` is LMDB alone: as many bytes as such an event
  * has in the journal under the next number, MDB_APPEND, one table, BATCH a commit, synced in full.
  * The journal has more to do for each: it reads which run the event is of, and writes the state of
- * that run in another table, in no order. Prints events a second.
+ * that run in another table, in no order. `lmdb-states` is LMDB that writes that record too,
+ * without having read anything. Prints events a second.
  *
  * `trim` appends BATCH events a commit until EVENTS are there, then goes on while these are removed
  * again in the worker's pieces. Prints the median and the 99th percentile of a commit, in
@@ -228,47 +229,79 @@ static journal_event_t an_event(msgpack_sbuffer *fields)
                              .event = {.data = (uint8_t *)fields->data, .size = fields->size}};
 }
 
-static void commit_records(MDB_env *env, MDB_dbi table, const msgpack_sbuffer *record,
-                           uint64_t *seq, size_t count)
+typedef struct bare {
+    MDB_env *env;
+    MDB_dbi journal, states;
+    msgpack_sbuffer record; /* an event's */
+    uint64_t seq;
+    bool has_states;
+} bare_t;
+
+static void put_state(const bare_t *self, MDB_txn *txn, size_t run)
+{
+    static const uint8_t state[sizeof(process_record_t) + sizeof(uint64_t)]; /* and its checksum */
+    char id[32], incarnation[UTIL_UUID_SIZE];
+    id_of(run, id);
+    incarnation_of(run, incarnation);
+    store_key_t joined = STORE_KEY(NS, id, incarnation, "");
+    MDB_val key = {.mv_data = joined.bytes, .mv_size = joined.size};
+    MDB_val value = {.mv_data = (void *)(uintptr_t)state, .mv_size = sizeof state};
+    must(mdb_put(txn, self->states, &key, &value, 0));
+}
+
+/* One event of each of the runs, or before them nothing but their states. */
+static void commit_bare(bare_t *self, size_t first, size_t count, bool has_events)
 {
     MDB_txn *txn;
-    must(mdb_txn_begin(env, NULL, 0, &txn));
-    for (size_t i = 0; i < count; i++) {
-        MDB_val key = {.mv_data = seq, .mv_size = sizeof *seq};
-        MDB_val value = {.mv_data = record->data, .mv_size = record->size};
-        ++*seq;
-        must(mdb_put(txn, table, &key, &value, MDB_APPEND));
+    must(mdb_txn_begin(self->env, NULL, 0, &txn));
+    for (size_t run = first; run < first + count; run++) {
+        MDB_val key = {.mv_data = &self->seq, .mv_size = sizeof self->seq};
+        MDB_val value = {.mv_data = self->record.data, .mv_size = self->record.size};
+        self->seq += has_events;
+        if (has_events)
+            must(mdb_put(txn, self->journal, &key, &value, MDB_APPEND));
+        if (self->has_states)
+            put_state(self, txn, run);
     }
     must(mdb_txn_commit(txn));
 }
 
-static size_t run_lmdb(const char *dir, size_t batch, size_t runs)
+static void open_bare(bare_t *self, const char *dir)
 {
-    MDB_env *env;
     MDB_txn *txn;
-    MDB_dbi table;
-    msgpack_sbuffer fields, record;
-    journal_event_t event = an_event(&fields);
-    msgpack_sbuffer_init(&record);
-    journal_pack(&record, &event, 1000000, 1000000);
-    must(mdb_env_create(&env));
-    must(mdb_env_set_maxdbs(env, 1));
-    must(mdb_env_set_mapsize(env, STORE_MAP_MAX));
+    must(mdb_env_create(&self->env));
+    must(mdb_env_set_maxdbs(self->env, 2));
+    must(mdb_env_set_mapsize(self->env, STORE_MAP_MAX));
     if (mkdir(dir, 0700))
         must(errno);
-    must(mdb_env_open(env, dir, MDB_NOTLS | MDB_NORDAHEAD, 0600));
-    must(mdb_txn_begin(env, NULL, 0, &txn));
-    must(mdb_dbi_open(txn, "journal", MDB_CREATE | MDB_INTEGERKEY, &table));
+    must(mdb_env_open(self->env, dir, MDB_NOTLS | MDB_NORDAHEAD, 0600));
+    must(mdb_txn_begin(self->env, NULL, 0, &txn));
+    must(mdb_dbi_open(txn, "journal", MDB_CREATE | MDB_INTEGERKEY, &self->journal));
+    must(mdb_dbi_open(txn, "states", MDB_CREATE, &self->states));
     must(mdb_txn_commit(txn));
-    uint64_t seq = 0;
-    int64_t begun = util_monotonic_us();
-    while (seq < runs * ARRAY_SIZE(topics))
-        commit_records(env, table, &record, &seq, batch);
-    size_t rate = seq * 1000000 / (size_t)(util_monotonic_us() - begun);
-    mdb_env_close(env);
-    msgpack_sbuffer_destroy(&record);
+}
+
+static size_t run_lmdb(const char *dir, size_t batch, size_t runs, bool has_states)
+{
+    msgpack_sbuffer fields;
+    bare_t self = {.has_states = has_states};
+    journal_event_t event = an_event(&fields);
+    msgpack_sbuffer_init(&self.record);
+    journal_pack(&self.record, &event, 1000000, 1000000);
+    open_bare(&self, dir);
+    int64_t spent = 0;
+    for (size_t first = 0; first < runs; first += batch) {
+        if (has_states)
+            commit_bare(&self, first, batch, false);
+        int64_t begun = util_monotonic_us();
+        for (size_t i = 0; i < ARRAY_SIZE(topics); i++)
+            commit_bare(&self, first, batch, true);
+        spent += util_monotonic_us() - begun;
+    }
+    mdb_env_close(self.env);
+    msgpack_sbuffer_destroy(&self.record);
     msgpack_sbuffer_destroy(&fields);
-    return rate;
+    return self.seq * 1000000 / (size_t)spent;
 }
 
 /* Trimming --------------------------------------------------------------------------------------
@@ -341,14 +374,15 @@ int main(int argc, char **argv)
 {
     status_t st;
     if (argc != 5) {
-        fprintf(stderr, "usage: journal_bench journal|requests|lmdb|trim DIR BATCH COUNT\n");
+        fprintf(stderr,
+                "usage: journal_bench journal|requests|lmdb|lmdb-states|trim DIR BATCH COUNT\n");
         return EXIT_FAILURE;
     }
     log_open("bench", LOG_LEVEL_WARN);
     zsys_handler_set(NULL);
     size_t batch = strtoul(argv[3], NULL, 10), count = strtoul(argv[4], NULL, 10);
-    if (!strcmp(argv[1], "lmdb")) {
-        printf("%zu\n", run_lmdb(argv[2], batch, count));
+    if (!strncmp(argv[1], "lmdb", 4)) {
+        printf("%zu\n", run_lmdb(argv[2], batch, count, !strcmp(argv[1], "lmdb-states")));
         return EXIT_SUCCESS;
     }
     io_set_t *io = io_set_new(NULL);
