@@ -251,6 +251,8 @@ def test_run_rm_detached(cluster):
         (cluster.rootfs() / "go").touch()
         assert waiter.communicate(timeout=30)[0] == "4\n"
     nothing_left(cluster, "c")
+    story = cluster.shimctl("explain", "c").stdout
+    assert "(shimd-metadata)" in story and "FAILED_PRECONDITION" not in story, "it is not tried as long as it runs"
 
 
 @real

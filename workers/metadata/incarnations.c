@@ -55,14 +55,20 @@ status_code_t incarnations_check_get(const void *ask, status_t *st)
 /* incarnation.begin, incarnation.get ------------------------------------------------------------
  */
 
-bool incarnations_has_ended(txn_t *txn, const char *ns, const char *id)
+incarnations_stage_t incarnations_stage(txn_t *txn, const char *ns, const char *id)
 {
     head_record_t head;
+    process_record_t init;
     msg_bytes_t found;
     if (!head_record_get(txn, ns, id, &head))
-        return false;
+        return INCARNATIONS_NO_RUN;
     store_key_t key = STORE_KEY(ns, id, head.incarnation, "");
-    return !head.live || txn_get(txn, TABLE_EXITS, key.bytes, key.size, &found);
+    if (!head.live || txn_get(txn, TABLE_EXITS, key.bytes, key.size, &found))
+        return INCARNATIONS_ENDED;
+    bool is_started =
+        process_record_get(txn, &key, &init) &&
+        (init.state.phase >= AUTOMATON_STARTED || (init.state.known & 1u << TASK_EVENT_START));
+    return is_started ? INCARNATIONS_STARTED : INCARNATIONS_MADE;
 }
 
 bool incarnations_is_live(txn_t *txn, const char *ns, const char *id)

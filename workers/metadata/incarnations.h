@@ -35,8 +35,14 @@ incarnations_found_t incarnations_find(txn_t *txn, const incarnations_event_t *e
 /* True while a container has a task, or is about to. */
 bool incarnations_is_live(txn_t *txn, const char *ns, const char *id);
 
-/* True when its newest run has ended; false when it had none. */
-bool incarnations_has_ended(txn_t *txn, const char *ns, const char *id);
+/* How far the newest run of a container has come, by what is recorded. */
+typedef enum incarnations_stage {
+    INCARNATIONS_NO_RUN,
+    INCARNATIONS_MADE, /* or about to be */
+    INCARNATIONS_STARTED,
+    INCARNATIONS_ENDED,
+} incarnations_stage_t;
+incarnations_stage_t incarnations_stage(txn_t *txn, const char *ns, const char *id);
 
 /* False while the shim can still be expected to send events that the end of this incarnation
  * needs. */

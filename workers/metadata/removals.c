@@ -29,7 +29,8 @@ typedef struct removal {
     int holder_fd;       /* pidfd while it lives, -1 */
     io_timer_t timer;
     int64_t delay_ms;
-    msg_uuid_t asked; /* the request that is under way */
+    msg_uuid_t asked;           /* the request that is under way */
+    incarnations_stage_t stage; /* of its run, when it was last looked at */
     bool is_holder_gone;
     bool is_busy;
     bool is_due; /* to be tried again as soon as that is over */
@@ -147,7 +148,7 @@ static void remove_record(removal_t *self)
 /* The task --------------------------------------------------------------------------------------
  */
 
-/* One that runs is tried again when it has ended. */
+/* One that was started since it was looked at is tried again when it has ended. */
 static void on_task_deleted(void *arg, const status_t *st, const void *answer)
 {
     removal_t *self = arg;
@@ -155,7 +156,7 @@ static void on_task_deleted(void *arg, const status_t *st, const void *answer)
     self->asked = (msg_uuid_t){0};
     if (!st->code || st->code == STATUS_NOT_FOUND) {
         remove_record(self);
-    } else if (st->code != STATUS_FAILED_PRECONDITION) {
+    } else if (st->code != STATUS_FAILED_PRECONDITION || self->stage == INCARNATIONS_ENDED) {
         log_warn("container %s: remove: %s; trying again", self->key, st->text);
         try_later(self);
     } else {
@@ -165,12 +166,39 @@ static void on_task_deleted(void *arg, const status_t *st, const void *answer)
     }
 }
 
+static status_code_t read_stage(removal_t *self, status_t *st)
+{
+    AUTO(txn)
+    txn = txn_read(self->removals->tools.store, st);
+    if (!txn)
+        return st->code;
+    self->stage = incarnations_stage(txn, self->ns, self->id);
+    return txn_status(txn, st);
+}
+
+/* What runs is left alone: its end will be told. What was not started has nobody who would, once
+ * its holder is gone. A run that was undone is none: its create may be about to be made again. */
+static bool is_wanted(const removal_t *self)
+{
+    return self->stage == INCARNATIONS_ENDED ||
+           (self->stage != INCARNATIONS_STARTED && self->holder);
+}
+
+/* Nobody holds it. */
 static void attempt(removal_t *self)
 {
     const removals_tools_t *tools = &self->removals->tools;
     const msg_task_delete_t ask = {.id = self->id, .unstarted = true};
+    status_t st;
     self->is_due = self->is_busy;
     if (self->is_busy)
+        return;
+    if (read_stage(self, &st)) {
+        log_error("container %s: remove: %s", self->key, st.text);
+        try_later(self);
+        return;
+    }
+    if (!is_wanted(self))
         return;
     self->is_busy = true;
     io_timer_stop(tools->io, &self->timer);
@@ -200,6 +228,8 @@ static void on_holder_ended(void *arg, int fd, uint32_t events)
 /* 0, or an errno: ESRCH when it has ended. */
 static int watch_holder(removal_t *self)
 {
+    if (self->holder_fd >= 0)
+        return 0;
     self->holder_fd = proc_open_named(self->holder);
     if (self->holder_fd < 0)
         return errno;
@@ -249,9 +279,7 @@ void removals_add(removals_t *self, const msg_container_t *record)
 {
     if (!record->removal)
         return;
-    removal_t *removal = add(self, record);
-    if (removal->holder)
-        look(removal);
+    look(add(self, record));
 }
 
 void removals_forget(removals_t *self, const char *ns, const char *id)
@@ -260,20 +288,10 @@ void removals_forget(removals_t *self, const char *ns, const char *id)
     zhashx_delete(self->table, key);
 }
 
-/* A run that was undone is none: its create may be about to be made again. In doubt nothing is
- * removed now. */
-static bool has_run(const removals_t *self, const char *ns, const char *id)
-{
-    status_t st;
-    AUTO(txn)
-    txn = txn_read(self->tools.store, &st);
-    return txn && incarnations_has_ended(txn, ns, id);
-}
-
 void removals_on_end(removals_t *self, const char *ns, const char *id)
 {
     removal_t *removal = find(self, ns, id);
-    if (removal && !is_held(removal) && (removal->holder || has_run(self, ns, id)))
+    if (removal && !is_held(removal))
         attempt(removal);
 }
 
@@ -292,15 +310,12 @@ bool removals_begin(removals_t *self, status_t *st)
         if (msg_decode(MSG_container, scan.value.data, scan.value.size, zone, &record, &bad) ||
             !record.removal || find(self, record.ns, record.id))
             continue;
-        if (record.removal->holder)
-            removals_add(self, &record);
-        else if (incarnations_has_ended(txn, record.ns, record.id))
-            attempt(add(self, &record));
-        else
-            add(self, &record);
+        add(self, &record);
     }
     scan_close(&scan);
     msgpack_zone_free(zone);
+    for (removal_t *each = zhashx_first(self->table); each; each = zhashx_next(self->table))
+        look(each);
     return !txn_status(txn, st);
 }
 

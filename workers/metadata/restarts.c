@@ -292,10 +292,11 @@ static void wake(txn_t *txn, const call_t *call, msg_container_t *record, msg_re
         restart->stopped && strcmp(restart->stopped, ask->life) && !strcmp(restart->policy, ALWAYS);
     if (restart->pending || !is_over)
         return;
-    bool has_run = head_record_get(txn, record->ns, record->id, &head);
+    head_record_get(txn, record->ns, record->id, &head);
+    incarnations_stage_t stage = incarnations_stage(txn, record->ns, record->id);
     restart->stopped = NULL;
     restart->failures = 0;
-    if (has_run && !incarnations_has_ended(txn, record->ns, record->id)) {
+    if (stage == INCARNATIONS_MADE || stage == INCARNATIONS_STARTED) {
         containers_keep(txn, record);
         return;
     }
