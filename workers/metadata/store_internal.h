@@ -1,4 +1,5 @@
-/* What store.c (the environment) and txn.c (transactions) share. */
+/* What store.c (the environment) and the files of transactions (txn.c, txn_sizes.c, scan.c) share.
+ */
 #ifndef SHIMD_STORE_INTERNAL_H
 #define SHIMD_STORE_INTERNAL_H
 
@@ -43,6 +44,22 @@ struct txn {
 
 /* Writes those of txn_next. */
 void txn_write_numbers(txn_t *self);
+
+/* For the other files of transactions. */
+
+/* What LMDB says of a record that it was asked for. */
+void txn_fail_read(txn_t *self, int error);
+
+MDB_val txn_value(const void *data, size_t size); /* LMDB only reads through it */
+
+/* The value in front of its checksum. False, with the record noted, when that does not match. */
+bool txn_unwrap(txn_t *self, table_t table, const MDB_val *key, const MDB_val *stored,
+                msg_bytes_t *ret);
+
+/* Whoever looks at the table as a whole sees it as it is: what the cache has of it is written. */
+void txn_settle(txn_t *self, table_t table);
+
+MDB_cursor *txn_cursor(txn_t *self, table_t table); /* NULL with the transaction failed */
 
 /* LMDB says EIO when the filesystem took only a part of a write: ENOSPC when that is because it is
  * full. Other codes are what they are. */

@@ -1,13 +1,11 @@
-/* Transactions, records and walks over tables. */
+/* Transactions and records. */
 #include "workers/metadata/store_internal.h"
 
 #include "common/log.h"
 #include "common/util.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static int begin(store_t *store, unsigned flags, MDB_txn **ret)
 {
@@ -84,8 +82,7 @@ void txn_fail_structure(txn_t *self, int error)
     exit(EXIT_FAILURE);
 }
 
-/* What LMDB says of a record that it was asked for. */
-static void fail(txn_t *self, int error)
+void txn_fail_read(txn_t *self, int error)
 {
     bool is_structure = error == MDB_CORRUPTED || error == MDB_PAGE_NOTFOUND ||
                         error == MDB_CURSOR_FULL || error == MDB_INVALID;
@@ -115,15 +112,13 @@ status_code_t txn_status(const txn_t *self, status_t *st)
     return store_status(self->store, self->error, st);
 }
 
-static MDB_val value_of(const void *data, size_t size)
+MDB_val txn_value(const void *data, size_t size)
 {
-    /* LMDB reads through this pointer only. */
     return (MDB_val){.mv_data = (void *)(uintptr_t)data, .mv_size = size};
 }
 
-/* The value in front of its checksum. False, with the record noted, when that does not match. */
-static bool unwrap(txn_t *self, table_t table, const MDB_val *key, const MDB_val *stored,
-                   msg_bytes_t *ret)
+bool txn_unwrap(txn_t *self, table_t table, const MDB_val *key, const MDB_val *stored,
+                msg_bytes_t *ret)
 {
     uint32_t sum;
     bool is_whole = stored->mv_size >= STORE_SUM_SIZE;
@@ -144,14 +139,14 @@ bool txn_get(txn_t *self, table_t table, const void *key, size_t size, msg_bytes
     bool is_cached = self->cache && cache_has_table(table);
     if (is_cached && cache_get(self->cache, table, key, size, ret))
         return true;
-    MDB_val k = value_of(key, size), v;
+    MDB_val k = txn_value(key, size), v;
     int error = mdb_get(self->mdb, self->store->tables[table], &k, &v);
     if (error) {
         if (error != MDB_NOTFOUND)
-            fail(self, error);
+            txn_fail_read(self, error);
         return false;
     }
-    bool is_whole = unwrap(self, table, &k, &v, ret);
+    bool is_whole = txn_unwrap(self, table, &k, &v, ret);
     if (is_whole && is_cached)
         cache_put(self->cache, table, key, size, ret->data, ret->size, false);
     return is_whole;
@@ -168,12 +163,12 @@ bool txn_is_lost(const txn_t *self, table_t table, const void *key, size_t size)
     return false;
 }
 
-static MDB_cursor *cursor_of(txn_t *self, table_t table)
+MDB_cursor *txn_cursor(txn_t *self, table_t table)
 {
     MDB_cursor *cursor = NULL;
     int error = mdb_cursor_open(self->mdb, self->store->tables[table], &cursor);
     if (error)
-        fail(self, error);
+        txn_fail_read(self, error);
     return cursor;
 }
 
@@ -186,7 +181,7 @@ static void put(txn_t *self, MDB_cursor *cursor, table_t table, MDB_val key, MDB
     int error = mdb_cursor_put(cursor, &key, &room, flags | MDB_RESERVE);
     if (error) {
         /* A key behind the last one is there: one that no walk has seen. */
-        fail(self, error == MDB_KEYEXIST ? MDB_CORRUPTED : error);
+        txn_fail_read(self, error == MDB_KEYEXIST ? MDB_CORRUPTED : error);
         return;
     }
     if (value.mv_size)
@@ -216,10 +211,10 @@ void txn_put(txn_t *self, table_t table, const void *key, size_t size, const voi
         cache_put(self->cache, table, key, size, data, data_size, true))
         return;
     leave_journal(self, table);
-    MDB_cursor *cursor = cursor_of(self, table);
+    MDB_cursor *cursor = txn_cursor(self, table);
     if (!cursor)
         return;
-    put(self, cursor, table, value_of(key, size), value_of(data, data_size), 0);
+    put(self, cursor, table, txn_value(key, size), txn_value(data, data_size), 0);
     mdb_cursor_close(cursor);
 }
 
@@ -230,9 +225,9 @@ void txn_append(txn_t *self, table_t table, const void *key, size_t size, const 
         return;
     self->writes++;
     MDB_cursor *cursor = table == TABLE_JOURNAL ? self->journal : NULL;
-    if (!cursor && !(cursor = cursor_of(self, table)))
+    if (!cursor && !(cursor = txn_cursor(self, table)))
         return;
-    put(self, cursor, table, value_of(key, size), value_of(data, data_size), MDB_APPEND);
+    put(self, cursor, table, txn_value(key, size), txn_value(data, data_size), MDB_APPEND);
     if (table == TABLE_JOURNAL)
         self->journal = cursor;
     else
@@ -257,10 +252,10 @@ static void write_record(void *arg, table_t table, const msg_bytes_t *key, const
         return;
     self->table = table;
     if (!self->cursor)
-        self->cursor = cursor_of(self->txn, table);
+        self->cursor = txn_cursor(self->txn, table);
     if (self->cursor)
-        put(self->txn, self->cursor, table, value_of(key->data, key->size),
-            value_of(value->data, value->size), 0);
+        put(self->txn, self->cursor, table, txn_value(key->data, key->size),
+            txn_value(value->data, value->size), 0);
 }
 
 static void write_cache(txn_t *self)
@@ -273,8 +268,7 @@ static void write_cache(txn_t *self)
         mdb_cursor_close(flush.cursor);
 }
 
-/* Whoever looks at the table as a whole sees it as it is. */
-static void settle(txn_t *self, table_t table)
+void txn_settle(txn_t *self, table_t table)
 {
     if (cache_has_table(table))
         write_cache(self);
@@ -287,88 +281,13 @@ bool txn_delete(txn_t *self, table_t table, const void *key, size_t size)
     leave_journal(self, table);
     bool was_new =
         self->cache && cache_has_table(table) && cache_drop(self->cache, table, key, size);
-    MDB_val k = value_of(key, size);
+    MDB_val k = txn_value(key, size);
     int error = mdb_del(self->mdb, self->store->tables[table], &k, NULL);
     if (error && error != MDB_NOTFOUND)
-        fail(self, error);
+        txn_fail_read(self, error);
     bool is_gone = !error || (error == MDB_NOTFOUND && was_new);
     self->writes += is_gone;
     return is_gone;
-}
-
-static MDB_stat stat_of(txn_t *self, table_t table)
-{
-    MDB_stat stat = {.ms_entries = 0};
-    settle(self, table);
-    int error = self->error ? self->error : mdb_stat(self->mdb, self->store->tables[table], &stat);
-    if (error)
-        fail(self, error);
-    return stat;
-}
-
-static uint64_t bytes_of(const MDB_stat *stat)
-{
-    return (stat->ms_branch_pages + stat->ms_leaf_pages + stat->ms_overflow_pages) *
-           (uint64_t)stat->ms_psize;
-}
-
-size_t txn_count(txn_t *self, table_t table)
-{
-    return stat_of(self, table).ms_entries;
-}
-
-uint64_t txn_bytes(txn_t *self, table_t table)
-{
-    MDB_stat stat = stat_of(self, table);
-    return bytes_of(&stat);
-}
-
-/* Page numbers that are free are lists under the transactions that freed them. */
-static uint64_t count_free(txn_t *self)
-{
-    MDB_cursor *cursor;
-    MDB_val key, value;
-    uint64_t total = 0, count;
-    int error = mdb_cursor_open(self->mdb, 0, &cursor);
-    if (error) {
-        fail(self, error);
-        return 0;
-    }
-    while (!(error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT))) {
-        memcpy(&count, value.mv_data, sizeof count);
-        total += count;
-    }
-    if (error != MDB_NOTFOUND)
-        fail(self, error);
-    mdb_cursor_close(cursor);
-    return total;
-}
-
-void txn_measure(txn_t *self, store_sizes_t *ret)
-{
-    MDB_envinfo info;
-    MDB_stat stat;
-    struct stat file = {.st_size = 0};
-    int fd, error = self->error;
-    *ret = (store_sizes_t){.map_bytes = self->store->map_size, .max_bytes = self->store->map_max};
-    for (size_t i = 0; i < TABLE_COUNT && !error; i++) {
-        error = mdb_stat(self->mdb, self->store->tables[i], &stat);
-        if (error)
-            break;
-        ret->tables[i].records = stat.ms_entries;
-        ret->tables[i].bytes = bytes_of(&stat);
-    }
-    if (!error)
-        error = mdb_env_info(self->store->env, &info);
-    if (!error)
-        error = mdb_env_get_fd(self->store->env, &fd);
-    if (error || fstat(fd, &file)) {
-        fail(self, error ? error : errno);
-        return;
-    }
-    ret->txn = mdb_txn_id(self->mdb);
-    ret->file_bytes = (uint64_t)file.st_size;
-    ret->used_bytes = (info.me_last_pgno + 1 - count_free(self)) * stat.ms_psize;
 }
 
 bool txn_get_message(txn_t *self, table_t table, const store_key_t *key, msg_id_t id,
@@ -393,77 +312,6 @@ void txn_put_message(txn_t *self, table_t table, const store_key_t *key, msg_id_
     msg_encode(id, value, &buffer);
     txn_put(self, table, key->bytes, key->size, buffer.data, buffer.size);
     msgpack_sbuffer_destroy(&buffer);
-}
-
-/* Walks -----------------------------------------------------------------------------------------
- */
-
-/* To where `op` says, and past what is damaged there. */
-static bool move(scan_t *self, MDB_val key, MDB_cursor_op op)
-{
-    MDB_val value;
-    MDB_cursor_op onward = op == MDB_LAST ? MDB_PREV : MDB_NEXT;
-    int error = mdb_cursor_get(self->cursor, &key, &value, op);
-    while (!error && !unwrap(self->txn, self->table, &key, &value, &self->value))
-        error = mdb_cursor_get(self->cursor, &key, &value, onward);
-    if (error) {
-        if (error != MDB_NOTFOUND)
-            fail(self->txn, error);
-        return false;
-    }
-    self->key = (msg_bytes_t){.data = key.mv_data, .size = key.mv_size};
-    return true;
-}
-
-static bool open_cursor(scan_t *self, txn_t *txn, table_t table)
-{
-    *self = (scan_t){.txn = txn, .table = table};
-    settle(txn, table);
-    if (!txn->error)
-        self->cursor = cursor_of(txn, table);
-    return self->cursor != NULL;
-}
-
-bool txn_has_key(txn_t *self, table_t table, const void *key, size_t size)
-{
-    scan_t scan;
-    MDB_val at, value;
-    int error = open_cursor(&scan, self, table) ? 0 : MDB_NOTFOUND;
-    bool found = false;
-    while (!error && !found && !(error = mdb_cursor_get(scan.cursor, &at, &value, MDB_NEXT)))
-        found = at.mv_size == size && !memcmp(at.mv_data, key, size);
-    if (error && error != MDB_NOTFOUND)
-        fail(self, error);
-    scan_close(&scan);
-    return found;
-}
-
-bool scan_seek(scan_t *self, txn_t *txn, table_t table, const void *from, size_t size)
-{
-    return open_cursor(self, txn, table) &&
-           move(self, value_of(from, size), from ? MDB_SET_RANGE : MDB_FIRST);
-}
-
-bool scan_last(scan_t *self, txn_t *txn, table_t table)
-{
-    return open_cursor(self, txn, table) && move(self, value_of(NULL, 0), MDB_LAST);
-}
-
-bool scan_next(scan_t *self)
-{
-    return !self->txn->error && move(self, value_of(NULL, 0), MDB_NEXT);
-}
-
-void scan_close(scan_t *self)
-{
-    if (self->cursor)
-        mdb_cursor_close(self->cursor);
-    self->cursor = NULL;
-}
-
-bool scan_has_prefix(const scan_t *self, const store_key_t *prefix)
-{
-    return self->key.size >= prefix->size && !memcmp(self->key.data, prefix->bytes, prefix->size);
 }
 
 /* Commit ----------------------------------------------------------------------------------------
