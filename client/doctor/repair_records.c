@@ -242,9 +242,11 @@ static status_code_t write_all(rewrite_t *self, status_t *st)
         write_endpoint(self, has, intent, st);
     if (!st->code && is_alive(&self->task) && has->init_pid != self->task.pid)
         init_record_write(
-            self->path, &(init_record_t){.pid = self->task.pid,
-                                         .start = proc_start_time((pid_t)self->task.pid),
-                                         .has_started = strcmp(self->task.status, "CREATED") != 0});
+            self->path,
+            &(init_record_t){.pid = self->task.pid,
+                             .start = proc_start_time((pid_t)self->task.pid),
+                             .has_started = strcmp(self->task.status, "CREATED") != 0},
+            st);
     free(intent);
     return st->code;
 }

@@ -278,6 +278,32 @@ def test_an_entry_that_had_room_for_a_part(small):
     containers.finish("c")
 
 
+def test_what_cannot_be_noted_is_not_started(small):
+    """So that a successor knows of everything that runs; it is started when there is room again."""
+    containers = Containers(small.start(config=CONFIG.replace("= kill", "= keep")))
+    containers.create("c")
+    small.fill(small.run)
+    status, sentence = containers.refusal("task.start", "c")
+    assert status == RESOURCE_EXHAUSTED and "start task c: write init.json: No space left on device" in sentence, sentence
+    assert not containers.asked_for("c", "Start")
+    small.free(small.run)
+    pid = containers.call("task.start", "c")["pid"]
+    containers.add_exec("c", "e")
+    small.fill(small.run)
+    assert containers.refusal("task.start", "c", exec_id="e")[0] == RESOURCE_EXHAUSTED
+    assert len(containers.asked_for("c", "Start")) == 1
+    small.free(small.run)
+    assert containers.call("task.start", "c", exec_id="e")["pid"]
+    shim, worker = containers.shim_pid("c"), small.pid("shim")
+    os.kill(worker, signal.SIGSTOP)
+    os.kill(shim, signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+    small.await_successor("shim", worker)
+    until(lambda: containers.task("c").get("orphaned"), "it is an orphan")
+    assert containers.task("c")["pid"] == pid
+    containers.remove("c")
+
+
 def test_the_map_grows(fresh_cluster):
     """More than the map holds at first; all of it is there, also for a successor."""
     cluster = fresh_cluster.start()

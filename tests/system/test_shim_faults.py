@@ -12,7 +12,7 @@ import time
 import msgpack
 import pytest
 from cluster import Refused, is_alive, until
-from fake_containers import CONFIG, DEADLINE_EXCEEDED, FAILED_PRECONDITION, INTERNAL, LIFE, OK, RESOURCE_EXHAUSTED, UNAVAILABLE, UNKNOWN, Background, Containers
+from fake_containers import CONFIG, DEADLINE_EXCEEDED, FAILED_PRECONDITION, INTERNAL, LIFE, NOT_FOUND, OK, RESOURCE_EXHAUSTED, UNAVAILABLE, UNKNOWN, Background, Containers
 
 HANG_SECONDS = 0.7  # the request's deadline where the shim never answers: before it is sent again
 OVERDUE_SECONDS = 2.5  # from a request to this, and on a slow machine a shim may have been given up (after 3)
@@ -523,17 +523,37 @@ def test_a_create_that_ends_its_groups_shim_is_tried_twice(containers):
     until(lambda: containers.task("a") is None, "a is buried")
 
 
-@pytest.mark.parametrize("is_loaded", [False, True], ids=["by who saw it die", "by a successor"])
-def test_delete_of_what_is_being_buried(containers, is_loaded):
-    """It says how the task ended, as it would a moment before."""
-    containers.run("c", delete="hang")  # so that it takes until the verb's deadline
-    shim, worker = containers.shim_pid("c"), containers.cluster.pid("shim")
+BY_WHOM = pytest.mark.parametrize("is_loaded", [False, True], ids=["by who saw it die", "by a successor"])
+
+
+def lose_shim(containers, name, is_loaded):
+    """Also the worker if its successor is to find it."""
+    shim, worker = containers.shim_pid(name), containers.cluster.pid("shim")
     if is_loaded:
         os.kill(worker, signal.SIGSTOP)
     os.kill(shim, signal.SIGKILL)
     if is_loaded:
         os.kill(worker, signal.SIGKILL)
         containers.cluster.await_successor("shim", worker)
+
+
+@BY_WHOM
+def test_burial_of_what_was_never_started(containers, is_loaded):
+    """It has no exit."""
+    containers.create("c")
+    lose_shim(containers, "c", is_loaded)
+    until(lambda: containers.task("c") is None, "it is buried")
+    assert containers.topics("c") == ["/tasks/create", "/tasks/delete"]
+    assert containers.refusal("task.wait", "c")[0] == NOT_FOUND
+    containers.call("container.delete", "c")
+    containers.await_nothing_of("c")
+
+
+@BY_WHOM
+def test_delete_of_what_is_being_buried(containers, is_loaded):
+    """It says how the task ended, as it would a moment before."""
+    containers.run("c", delete="hang")  # so that it takes until the verb's deadline
+    lose_shim(containers, "c", is_loaded)
     until(lambda: containers.asked_for("c", "delete"), "it is being buried")
     answer = containers.call("task.delete", "c")
     assert answer["exit_status"] == 137 and not answer.get("unknown"), answer

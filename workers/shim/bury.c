@@ -61,15 +61,9 @@ static void ask_verb(op_t *op)
 /* how it ended ------------------------------------------------------------------------------------
  */
 
-static bool has_run(const process_t *process)
-{
-    bool is_beyond = process->state != PROCESS_UNKNOWN && process->state != PROCESS_CREATED;
-    return is_beyond || process->was_started;
-}
-
 static void record_unknown(burial_t *burial, process_t *process)
 {
-    if (has_run(process))
+    if (process_may_have_run(process))
         exits_record(burial->manager, process,
                      &(exit_news_t){.status = 137,
                                     .at = util_now_ns(),
@@ -82,7 +76,7 @@ static void on_reaped(void *arg, const status_t *st, const void *answer)
     burial_t *burial = arg;
     const msg_reaped_t *reaped = answer;
     task_t *task = burial->task;
-    if (!st->code && has_run(&task->init))
+    if (!st->code && process_may_have_run(&task->init))
         orphan_record_end(burial->manager, &task->init, (int)reaped->wait_status, reaped->time);
     record_unknown(burial, &task->init);
     for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
@@ -96,7 +90,7 @@ static void ask_reaped(op_t *op)
     burial_t *burial = burial_of(op);
     const process_t *init = &burial->task->init;
     const msg_cluster_reaped_t ask = {.pid = init->pid, .start = init->start};
-    if (has_run(init) && !init->has_exited && init->start)
+    if (process_may_have_run(init) && !init->has_exited && init->start)
         link_ask(burial->manager->link, MSG_cluster_reaped, &ask, NULL, REAPED_WAIT_MS, NULL,
                  on_reaped, burial);
     else

@@ -1,23 +1,20 @@
 /* The init process of a task. */
 #include "workers/shim/init_record.h"
 
-#include "common/log.h"
 #include "common/util.h"
 #include "workers/shim/record.h"
 
 #define NAME "init.json"
 
-void init_record_write(const char *bundle, const init_record_t *record)
+status_code_t init_record_write(const char *bundle, const init_record_t *record, status_t *st)
 {
-    status_t st;
     char starter[2 * MSG_UUID_SIZE + 1];
     util_hex(record->starter.bytes, MSG_UUID_SIZE, starter);
     json_t *object =
         json_pack("{s:I, s:I, s:I, s:s, s:b, s:s}", "pid", (json_int_t)record->pid, "start",
                   (json_int_t)record->start, "oom_kills", (json_int_t)record->oom_before,
                   "oom_file", record->oom_file, "started", record->has_started, "starter", starter);
-    if (record_write_json(bundle, NAME, object, &st))
-        log_warn("%s: %s", bundle, st.text);
+    return record_write_json(bundle, NAME, object, st);
 }
 
 bool init_record_read(const char *bundle, init_record_t *ret)

@@ -15,12 +15,12 @@ typedef struct init_record {
     uint64_t start;      /* proc_start_time */
     uint32_t oom_before; /* kills for want of memory that its cgroup counted, and that were told */
     char oom_file[PATH_MAX]; /* where it counts them; "" when that is nowhere */
-    bool has_started;        /* it was asked to become the container's own program */
+    bool has_started;        /* its shim was asked to start it, or was about to be */
     msg_uuid_t starter;      /* for this request */
 } init_record_t;
 
-/* init.json. A failure is logged: the task goes on, and is lost with its shim. */
-void init_record_write(const char *bundle, const init_record_t *record);
+/* init.json; a failure leaves the one that is there. */
+status_code_t init_record_write(const char *bundle, const init_record_t *record, status_t *st);
 
 /* False when there is none. */
 bool init_record_read(const char *bundle, init_record_t *ret);

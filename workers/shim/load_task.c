@@ -72,14 +72,12 @@ static void adopt(load_t *load)
 static void bury(load_t *load)
 {
     task_t *task = load->task;
+    process_t *init = &task->init;
     log_info("load %s: it has no shim any more", task->key);
-    init_record_t record;
-    if (task->bundle && init_record_read(task->bundle, &record)) {
-        task->init.pid = record.pid; /* it was made, whatever became of it */
-        task->init.start = record.start;
-        task->init.was_started = record.has_started;
-    }
-    bury_task(load->loader->manager, load->task);
+    /* It was made, and each Start is written down before it is sent. */
+    if (init->pid && init->state == PROCESS_UNKNOWN && !init->was_started)
+        init->state = PROCESS_CREATED;
+    bury_task(load->loader->manager, task);
     load_finish(load);
 }
 
@@ -326,6 +324,7 @@ static void inspect(load_t *load, const msg_container_t *container)
         task->init.pid = made.pid; /* told also while the shim is mute */
         task->init.start = made.start;
         task->init.starter = made.starter;
+        task->init.was_started = made.has_started;
     }
     task->runtime = util_strdup(task->intent->runtime);
     task->log = log_pipe_open(load->loader->manager->io, task->bundle, task->key, &st);

@@ -18,9 +18,7 @@
 
 bool orphan_is_kept(const task_t *task)
 {
-    const process_t *init = &task->init;
-    bool is_beyond = init->state != PROCESS_UNKNOWN && init->state != PROCESS_CREATED;
-    return init->pid && (is_beyond || init->was_started) && task->intent &&
+    return task->init.pid && process_may_have_run(&task->init) && task->intent &&
            task->intent->on_shim_loss == SHIM_LOSS_KEEP;
 }
 

@@ -69,7 +69,7 @@ static bool waits_for_start(const process_t *process)
 /* Of one whose shim died before it could be asked: a Start was sent, and the process is there. */
 static bool is_there(const process_t *process)
 {
-    return process->was_started && process->start &&
+    return !process->task->shim && process->was_started && process->start &&
            proc_start_time((pid_t)process->pid) == process->start;
 }
 

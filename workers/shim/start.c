@@ -127,28 +127,50 @@ static void on_started(void *arg, const status_t *st, const uint8_t *payload, si
     containerd__task__v2__start_response__free_unpacked(answer, NULL);
 }
 
-/* Which request a process was started for is written down before it is: one of a dead worker's may
- * come again when another has been sent since, and that one alone is answered with the process. */
-static void note_starter(process_t *process, const msg_uuid_t *request)
+/* Which request a process is started for is written down before it is: one of a dead worker's may
+ * come again when another has been sent since, and that one alone is answered with the process. And
+ * what no Start is written down of has certainly not run. */
+static status_code_t note_start(process_t *process, const msg_uuid_t *request, status_t *st)
 {
-    status_t st;
+    task_t *task = process->task;
+    const bool was_started = process->was_started;
+    const msg_uuid_t starter = process->starter;
+    const int64_t sent_at = process->sent_at, due = process->deadline.at;
     process->was_started = true;
     process->starter = *request;
     process->sent_at = util_now_ns();
     exec_deadline_begin(process); /* until it is known better when it began to run */
-    begun_add(&process->task->begun, process->task->bundle, request, BEGUN_DONE);
-    if (!process->exec_id[0])
-        task_write_init(process->task, true);
-    else if (exec_record_write(process->task->bundle, process, &st))
-        log_warn("%s: exec %s: %s", process->task->key, process->exec_id, st.text);
+    if (process->exec_id[0] ? exec_record_write(task->bundle, process, st)
+                            : task_write_init(task, st)) {
+        process->was_started = was_started;
+        process->starter = starter;
+        process->sent_at = sent_at;
+        process->deadline.at = due;
+        return st->code;
+    }
+    return STATUS_OK;
+}
+
+/* It can be started when there is room again. */
+static void refuse(starting_t *self, process_t *process)
+{
+    process->is_starting = false;
+    status_wrap(&self->failure, "start task %s", self->ref.id);
+    request_fail(self->request, &self->failure);
+    free(self);
 }
 
 static void send_start(starting_t *self, process_t *process)
 {
+    bool is_noted = process->was_started && is_starter(process, self->request);
+    if (!is_noted && note_start(process, request_id(self->request), &self->failure)) {
+        refuse(self, process);
+        return;
+    }
+    begun_add(&process->task->begun, process->task->bundle, request_id(self->request), BEGUN_DONE);
     Containerd__Task__V2__StartRequest message = CONTAINERD__TASK__V2__START_REQUEST__INIT;
     message.id = self->ref.id;
     message.exec_id = self->ref.exec_id;
-    note_starter(process, request_id(self->request));
     shim_call(process->task->shim, "Start", &message.base, self->ref.manager->timeouts.call,
               self->ref.ns, on_started, self);
 }

@@ -192,15 +192,28 @@ process_t *process_ref_find(const process_ref_t *self)
     return task_process(task, self->exec_id);
 }
 
-void task_write_init(task_t *self, bool has_started)
+bool process_may_have_run(const process_t *self)
+{
+    return self->was_started || (self->state != PROCESS_UNKNOWN && self->state != PROCESS_CREATED);
+}
+
+status_code_t task_write_init(task_t *self, status_t *st)
 {
     init_record_t record = {.pid = self->init.pid,
                             .start = self->init.start,
                             .oom_before = self->oom_before,
-                            .has_started = has_started,
+                            .has_started = process_may_have_run(&self->init),
                             .starter = self->init.starter};
     snprintf(record.oom_file, sizeof record.oom_file, "%s", self->oom_file ? self->oom_file : "");
-    init_record_write(self->bundle, &record);
+    return init_record_write(self->bundle, &record, st);
+}
+
+/* Without it the task goes on, and cannot be told from others once its shim is gone. */
+static void try_write_init(task_t *self)
+{
+    status_t st;
+    if (task_write_init(self, &st))
+        log_warn("%s: %s", self->key, st.text);
 }
 
 /* What a predecessor knew: what was counted at first, for the cgroup may be another's as well, and
@@ -234,7 +247,7 @@ uint32_t task_new_oom_kills(task_t *self)
         return 0;
     self->oom_before = count;
     if (self->bundle)
-        task_write_init(self, self->init.state != PROCESS_CREATED);
+        try_write_init(self);
     return count - before;
 }
 
@@ -251,7 +264,7 @@ void process_started(process_t *self, uint32_t pid)
         return; /* it has ended already: the shim knows how */
     if (!self->exec_id[0]) {
         find_oom_file(self->task);
-        task_write_init(self->task, self->state != PROCESS_CREATED);
+        try_write_init(self->task);
     } else if (exec_record_write(self->task->bundle, self, &st))
         log_warn("%s: exec %s: %s", self->task->key, self->exec_id, st.text);
 }

@@ -135,8 +135,11 @@ void process_started(process_t *self, uint32_t pid);
 /* It has ended, although it need not be known yet how: no process of that pid has its start. */
 bool process_is_gone(const process_t *self);
 
-/* Into the bundle, for when the shim is gone. `has_started`: as init_record_t says. */
-void task_write_init(task_t *self, bool has_started);
+/* It has run, or may have: it does, or a Start of it was sent. */
+bool process_may_have_run(const process_t *self);
+
+/* Into the bundle, for when the shim is gone. */
+status_code_t task_write_init(task_t *self, status_t *st);
 
 /* How many kills for want of memory there were since it was last asked. */
 uint32_t task_new_oom_kills(task_t *self);
