@@ -215,6 +215,31 @@ def test_a_start_whose_answer_and_shim_were_lost_is_answered(fresh_cluster):
         client.call("task.start", {"id": "c"}, "default", timeout=20)
 
 
+@pytest.mark.parametrize("is_loaded", [False, True], ids=["", "and the worker was lost too"])
+def test_one_whose_start_was_lost_with_its_shim_is_not_said_to_run(fresh_cluster, is_loaded):
+    cluster = fresh_cluster.start()
+    cluster.shimctl("containers", "create", "--rootfs", cluster.rootfs(), "c", "/bin/sleep", "1000")
+    cluster.client().call("task.create", {"id": "c"}, "default", timeout=20)
+    shim, worker = tasks(cluster)["c"]["shim_pid"], cluster.pid("shim")
+    os.kill(shim, signal.SIGSTOP)
+    with pytest.raises(Refused, match="still running at the deadline"):
+        cluster.client().call("task.start", {"id": "c"}, "default", timeout=0.5)
+    record = cluster.run / "task/default/c/init.json"
+    until(lambda: json.loads(record.read_text())["started"], "the Start is sent")
+    if is_loaded:
+        os.kill(worker, signal.SIGSTOP)
+    os.kill(shim, signal.SIGKILL)
+    if is_loaded:
+        os.kill(worker, signal.SIGKILL)
+        cluster.await_successor("shim", worker)
+    until(lambda: tasks(cluster)["c"].get("orphaned"), "the task is an orphan")
+    assert tasks(cluster)["c"]["status"] == "CREATED"
+    subprocess.run(["runc", "--root", cluster.run / "runc/default", "start", "c"], check=True)
+    until(lambda: tasks(cluster)["c"]["status"] == "RUNNING", "what has come to run is seen to")
+    remove(cluster, "c", "-f")
+    assert cluster.shimctl("tasks", "wait", "c").stdout == "137\n"
+
+
 def lose_worker_and_shim(cluster, shim):
     """Both at once; whoever asks the supervisor how something ended has to wait. Returns what makes it wait."""
     worker, point = cluster.status()["shim"]["pid"], cluster.run / "failpoints" / "supervisor.cluster.reaped-begin"

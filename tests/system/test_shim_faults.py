@@ -16,6 +16,7 @@ from fake_containers import CONFIG, DEADLINE_EXCEEDED, FAILED_PRECONDITION, INTE
 
 HANG_SECONDS = 0.7  # the request's deadline where the shim never answers: before it is sent again
 OVERDUE_SECONDS = 2.5  # from a request to this, and on a slow machine a shim may have been given up (after 3)
+LIST_SECONDS = 0.5  # before a list that failed is asked for again
 SOON_SECONDS = 6  # what every other answer comes within; a shim that does not shut down is killed after 3
 # What a client hears of a call that fails in this way.
 ANSWERS = {
@@ -425,6 +426,23 @@ def test_loading(containers, method, before):
         if fault in KILLS_THE_SHIM:
             until(lambda n=name: containers.task(n) is None, f"{name} is buried")
             containers.await_nothing_of(name)
+
+
+@pytest.mark.parametrize("method", ["bundle.list", "incarnation.list"])
+def test_lists_that_fail_are_asked_for_again_after_a_pause(fresh_cluster, method):
+    containers = Containers(fresh_cluster.start(config=f"failpoints = on\n{CONFIG}"))
+    containers.run("c")
+    service = {"bundle.list": "bundle", "incarnation.list": "metadata"}[method]
+    point = fresh_cluster.run / "failpoints" / f"{service}.{method}-begin"
+    point.write_text("error(not now)")
+    begun = time.monotonic()
+    fresh_cluster.kill("shim")
+    until(lambda: fresh_cluster.log().count("not now; trying again") >= 3, "it is asked for")
+    tries = fresh_cluster.log().count("not now; trying again")
+    assert tries <= 2 + (time.monotonic() - begun) / LIST_SECONDS
+    point.unlink()
+    until(lambda: containers.state("c") == "RUNNING", "it is managed")
+    containers.finish("c")
 
 
 # The verbs ----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 
 #define LOADS_AT_ONCE 8  /* more would only compete for the processor with what is asked for */
 #define PAGE_BUNDLES  64 /* so that one that is asked for by name waits for no more than these */
+#define LIST_AGAIN_MS 500
 
 typedef struct early {
     request_t *request;
@@ -135,8 +136,14 @@ bool load_defer(manager_t *self, request_t *request, load_go_t *go)
 /* The list -----------------------------------------------------------------------------------
  */
 
-static void ask_page(loader_t *loader);
-static void ask_incarnations(loader_t *loader);
+static void ask_page(void *arg);
+static void ask_incarnations(void *arg);
+
+static void ask_later(loader_t *loader, io_timer_handler_t *ask)
+{
+    io_timer_init(&loader->again, ask, loader);
+    io_timer_in(loader->manager->io, &loader->again, LIST_AGAIN_MS);
+}
 
 static void complete(loader_t *loader)
 {
@@ -155,7 +162,7 @@ static void on_incarnations(void *arg, const status_t *st, const void *answer)
     const msg_incarnations_t *list = answer;
     if (st->code) {
         log_error("load: list the runs: %s; trying again", st->text);
-        ask_incarnations(loader);
+        ask_later(loader, ask_incarnations);
         return;
     }
     for (size_t i = 0; i < list->incarnations.count; i++) {
@@ -165,8 +172,9 @@ static void on_incarnations(void *arg, const status_t *st, const void *answer)
     complete(loader);
 }
 
-static void ask_incarnations(loader_t *loader)
+static void ask_incarnations(void *arg)
 {
+    loader_t *loader = arg;
     link_ask(loader->manager->link, MSG_incarnation_list, &(msg_incarnation_list_t){0}, NULL, 0,
              NULL, on_incarnations, loader);
 }
@@ -177,7 +185,7 @@ static void on_page(void *arg, const status_t *st, const void *answer)
     const msg_bundles_t *list = answer;
     if (st->code) {
         log_error("load: list the bundles: %s; trying again", st->text);
-        ask_page(loader);
+        ask_later(loader, ask_page);
         return;
     }
     for (size_t i = 0; i < list->bundles.count; i++)
@@ -191,8 +199,9 @@ static void on_page(void *arg, const status_t *st, const void *answer)
     load_next(loader);
 }
 
-static void ask_page(loader_t *loader)
+static void ask_page(void *arg)
 {
+    loader_t *loader = arg;
     const msg_bundle_list_t ask = {.after = loader->page, .limit = PAGE_BUNDLES};
     link_ask(loader->manager->link, MSG_bundle_list, &ask, NULL, 0, NULL, on_page, loader);
 }

@@ -3,6 +3,7 @@
 #include "workers/shim/debt.h"
 #include "workers/shim/keeping.h"
 #include "workers/shim/manager.h"
+#include "workers/shim/orphan.h"
 #include "workers/shim/outcome.h"
 #include "workers/shim/restart.h"
 
@@ -150,6 +151,8 @@ process_t *manager_find(manager_t *self, request_t *request, const char *id, con
         return NULL;
     }
     process_t *process = task ? task_process(task, exec_id) : NULL;
+    if (task)
+        orphan_look_at_start(task);
     if (!process) {
         refuse_unknown(self, request, id, task ? exec_id : NULL);
         return NULL;

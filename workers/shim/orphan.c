@@ -6,6 +6,7 @@
 #include "workers/shim/cgroup.h"
 #include "workers/shim/exec_record.h"
 #include "workers/shim/init_record.h"
+#include "workers/shim/runtime.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -128,13 +129,29 @@ static void watch(manager_t *self, process_t *process)
 /* Becoming an orphan ------------------------------------------------------------------------------
  */
 
+void orphan_look_at_start(task_t *task)
+{
+    process_t *init = &task->init;
+    if (task->phase == TASK_ORPHANED && init->state == PROCESS_CREATED && !init->has_exited &&
+        !process_waits_for_start(init))
+        init->state = PROCESS_RUNNING;
+}
+
+/* A Start was sent, and its answer was lost with the shim. */
+static process_state_t state_after_lost_start(const process_t *init)
+{
+    if (process_waits_for_start(init))
+        return PROCESS_CREATED;
+    return runtime_is_runc(init->task->runtime) ? PROCESS_RUNNING : PROCESS_UNKNOWN;
+}
+
 void orphan_begin(manager_t *self, task_t *task)
 {
     log_warn("%s: its shim is gone, process %u is kept without", task->key, task->init.pid);
     task->phase = TASK_ORPHANED;
     task->unresponsive = false;
     if (task->init.state == PROCESS_CREATED)
-        task->init.state = PROCESS_RUNNING; /* the answer to its Start was lost with the shim */
+        task->init.state = state_after_lost_start(&task->init);
     orphan_settle_execs(self, task);
     watch(self, &task->init);
     for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
@@ -152,7 +169,7 @@ bool orphan_load(manager_t *self, task_t *task)
         return false;
     init->pid = record.pid;
     init->start = record.start;
-    init->state = PROCESS_RUNNING;
+    init->state = process_waits_for_start(init) ? PROCESS_CREATED : PROCESS_RUNNING;
     exec_record_load(task);
     for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
         if (exec->pid)

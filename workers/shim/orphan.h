@@ -17,6 +17,10 @@ void orphan_begin(manager_t *self, task_t *task);
  * of no process. */
 bool orphan_load(manager_t *self, task_t *task);
 
+/* Looks whether init of an orphan has come to run: its Start may have been lost with the shim, or
+ * be carried out by the runtime still. */
+void orphan_look_at_start(task_t *task);
+
 /* Records an end as wait(2) gives it; ns since the epoch. */
 void orphan_record_end(manager_t *self, process_t *process, int wait_status, int64_t at);
 

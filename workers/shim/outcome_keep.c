@@ -58,14 +58,6 @@ static void keep(keeping_t *self, const process_ref_t *who, uint32_t pid, msg_id
     msgpack_sbuffer_destroy(&answer);
 }
 
-/* What a container's first process is until it is started. */
-static bool waits_for_start(const process_t *process)
-{
-    char comm[PROC_COMM_SIZE];
-    return !process->has_exited && proc_comm((pid_t)process->pid, comm) &&
-           !strncmp(comm, "runc:[", strlen("runc:["));
-}
-
 /* Of one whose shim died before it could be asked: a Start was sent, and the process is there. */
 static bool is_there(const process_t *process)
 {
@@ -76,7 +68,7 @@ static bool is_there(const process_t *process)
 bool outcome_is_started(const process_t *process)
 {
     bool is_beyond = process->state != PROCESS_CREATED && process->state != PROCESS_UNKNOWN;
-    return process->pid && (is_beyond || is_there(process)) && !waits_for_start(process);
+    return process->pid && (is_beyond || is_there(process)) && !process_waits_for_start(process);
 }
 
 /* An exec to whose shim a predecessor sent a Start, and that was lost with it: its exit record

@@ -1,6 +1,8 @@
 /* task.get and task.list, and asking shims for the state of their processes. */
 #include "workers/shim/state.h"
 
+#include "workers/shim/orphan.h"
+
 #include "common/filter.h"
 #include "common/log.h"
 
@@ -152,6 +154,7 @@ HANDLER(task_list)
         bool is_shown = list->under_way || (t->phase != TASK_CREATING && t->phase != TASK_CLEANING);
         if (!is_shown || (ns && strcmp(t->ns, ns)))
             continue;
+        orphan_look_at_start(t);
         process_describe(&t->init, &pictures[count]);
         count += filter_match_record(filter, MSG_process, &pictures[count]);
         if (t->phase == TASK_LIVE && t->heard_ms < stale)

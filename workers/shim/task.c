@@ -197,6 +197,13 @@ bool process_may_have_run(const process_t *self)
     return self->was_started || (self->state != PROCESS_UNKNOWN && self->state != PROCESS_CREATED);
 }
 
+bool process_waits_for_start(const process_t *self)
+{
+    char comm[PROC_COMM_SIZE];
+    return !self->has_exited && proc_comm((pid_t)self->pid, comm) &&
+           !strncmp(comm, "runc:[", strlen("runc:["));
+}
+
 status_code_t task_write_init(task_t *self, status_t *st)
 {
     init_record_t record = {.pid = self->init.pid,

@@ -138,6 +138,10 @@ bool process_is_gone(const process_t *self);
 /* It has run, or may have: it does, or a Start of it was sent. */
 bool process_may_have_run(const process_t *self);
 
+/* runc's own program is there still, in wait for the Start: seen by its name, which each program
+ * that follows it changes. Of other runtimes' processes that cannot be seen. */
+bool process_waits_for_start(const process_t *self);
+
 /* Into the bundle, for when the shim is gone. */
 status_code_t task_write_init(task_t *self, status_t *st);
 
