@@ -11,13 +11,14 @@
 
 #define REAPED_WAIT_MS 2000
 #define AGAIN_MS       1000 /* before a journal that could not take its end is asked again */
-#define NO_BUNDLE      "its bundle is gone: the machine was restarted, or somebody removed it"
 
 typedef struct burial {
     op_t op;
     manager_t *manager;
     task_t *task;
+    bool has_outcomes; /* that the journal has not yet */
     io_timer_t again;
+    complaint_t complaint;
 } burial_t;
 
 static burial_t *burial_of(op_t *op)
@@ -33,10 +34,63 @@ static void on_asked(void *arg, const status_t *st, const void *answer)
     op_ok(arg); /* the rest must be removed all the same */
 }
 
+/* The journal may take it later: a disk that is full has room again some day. */
+static bool is_for_later(const status_t *st)
+{
+    return st->code == STATUS_RESOURCE_EXHAUSTED || st->code == STATUS_UNAVAILABLE ||
+           st->code == STATUS_DEADLINE_EXCEEDED;
+}
+
+static void ask_again_later(burial_t *burial, const status_t *st)
+{
+    log_line(complaint_level(&burial->complaint, st->code, LOG_LEVEL_WARN), "%s: %s; trying again",
+             burial->op.label, st->text);
+    manager_explain(burial->task, PARK_JOURNAL ": %s", st->text);
+    io_timer_in(burial->manager->io, &burial->again, AGAIN_MS);
+}
+
+static void on_again(void *arg)
+{
+    op_t *op = arg;
+    op->plan[op->step].ask(op);
+}
+
+/* outcomes ----------------------------------------------------------------------------------------
+ */
+
+/* Nothing keeps its processes from being ended, and nothing tells afterwards whether they ran. */
+static void on_outcomes_first(void *arg, const status_t *st, const void *answer)
+{
+    burial_t *burial = arg;
+    burial->has_outcomes = is_for_later(st);
+    if (burial->has_outcomes)
+        outcome_fix(burial->task);
+    on_asked(arg, st, answer);
+}
+
 static void ask_outcomes(op_t *op)
 {
-    outcome_keep_all(burial_of(op)->task, on_asked, op);
+    outcome_keep_all(burial_of(op)->task, on_outcomes_first, op);
 }
+
+static void on_outcomes(void *arg, const status_t *st, const void *answer)
+{
+    if (is_for_later(st))
+        ask_again_later(arg, st);
+    else
+        on_asked(arg, st, answer);
+}
+
+static void ask_outcomes_again(op_t *op)
+{
+    if (burial_of(op)->has_outcomes)
+        outcome_keep_all(burial_of(op)->task, on_outcomes, op);
+    else
+        op_ok(op);
+}
+
+/* -------------------------------------------------------------------------------------------------
+ */
 
 static void on_verb_deleted(void *arg, const status_t *st, const msg_exited_t *exited)
 {
@@ -107,24 +161,18 @@ static const char *why_unknown(const task_t *task)
 }
 
 /* Its bundle is all that tells a successor of a run that has ended; so it stays until the journal
- * has the end. A disk that is full has room again some day. */
-static bool is_for_later(const status_t *st)
-{
-    return st->code == STATUS_RESOURCE_EXHAUSTED || st->code == STATUS_UNAVAILABLE ||
-           st->code == STATUS_DEADLINE_EXCEEDED;
-}
-
+ * has the end. */
 static void on_journalled(void *arg, const status_t *st, const void *answer)
 {
     burial_t *burial = arg;
     if (!st->code)
         restart_due(burial->manager, answer);
-    if (!is_for_later(st)) {
-        on_asked(arg, st, NULL);
+    if (is_for_later(st)) {
+        ask_again_later(burial, st);
         return;
     }
-    log_warn("%s: %s; trying again", burial->op.label, st->text);
-    io_timer_in(burial->manager->io, &burial->again, AGAIN_MS);
+    manager_explain(burial->task, PARK_BURYING);
+    on_asked(arg, st, NULL);
 }
 
 static void ask_journal(op_t *op)
@@ -165,16 +213,12 @@ static void ask_bundle(op_t *op)
              on_bundle_deleted, op);
 }
 
-static void on_again(void *arg)
-{
-    ask_journal(arg);
-}
-
 /* clang-format off */
 static const op_step_t burial_plan[] = {
     {"record outcomes", ask_outcomes, NULL},
     {"delete verb", ask_verb, NULL},
     {"how it ended", ask_reaped, NULL},
+    {"record outcomes again", ask_outcomes_again, NULL},
     {"journal", ask_journal, NULL},
     {"delete bundle", ask_bundle, NULL},
     {NULL, NULL, NULL},
@@ -219,6 +263,8 @@ void bury_task(manager_t *self, task_t *task)
     io_timer_init(&burial->again, on_again, burial);
     snprintf(burial->op.label, sizeof burial->op.label, "bury %s", task->key);
     task->phase = task->phase == TASK_LOADING ? TASK_LOADING : TASK_BURYING;
+    task->unresponsive = false;
+    manager_explain(task, PARK_BURYING);
     op_start(&burial->op);
 }
 

@@ -62,10 +62,11 @@ static void on_recorded(void *arg, const status_t *st, const void *answer)
     bool is_refused = st->code == STATUS_NOT_FOUND || st->code == STATUS_INVALID_ARGUMENT;
     if (!st->code)
         restart_due(watch->manager, answer);
-    if (st->code)
-        log_error("%s/%s: exit record: %s", watch->ns, watch->id, st->text);
     if (!process)
         return;
+    if (st->code)
+        log_line(complaint_level(&process->untold, st->code, LOG_LEVEL_ERROR),
+                 "%s/%s: exit record: %s", watch->ns, watch->id, st->text);
     if (st->code && !is_refused) {
         io_timer_in(watch->manager->io, &process->again, AGAIN_MS);
         return;

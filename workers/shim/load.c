@@ -139,8 +139,11 @@ bool load_defer(manager_t *self, request_t *request, load_go_t *go)
 static void ask_page(void *arg);
 static void ask_incarnations(void *arg);
 
-static void ask_later(loader_t *loader, io_timer_handler_t *ask)
+static void ask_later(loader_t *loader, io_timer_handler_t *ask, const char *what,
+                      const status_t *st)
 {
+    log_line(complaint_level(&loader->listless, st->code, LOG_LEVEL_ERROR),
+             "load: list the %s: %s; trying again", what, st->text);
     io_timer_init(&loader->again, ask, loader);
     io_timer_in(loader->manager->io, &loader->again, LIST_AGAIN_MS);
 }
@@ -161,8 +164,7 @@ static void on_incarnations(void *arg, const status_t *st, const void *answer)
     loader_t *loader = arg;
     const msg_incarnations_t *list = answer;
     if (st->code) {
-        log_error("load: list the runs: %s; trying again", st->text);
-        ask_later(loader, ask_incarnations);
+        ask_later(loader, ask_incarnations, "runs", st);
         return;
     }
     for (size_t i = 0; i < list->incarnations.count; i++) {
@@ -184,8 +186,7 @@ static void on_page(void *arg, const status_t *st, const void *answer)
     loader_t *loader = arg;
     const msg_bundles_t *list = answer;
     if (st->code) {
-        log_error("load: list the bundles: %s; trying again", st->text);
-        ask_later(loader, ask_page);
+        ask_later(loader, ask_page, "bundles", st);
         return;
     }
     for (size_t i = 0; i < list->bundles.count; i++)

@@ -10,6 +10,7 @@ typedef struct loader {
     bool is_listed;                /* it is */
     char *page;                    /* where the next page of bundles begins; owned */
     io_timer_t again;              /* asks again for a list that could not be had */
+    complaint_t listless;          /* that it could not */
     zlistx_t *early;               /* early_t: wait for what is not listed yet; owns them */
     zhashx_t *sought;              /* NS/ID that were asked for by name */
     zlistx_t *waiting;             /* task_t, whose load_place is the handle; not owned */

@@ -104,9 +104,13 @@ void load_back(void *arg, shim_t *shim); /* a lost connection was made again */
 void manager_park(task_t *task, request_t *request, const char *why);
 void manager_unpark(task_t *task);
 
+/* All of them, and those that follow, wait for something else than was known when they came. */
+void manager_explain(task_t *task, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 #define PARK_MUTE     "its shim does not answer"
 #define PARK_CLEANING "what its id stood for before is still being removed"
 #define PARK_BURYING  "its shim is gone, and what that left is still being removed"
+#define PARK_JOURNAL  "its shim is gone, and its end cannot be recorded yet"
 
 /* Out of the table, which frees it: waiters get the exit record, parked requests are run. */
 void manager_remove_task(manager_t *self, task_t *task);

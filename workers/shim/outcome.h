@@ -29,4 +29,8 @@ void outcome_keep_all(const task_t *task, link_reply_t *done, void *arg);
  * is known again. */
 void outcome_resume(const task_t *task);
 
+/* What is known by now of the starts of its processes is all that will be: they are to be killed.
+ */
+void outcome_fix(task_t *task);
+
 #endif

@@ -68,7 +68,20 @@ static bool is_there(const process_t *process)
 bool outcome_is_started(const process_t *process)
 {
     bool is_beyond = process->state != PROCESS_CREATED && process->state != PROCESS_UNKNOWN;
-    return process->pid && (is_beyond || is_there(process)) && !process_waits_for_start(process);
+    return process->pid && !process->is_unproven && (is_beyond || is_there(process)) &&
+           !process_waits_for_start(process);
+}
+
+static void fix(process_t *process)
+{
+    process->is_unproven = !outcome_is_started(process);
+}
+
+void outcome_fix(task_t *task)
+{
+    fix(&task->init);
+    for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
+        fix(exec);
 }
 
 /* An exec to whose shim a predecessor sent a Start, and that was lost with it: its exit record

@@ -20,6 +20,7 @@ typedef struct parked {
 struct park {
     io_set_t *io;
     zlistx_t *waiting; /* parked_t; owns them */
+    status_t late;     /* of all of them; OK as long as each has its own */
 };
 
 park_t *park_new(io_set_t *io)
@@ -42,7 +43,7 @@ static request_t *leave(parked_t *parked)
 static void on_due(void *arg)
 {
     parked_t *parked = arg;
-    status_t late = parked->late;
+    const status_t late = parked->park->late.code ? parked->park->late : parked->late;
     request_fail(leave(parked), &late);
 }
 
@@ -57,6 +58,11 @@ void park_add(park_t *self, request_t *request, const status_t *late)
     int64_t left = request_deadline(request) - util_now_ms();
     int64_t margin = left / 4 < ANSWER_MS ? left / 4 : ANSWER_MS;
     io_timer_in(self->io, &parked->due, left > 0 ? left - margin : 0);
+}
+
+void park_explain(park_t *self, const status_t *late)
+{
+    self->late = *late;
 }
 
 request_t *park_take(park_t *self)

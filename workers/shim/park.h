@@ -16,6 +16,9 @@ void park_destroy(park_t **self);
  * answer before its own: it is failed with `late`, which is copied, then. */
 void park_add(park_t *self, request_t *request, const status_t *late);
 
+/* From here on those whose time is over are failed with this, which is known better. */
+void park_explain(park_t *self, const status_t *late);
+
 /* The one that has waited longest, out of it; NULL when none does. */
 request_t *park_take(park_t *self);
 

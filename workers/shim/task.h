@@ -7,6 +7,7 @@
 #include "common/util.h"
 #include "common/worker.h"
 #include "workers/shim/begun.h"
+#include "workers/shim/complaint.h"
 #include "workers/shim/deleter.h"
 #include "workers/shim/exec_deadline.h"
 #include "workers/shim/log_pipe.h"
@@ -53,12 +54,14 @@ typedef struct process {
     int64_t exited_at;       /* ns since the epoch, 0 before */
     const char *exit_source; /* where the exit is known from; static */
     uint32_t oom_kills;      /* in its cgroup, because memory was short, when it was killed */
+    complaint_t untold;      /* of an exit that cannot be recorded */
     const char *exit_why;    /* why its code is not known, static; NULL when it is */
     bool has_exited;
     bool exit_recorded; /* the metadata worker has it */
     bool wait_pending;  /* a Wait is with the shim: never more than one for each process */
     bool is_starting;   /* a Start is */
     bool was_started;   /* a Start was sent, whatever came of it */
+    bool is_unproven;   /* nothing showed that it ran, and it was killed since */
     bool is_unstarted;  /* it has ended, and certainly had no Start */
     bool start_failed;  /* an exec can then only be deleted */
     bool is_adopted;    /* from a predecessor, which may have asked to start it */
