@@ -3,6 +3,7 @@
 Each test plays all faults of one method side by side in one cluster, on a container each.
 """
 
+import concurrent.futures
 import json
 import os
 import signal
@@ -497,6 +498,17 @@ def test_a_create_whose_task_is_being_buried_is_answered(fresh_cluster):
     kill_shim_of(containers, "c")
     until(lambda: "being removed" in str(containers.outcome("task.pause", "c")[1]), "it is being buried")
     assert containers.call("task.create", "c", id=request)["pid"]
+    containers.await_nothing_of("c")
+
+
+def test_one_alone_of_those_who_delete_what_is_being_buried_has_deleted_it(containers):
+    containers.run("c", delete="hang")
+    kill_shim_of(containers, "c")
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(containers.outcome, "task.delete", "c", force=True) for _ in range(3)]
+        outcomes = [one.result() for one in asked]
+    assert sorted(status for status, _ in outcomes) == [OK, NOT_FOUND, NOT_FOUND], outcomes
+    assert containers.call("task.wait", "c")["exit_status"] == 137
     containers.await_nothing_of("c")
 
 

@@ -231,14 +231,16 @@ static bool is_delete(const request_t *request)
     return request_method(request) == MSG_task_delete && !ask->exec_id;
 }
 
-/* Who wanted it deleted meanwhile is told how it ended, unless it never came to be. */
-static void settle_deletes(burial_t *burial)
+/* Who wanted it deleted meanwhile is told how it ended, unless it never came to be: the first one,
+ * for others find it deleted, as all do where it was deleted before. */
+static void settle_delete(burial_t *burial)
 {
     task_t *task = burial->task;
-    request_t *request;
-    while (task->init.pid && (request = park_take_if(task->parked, is_delete)))
-        if (!restart_stop(burial->manager, request, task->id))
-            zlistx_add_end(task->deleters, request);
+    bool is_deleted = msg_uuid_is_set(&task->deleter.request) || zlistx_size(task->deleters);
+    request_t *request =
+        task->init.pid && !is_deleted ? park_take_if(task->parked, is_delete) : NULL;
+    if (request && !restart_stop(burial->manager, request, task->id))
+        zlistx_add_end(task->deleters, request);
 }
 
 static void on_finished(op_t *op, const status_t *st)
@@ -247,7 +249,7 @@ static void on_finished(op_t *op, const status_t *st)
     manager_t *self = burial->manager;
     (void)st;
     log_info("%s: done", op->label);
-    settle_deletes(burial);
+    settle_delete(burial);
     manager_remove_task(self, burial->task);
     free(burial);
 }
