@@ -34,6 +34,7 @@ class World:
         self.counts = collections.Counter()
         self.lock = threading.Lock()
         self.clients, self.start_options = [], []
+        self.keeper_deaths = []  # monotonic seconds
         self.config = "failpoints = on\nrestart\n    intensity = 1000\n"
         self.cluster = Cluster()
         self.cluster.start(config=self.config)

@@ -45,6 +45,8 @@ class Trouble(threading.Thread):
     def kill(self):
         name = self.random.choice([*PROCESSES, "keeper"])
         os.kill(self.pid_of(name), signal.SIGKILL)
+        if name == "keeper":
+            self.world.keeper_deaths.append(time.monotonic())
         self.tell(f"kill {name}")
 
     def kill_two(self):

@@ -122,9 +122,17 @@ class Client(threading.Thread):
         starts = [s for s in story.steps if s.what == "start"]
         if story.lost_shim and starts and all(s.status != OK for s in starts):
             return
+        if exited["exit_status"] == 1 and self.start_was_cut_off(story, starts):
+            return
         signalled = way != "by itself" or story.has_rival
         if exited["exit_status"] not in ({story.code, 143, 137, 2} if signalled else {story.code}):
             story.note(f"violation: ended with {exited['exit_status']}, not {story.code}")
+
+    def start_was_cut_off(self, story, starts):
+        """The keeper died in the middle of it and all others moments later, before another keeper had the connection:
+        the shim gives up then, and the OCI runtime's own process ends with 1."""
+        never_ran = not (self.world.marks(story.name) / "init").exists()
+        return never_ran and any(s.began - 1 < death < s.ended for s in starts for death in self.world.keeper_deaths)
 
     def interfere(self, story):
         """Another client with the same ideas at the same time."""

@@ -50,6 +50,8 @@ def outcomes(step, state, lost_shim):
         result.add(after)
         if what == "kill" and state == CREATED:
             result.add(STOPPED)  # what waits to be started dies of it, or not
+    if status == OK and what == "delete" and state == CREATED and lost_shim:
+        result.add(NONE)  # it waited for what its shim's death does to it
     if status in UNCERTAIN:
         result.add(state)
         if after is not None:
