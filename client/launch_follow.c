@@ -247,12 +247,19 @@ void launch_on_stdin_end(void *arg)
         launch_ask(self, MSG_task_close_io, &ask, ignore_reply);
 }
 
-/* A size that cannot be told or set is no reason to stop anything. */
-void launch_send_size(launch_t *self)
+bool launch_ask_size(launch_t *self, link_reply_t *reply)
 {
     msg_task_resize_t ask = {.id = self->options->id, .exec_id = self->options->exec_id};
-    if (console_size(&ask.width, &ask.height))
-        launch_ask(self, MSG_task_resize, &ask, ignore_reply);
+    if (!console_size(&ask.width, &ask.height))
+        return false;
+    launch_ask(self, MSG_task_resize, &ask, reply);
+    return true;
+}
+
+/* One that cannot be told or set is no reason to stop anything. */
+void launch_send_size(launch_t *self)
+{
+    launch_ask_size(self, ignore_reply);
 }
 
 static void on_forwarded(void *arg, const status_t *st, const void *answer)

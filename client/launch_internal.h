@@ -78,6 +78,9 @@ launch_outcome_t launch_delete_container(launch_t *self);
 void launch_on_stdin_end(void *arg);
 void launch_on_drained(void *arg); /* or lost */
 void launch_on_signal(void *arg, int number);
-void launch_send_size(launch_t *self);
+void launch_send_size(launch_t *self); /* the terminal's, and goes on */
+
+/* The same with a reply; false, and nothing is asked, when the size is not known. */
+bool launch_ask_size(launch_t *self, link_reply_t *reply);
 
 #endif

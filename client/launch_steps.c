@@ -209,24 +209,37 @@ static void on_started(void *arg, const status_t *st, const void *answer)
     }
 }
 
-static status_code_t take_console(launch_t *self)
+static launch_outcome_t ask_start(launch_t *self)
 {
-    if (console_raw(&self->st))
-        return self->st.code;
-    launch_send_size(self);
-    return STATUS_OK;
+    const msg_task_start_t ask = {.id = self->options->id, .exec_id = self->options->exec_id};
+    return launch_ask(self, MSG_task_start, &ask, on_started);
+}
+
+/* A size that could not be set is no reason not to start. */
+static void on_sized(void *arg, const status_t *st, const void *answer)
+{
+    launch_t *self = arg;
+    (void)st;
+    (void)answer;
+    if (!self->over)
+        ask_start(self);
 }
 
 launch_outcome_t launch_start(launch_t *self)
 {
     const launch_options_t *options = self->options;
-    const msg_task_start_t ask = {.id = options->id, .exec_id = options->exec_id};
-    if (!options->detach && options->terminal && take_console(self))
+    bool has_console = !options->detach && options->terminal;
+    if (has_console && console_raw(&self->st))
         return STEP_FAILED;
     if (!options->detach)
         task_io_start(self->io, launch_on_stdin_end, launch_on_drained, self);
+    /* Its program may look at the size first of all: a shim may serve the later request sooner. */
+    if (has_console && !options->attach && !options->exec_id && launch_ask_size(self, on_sized))
+        return STEP_ASKED;
     if (!options->attach)
-        return launch_ask(self, MSG_task_start, &ask, on_started);
+        return ask_start(self);
+    if (has_console)
+        launch_send_size(self);
     progress_end(&self->progress);
     self->started = true;
     task_io_take_input(self->io);
