@@ -27,6 +27,24 @@ def test_a_create_whose_task_was_deleted(containers):
     assert containers.task("c") is None, "it is not made again"
 
 
+def test_requests_of_an_earlier_run_are_not_carried_out_on_the_next(containers):
+    killing, deleting = os.urandom(16), os.urandom(16)
+    first = containers.run("c")
+    containers.call("task.kill", "c", signal=9, id=killing)
+    assert containers.wait("c") == 137
+    containers.call("task.delete", "c", id=deleting)
+    containers.cluster.await_successor("broker", containers.cluster.kill("broker"))
+    assert containers.call("task.create", "c")["pid"] != first
+    containers.call("task.start", "c")
+    for _ in range(2):
+        containers.call("task.kill", "c", signal=9, id=killing)
+        assert containers.call("task.delete", "c", id=deleting)["pid"] == first
+        assert containers.state("c") == "RUNNING"
+        containers.cluster.await_successor("shim", containers.cluster.kill("shim"))
+        until(lambda: containers.state("c") == "RUNNING", "it is loaded")
+    containers.finish("c")
+
+
 @pytest.mark.parametrize("end", ["deleted", "buried", "buried by the next"])
 def test_a_start_whose_task_was(containers, end):
     pid = containers.create("c")
