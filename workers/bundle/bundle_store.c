@@ -120,6 +120,14 @@ static void read_incarnation(int bundle, char text[UTIL_UUID_SIZE])
         memcpy(text, line, UTIL_UUID_SIZE);
 }
 
+/* Whoever hides a bundle takes its files from under those who look at it. */
+static bool is_still_there(int run, const char *name, int bundle)
+{
+    struct stat seen, here;
+    return !fstat(bundle, &seen) && !fstatat(run, name, &here, AT_SYMLINK_NOFOLLOW) &&
+           seen.st_ino == here.st_ino && seen.st_dev == here.st_dev;
+}
+
 status_code_t bundle_store_look(int run, const char *name, bundle_state_t *ret, status_t *st)
 {
     *ret = (bundle_state_t){0};
@@ -139,6 +147,8 @@ status_code_t bundle_store_look(int run, const char *name, bundle_state_t *ret, 
     read_incarnation(bundle, ret->incarnation);
     ret->damaged = !ret->incarnation[0] || bundle_dir_file_size(bundle, BUNDLE_STORE_CONFIG) <= 0;
     ret->empty = ret->damaged && bundle_dir_is_empty(bundle);
+    if (ret->damaged && !is_still_there(run, name, bundle))
+        return status_set(st, STATUS_NOT_FOUND, "bundle %s: not found", name);
     return STATUS_OK;
 }
 
