@@ -30,6 +30,7 @@ static void send_job(router_t *self, service_t *service, job_t *job)
                            .method = job->method,
                            .ns = job->ns[0] ? job->ns : NULL,
                            .deadline = job_last_deadline(job),
+                           .first = job->is_first,
                            .redelivered = job->redelivered,
                            .peer = &job->peer};
     zmq_msg_t frame, body;
@@ -40,6 +41,7 @@ static void send_job(router_t *self, service_t *service, job_t *job)
     zmq_msg_close(&frame);
     zmq_msg_close(&body);
     job->state = JOB_SENT;
+    job->is_first = false;
     service_count(service, job, true);
     if (job->redelivered)
         service->redelivered++;

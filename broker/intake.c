@@ -96,6 +96,7 @@ static job_t *job_from(arrival_t *arrival, const method_t *method, const msg_pee
     job->class = method->class;
     job->lane = lane;
     job->peer = *peer;
+    job->is_first = header->first;
     job->takes_slot = method->seconds != 0;
     snprintf(job->ns, sizeof job->ns, "%s", header->ns ? header->ns : "");
     zmq_msg_move(&job->body, arrival->body);

@@ -43,11 +43,12 @@ typedef struct job {
     int64_t deadline; /* the earliest of its routes; ms since the epoch, 0 for none */
     char ns[80];
     msg_peer_t peer;
-    bool redelivered;
-    bool is_own;     /* the broker's: it goes on although nobody waits for its answer */
-    bool is_alone;   /* the only one that its worker has, waits apart */
-    unsigned deaths; /* workers that died with it, unless it is a wait */
-    unsigned doubts; /* further ones that others may have killed as well; see service.h */
+    bool is_first;    /* no worker has been given this id, says who asked */
+    bool redelivered; /* a worker that died may have begun it */
+    bool is_own;      /* the broker's: it goes on although nobody waits for its answer */
+    bool is_alone;    /* the only one that its worker has, waits apart */
+    unsigned deaths;  /* workers that died with it, unless it is a wait */
+    unsigned doubts;  /* further ones that others may have killed as well; see service.h */
     zmq_msg_t body;
     size_t body_size;
     route_t *routes; /* `only_route`, or JOB_ROUTES_MAX of them */

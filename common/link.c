@@ -170,6 +170,21 @@ static bool on_message(void *arg)
     return true;
 }
 
+/* The broker that died may have had it carried out. */
+static void send_again(link_t *self, pending_t *pending)
+{
+    msg_header_t header;
+    status_t st;
+    if (msg_decode(MSG_header, zmq_msg_data(&pending->header), zmq_msg_size(&pending->header),
+                   &self->zone, &header, &st))
+        abort(); /* it was encoded here */
+    header.first = false;
+    zmq_msg_close(&pending->header);
+    frame_encode(&pending->header, MSG_header, &header);
+    msgpack_zone_clear(&self->zone);
+    send_copy(self, pending);
+}
+
 static void on_connected(link_t *self)
 {
     if (self->on_connect)
@@ -177,7 +192,7 @@ static void on_connected(link_t *self)
     if (self->was_connected)
         for (pending_t *p = zhashx_first(self->pending); p; p = zhashx_next(self->pending))
             if (!p->refused.code)
-                send_copy(self, p);
+                send_again(self, p);
     self->was_connected = true;
 }
 
@@ -272,13 +287,14 @@ static int64_t deadline_of(msg_id_t method, int64_t timeout_ms)
     return timeout_ms ? util_now_ms() + timeout_ms : 0;
 }
 
-static void fill_pending(pending_t *pending, const void *ask, const char *ns)
+static void fill_pending(pending_t *pending, const void *ask, const char *ns, bool is_first)
 {
     msg_header_t header = {.v = 1,
                            .id = pending->id,
                            .method = msg_type(pending->method)->name,
                            .ns = ns,
-                           .deadline = pending->deadline};
+                           .deadline = pending->deadline,
+                           .first = is_first};
     frame_encode(&pending->header, MSG_header, &header);
     frame_encode(&pending->body, pending->method, ask);
 }
@@ -295,7 +311,7 @@ msg_uuid_t link_ask(link_t *self, msg_id_t method, const void *ask, const char *
     pending->deadline = deadline_of(method, timeout_ms);
     pending->reply = reply;
     pending->arg = arg;
-    fill_pending(pending, ask, ns);
+    fill_pending(pending, ask, ns, !id);
 
     if (zhashx_size(self->pending) >= LINK_PENDING_MAX)
         status_set(&pending->refused, STATUS_RESOURCE_EXHAUSTED,

@@ -37,8 +37,9 @@ void link_serve(link_t *self, link_request_t *on_request, link_connect_t *on_con
 
 /* Sends a request. `ask` is the struct of `method` and is copied. `ns` may be NULL. `timeout_ms` 0
  * takes the method's own deadline; negative waits for ever. When the deadline passes without an
- * answer the outcome is DEADLINE_EXCEEDED. `id` names the request; NULL makes a fresh one. Returns
- * the id, with which link_forget can be told that nobody waits any more. */
+ * answer the outcome is DEADLINE_EXCEEDED. `id` names the request, which may have been sent before;
+ * NULL makes a fresh one. Returns the id, with which link_forget can be told that nobody waits any
+ * more. */
 msg_uuid_t link_ask(link_t *self, msg_id_t method, const void *ask, const char *ns,
                     int64_t timeout_ms, const msg_uuid_t *id, link_reply_t *reply, void *arg);
 

@@ -321,6 +321,10 @@ static int64_t time_left(const request_t *request)
 
 void worker_lookup_remote(request_t *request)
 {
+    if (request_is_first(request)) {
+        worker_looked_up(request, NULL);
+        return;
+    }
     worker_t *worker = request->worker;
     msg_request_get_t ask = {.id = request->header.id};
     link_ask(worker->link, MSG_request_get, &ask, NULL, time_left(request), NULL, on_outcome,
@@ -382,6 +386,11 @@ int64_t request_asked_at(const request_t *self)
 int64_t request_deadline(const request_t *self)
 {
     return self->header.deadline;
+}
+
+bool request_is_first(const request_t *self)
+{
+    return self->header.first;
 }
 
 bool request_is_redelivered(const request_t *self)

@@ -56,7 +56,8 @@ void worker_set_journal(worker_t *self, const worker_journal_t *journal);
 void worker_looked_up(request_t *request, const msg_outcome_t *earlier /* NULL: none */);
 void worker_recorded(request_t *request, const status_t *st);
 
-/* The default `lookup` and `record`, for a journal that sometimes knows better. */
+/* The default `lookup` and `record`, for a journal that sometimes knows better. No journal is asked
+ * about a request that comes for the first time. */
 void worker_lookup_remote(request_t *request);
 void worker_record_remote(request_t *request, const msg_request_record_t *outcome);
 
@@ -75,6 +76,9 @@ const msg_uuid_t *request_id(const request_t *self);
 const msg_peer_t *request_peer(const request_t *self); /* NULL when the broker did not know */
 int64_t request_deadline(const request_t *self);       /* ms since the epoch; 0 for none */
 int64_t request_asked_at(const request_t *self);       /* ns since the epoch: when it came here */
+/* Its id was not sent before, says who asked, and no other worker was given it: it cannot have been
+ * carried out. */
+bool request_is_first(const request_t *self);
 bool request_is_redelivered(const request_t *self);
 msg_id_t request_method(const request_t *self);
 const void *request_ask(const request_t *self); /* the decoded struct of the method */

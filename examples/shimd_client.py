@@ -39,17 +39,18 @@ class Client:  # for one thread
     def close(self):
         self.context.destroy(linger=0)
 
-    def call(self, method, body=None, ns=None, timeout=30, id=None):
-        """The answer's body. `timeout` in seconds, None to wait for ever. Raises Refused."""
+    def call(self, method, body=None, ns=None, timeout=30, id=None, first=False):
+        """The answer's body, or Refused. `timeout` in seconds, None for ever. `first`: `id` was not sent before."""
         header = {"v": 1, "id": id or uuid.uuid4().bytes, "method": method}
         if ns:
             header["ns"] = ns
         end = time.monotonic() + timeout if timeout else float("inf")
         if timeout:
             header["deadline"] = int((time.time() + timeout) * 1000)
-        frames = [msgpack.packb(header), msgpack.packb(body or {})]
+        first = first or not id
         while time.monotonic() < end + SEND_AGAIN_SECONDS:  # the broker answers at the deadline
-            self.socket.send_multipart(frames)
+            self.socket.send_multipart([msgpack.packb({**header, "first": first}), msgpack.packb(body or {})])
+            first = False
             again = time.monotonic() + SEND_AGAIN_SECONDS
             while self.socket.poll(max(0, (again - time.monotonic()) * 1000)):
                 head, answer = map(msgpack.unpackb, self.socket.recv_multipart())

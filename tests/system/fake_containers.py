@@ -45,11 +45,11 @@ class Containers:
 
     # Requests; each thread has a client of its own
 
-    def call(self, method, name=None, timeout=15, id=None, **fields):
+    def call(self, method, name=None, timeout=15, id=None, first=False, **fields):
         if not hasattr(self.local, "client"):
             self.local.client = self.cluster.client()
         body = {"id": name, **fields} if name else fields
-        return self.local.client.call(method, body, "default", timeout=timeout, id=id)
+        return self.local.client.call(method, body, "default", timeout=timeout, id=id, first=first)
 
     def refusal(self, method, name, timeout=15, **fields):
         """(status, sentence) of a request that must fail."""

@@ -36,7 +36,7 @@ def test_request_and_answer(cell):
     header, body = worker.request()
     assert (header["v"], header["id"], header["method"]) == (1, ident, "task.create")
     assert header["ns"] == "default" and body == {"id": "t", "x": [1]}
-    assert "redelivered" not in header
+    assert "redelivered" not in header and "first" not in header
     assert 50 < header["deadline"] / 1000 - time.time() <= 60  # the method's own
     worker.reply(header, {"pid": 7})
     assert cell.client.answer(ident) == (OK, "", {"pid": 7})
@@ -315,9 +315,10 @@ def test_nothing_is_dropped_on_the_way_to_a_slow_reader(cell):
 
 def test_redelivery(cell):
     worker = Worker(cell, pid=1001)
-    asked = {m: cell.client.send(m) for m in ("task.get", "task.create", "task.checkpoint", "task.wait")}
+    asked = {m: cell.client.send(m, first=True) for m in ("task.get", "task.create", "task.checkpoint", "task.wait")}
     for _ in asked:
-        assert "redelivered" not in worker.request()[0]
+        header, _ = worker.request()
+        assert header["first"] is True and "redelivered" not in header
     cell.exited(1001)
     status, message, _ = cell.client.answer(asked["task.checkpoint"])
     assert (status, message) == (UNAVAILABLE, "task.checkpoint: the worker died, outcome unknown")
@@ -326,7 +327,7 @@ def test_redelivery(cell):
     seen = {}
     for _ in range(3):
         header, _ = successor.request()
-        seen[header["method"]] = header.get("redelivered", False)
+        seen[header["method"]] = header.get("redelivered", False) and "first" not in header
         assert header["id"] == asked[header["method"]]
         successor.reply(header)
     assert seen["task.create"] is True and sorted(seen) == ["task.create", "task.get", "task.wait"]
@@ -361,7 +362,7 @@ def test_goodbye(cell):
     worker.send("worker.goodbye", {"service": "shim", "pid": 1001})
     assert worker.silent()
     assert worker.released == 0
-    later = cell.client.send("task.get")
+    later = cell.client.send("task.get", first=True)
     assert cell.client.ask("broker.ping")[0] == OK
     assert worker.silent()
     worker.reply(header)
@@ -369,7 +370,7 @@ def test_goodbye(cell):
     cell.exited(1001)
     successor = Worker(cell, pid=1002)
     header, _ = successor.request()
-    assert header["id"] == later and "redelivered" not in header
+    assert header["id"] == later and header["first"] is True and "redelivered" not in header
 
 
 def test_all_that_was_given_comes_before_the_release(cell):

@@ -63,15 +63,15 @@ def test_reading_can_kill_too(cell):
 def test_worker_on_a_new_connection(cell):
     """It gets what may have been lost on the old one; nobody has died."""
     worker = Worker(cell, pid=1001)
-    sent = [cell.client.send("task.create", {"n": n}) for n in range(3)]
+    sent = [cell.client.send("task.create", {"n": n}, first=True) for n in range(3)]
     for _ in sent:
-        worker.request()
+        assert worker.request()[0]["first"] is True
     worker.socket.close()
     for _ in range(3):
         again = Worker(cell, pid=1001)
         headers = [again.request()[0] for _ in sent]
         assert [header["id"] for header in headers] == sent
-        assert not any(header.get("redelivered") for header in headers)
+        assert not any(header.get("redelivered") or header.get("first") for header in headers)
     for header in headers:
         again.reply(header)
     assert all(cell.client.answer(ident)[0] == OK for ident in sent)

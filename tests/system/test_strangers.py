@@ -48,8 +48,8 @@ def strangers(containers, name):
     containers.call("task.stats", name)
     containers.call("task.get", name)
     request, before = os.urandom(16), len(containers.asked_for(name, "Kill"))
-    for _ in range(2):  # the same answer again, and one signal
-        assert containers.call("task.kill", name, id=request, signal=signal.SIGWINCH) == {}
+    for first in (True, False):  # the same answer again, and one signal
+        assert containers.call("task.kill", name, id=request, first=first, signal=signal.SIGWINCH) == {}
     assert len(containers.asked_for(name, "Kill")) == before + 1
     return request
 
@@ -59,7 +59,14 @@ def restart(cluster, name):
     cluster.await_successor(name, cluster.kill(name))
 
 
-def test_a_slow_disk_of_the_metadata_worker(containers, ask):
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_a_slow_disk_of_the_metadata_worker(containers, ask, earlier):
+    """Whether or not the container has run before, with kills that the journal knows."""
+    for _ in range(earlier):
+        containers.run("b")
+        containers.call("task.kill", "b", signal=signal.SIGKILL)
+        containers.call("task.delete", "b", force=True)
+        containers.call("container.delete", "b")
     containers.run("b")
     stuck = Stuck(containers.cluster, "metadata.commit-before")
     waits = ask("container.create", "new", runtime="io.containerd.runc.v2", spec=b"{}")

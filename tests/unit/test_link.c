@@ -20,7 +20,8 @@ typedef struct fixture {
     zsock_t *broker; /* NULL while there is none */
     io_zmq_t requests;
     bool is_mute;
-    int seen; /* requests */
+    int seen;       /* requests */
+    int seen_first; /* of those, such as say that they come for the first time */
     io_set_t *io;
     link_t *link;
     bool is_asking;
@@ -42,6 +43,7 @@ static bool on_request(void *arg)
     zmq_msg_t *frame = &set.frames[1], reply;
     assert_int_equal(
         msg_decode(MSG_header, zmq_msg_data(frame), zmq_msg_size(frame), zone, &header, &st), 0);
+    self->seen_first += header.first;
     if (self->is_mute) {
         io_set_stop(self->io);
     } else {
@@ -156,12 +158,28 @@ static void a_successor_is_asked_again(void **state)
     ask(self, -1);
     io_set_run(self->io); /* until it was seen */
     assert_int_equal(self->replies, 0);
+    assert_int_equal(self->seen_first, 1);
     close_broker(self);
     self->is_mute = false;
     open_broker(self);
     io_set_run(self->io);
     assert_int_equal(self->code, STATUS_OK);
     assert_int_equal(self->replies, 1);
+    assert_int_equal(self->seen, 2);
+    assert_int_equal(self->seen_first, 1);
+}
+
+static void an_id_that_is_given_may_have_been_sent_before(void **state)
+{
+    fixture_t *self = *state;
+    msg_uuid_t id;
+    msg_uuid_new(&id);
+    open_broker(self);
+    self->wanted = 1;
+    link_ask(self->link, MSG_broker_ping, &(msg_broker_ping_t){0}, NULL, 0, &id, on_reply, self);
+    io_set_run(self->io);
+    assert_int_equal(self->seen, 1);
+    assert_int_equal(self->seen_first, 0);
 }
 
 static void a_call_waits_for_its_answer(void **state)
@@ -186,9 +204,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(deadlines_pass_without_a_broker),
-        TEST(one_more_than_may_wait_is_refused),
-        TEST(a_successor_is_asked_again),
+        TEST(deadlines_pass_without_a_broker), TEST(one_more_than_may_wait_is_refused),
+        TEST(a_successor_is_asked_again),      TEST(an_id_that_is_given_may_have_been_sent_before),
         TEST(a_call_waits_for_its_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,12 +94,9 @@ status_code_t incarnations_begin(txn_t *txn, const call_t *call, status_t *st)
                           ask->id);
     if (containers_find(txn, call->ns, ask->id, call->zone, call->answer, st))
         return st->code;
-    msg_container_t *record = call->answer;
     head_record_get(txn, call->ns, ask->id, &head);
-    if (is_head(&head, ask->incarnation)) {
-        record->had_run = head.previous[0];
+    if (is_head(&head, ask->incarnation))
         return STATUS_OK;
-    }
     if (head.live)
         return status_set(st, STATUS_ALREADY_EXISTS, "task %s: already exists", ask->id);
     if (process_record_get(txn, &key, &process))
@@ -107,7 +104,6 @@ status_code_t incarnations_begin(txn_t *txn, const call_t *call, status_t *st)
                           ask->id, ask->incarnation);
     if (restarts_begin(txn, call, call->answer, st))
         return st->code;
-    record->had_run = head.incarnation[0];
     memcpy(head.previous, head.incarnation, sizeof head.previous);
     snprintf(head.incarnation, sizeof head.incarnation, "%s", ask->incarnation);
     head.live = true;

@@ -1,6 +1,5 @@
-/* The requests that a task has met, in its bundle: what a successor needs to tell a request that
- * comes again from one that is new. The broker's word is not enough, for it may have died with the
- * worker; and where the bundle knows, the journal need not be asked. */
+/* How far the requests for a task have got, in its bundle: what a successor needs to know of one
+ * that comes again and has no outcome in the journal. */
 #ifndef SHIMD_SHIM_BEGUN_H
 #define SHIMD_SHIM_BEGUN_H
 
@@ -11,7 +10,6 @@
 #define BEGUN_MAX 2048 /* remembered of a task; then half of them are forgotten */
 
 typedef enum begun_kind {
-    BEGUN_SEEN = 's',     /* it came: its outcome may be in the journal */
     BEGUN_DONE = 'd',     /* it was carried out, as far as it got */
     BEGUN_ANSWERED = 'a', /* it came off and was answered; the journal may not have that yet */
     BEGUN_RECORDED = 'r', /* takes the place of BEGUN_ANSWERED once the journal has it */
@@ -30,9 +28,8 @@ typedef struct begun {
 /* Reads what a predecessor wrote, and what was added since. */
 void begun_load(begun_t *self, const char *bundle);
 
-/* Written down before anything else is done about the request, so that it is known whatever
- * happens. Without fsync, as all of a bundle. False when it could not be written: a successor will
- * not know. */
+/* Adds an entry, without fsync, as all of a bundle. False when it could not be written: a successor
+ * will not know. */
 bool begun_add(begun_t *self, const char *bundle, const msg_uuid_t *id, begun_kind_t kind);
 
 bool begun_has(const begun_t *self, const msg_uuid_t *id, begun_kind_t kind);

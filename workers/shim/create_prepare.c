@@ -208,7 +208,6 @@ void create_ask_intent(op_t *op)
     intent->request = *request_id(create->request);
     snprintf(intent->runtime, sizeof intent->runtime, "%s", task->runtime);
     snprintf(intent->group, sizeof intent->group, "%s", create->group);
-    intent->is_later_run = create->container.had_run;
     intent->on_shim_loss = create_loss_of(create->manager, &create->container);
     record_socket_address(create->manager->grpc_address, task->ns, create->group, intent->address,
                           sizeof intent->address);

@@ -128,7 +128,7 @@ bool manager_is_again(const task_t *task, const request_t *request)
 }
 
 /* What the request itself did in a predecessor's hands may be why there is no such thing any more;
- * that was recorded before the thing was forgotten. */
+ * that was recorded before the thing was forgotten, perhaps after this request was looked up. */
 static void refuse_unknown(manager_t *self, request_t *request, const char *id, const char *exec_id)
 {
     status_t st;
@@ -136,7 +136,7 @@ static void refuse_unknown(manager_t *self, request_t *request, const char *id, 
         status_set(&st, STATUS_NOT_FOUND, "exec %s of task %s: not found", exec_id, id);
     else
         status_set(&st, STATUS_NOT_FOUND, "task %s: not found", id);
-    if (request_is_redelivered(request) && msg_type(request_method(request))->class != CLASS_READ)
+    if (!request_is_first(request) && msg_type(request_method(request))->class != CLASS_READ)
         outcome_or_fail(self, request, &st);
     else
         request_fail(request, &st);

@@ -34,22 +34,12 @@ bool outcome_is_answered(const manager_t *self, const request_t *request)
     return task && begun_has(&task->begun, request_id(request), BEGUN_ANSWERED);
 }
 
-/* What came for this task is written down in its bundle before it is carried out. What an earlier
- * run has met went with its bundle; the journal has that. A create is looked up by
+/* The journal may be slow, so it is asked only where nobody else knows: about a request that was
+ * sent before, of which the bundle does not say that it was answered. A create is looked up by
  * incarnation.begin. */
 static void look_up(manager_t *self, request_t *request)
 {
-    const char *id = manager_target(request);
-    const char *ns = request_ns(request);
-    task_t *task = id && ns ? task_table_find(self->tasks, ns, id) : NULL;
-    bool is_known = task && (task->phase == TASK_LIVE || task->phase == TASK_ORPHANED);
-    bool is_here = is_known || (task && task->phase == TASK_LOADING && task->bundle);
-    bool is_first_run = task && task->intent && !task->intent->is_later_run;
-    bool is_new =
-        is_known && is_first_run && !begun_has(&task->begun, request_id(request), BEGUN_SEEN);
-    if (is_here && request_method(request) != MSG_task_create)
-        begun_add(&task->begun, task->bundle, request_id(request), BEGUN_SEEN);
-    if (is_new || outcome_is_answered(self, request) || request_method(request) == MSG_task_create)
+    if (outcome_is_answered(self, request) || request_method(request) == MSG_task_create)
         worker_looked_up(request, NULL);
     else
         worker_lookup_remote(request);

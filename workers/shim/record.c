@@ -111,11 +111,10 @@ status_code_t record_write_intent(const char *bundle, const intent_t *intent, st
     char request[2 * MSG_UUID_SIZE + 1];
     util_hex(intent->request.bytes, MSG_UUID_SIZE, request);
     return record_write_json(bundle, INTENT,
-                             json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b}", "request", request,
+                             json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "request", request,
                                        "runtime", intent->runtime, "path", intent->path, "address",
                                        intent->address, "group", intent->group, "kill_on_shim_loss",
-                                       intent->on_shim_loss == SHIM_LOSS_KILL, "later_run",
-                                       intent->is_later_run),
+                                       intent->on_shim_loss == SHIM_LOSS_KILL),
                              st);
 }
 
@@ -157,7 +156,6 @@ status_code_t record_read_intent(const char *bundle, intent_t *ret, status_t *st
                  copy_text(object, "group", ret->group, sizeof ret->group);
     ret->on_shim_loss = json_is_true(json_object_get(object, "kill_on_shim_loss")) ? SHIM_LOSS_KILL
                                                                                    : SHIM_LOSS_KEEP;
-    ret->is_later_run = json_is_true(json_object_get(object, "later_run"));
     json_decref(object);
     if (!whole)
         return status_set(st, STATUS_DATA_LOSS, "read " INTENT ": a field is missing or too long");

@@ -24,8 +24,7 @@ typedef struct intent {
     char path[PATH_MAX]; /* the executable */
     char address[256];   /* unix:// and the socket path a Go shim computes */
     shim_loss_t on_shim_loss;
-    bool is_later_run; /* not the first of a container of this name */
-    char group[80];    /* id of the group's first container, or the container's own */
+    char group[80]; /* id of the group's first container, or the container's own */
 } intent_t;
 
 /* bootstrap.json and shim-binary-path, as containerd 2 writes them; the shim's process is ours. */
