@@ -189,6 +189,15 @@ class Cluster:
 
         return until(successor, f"another {name} than {pid}", seconds)
 
+    @contextlib.contextmanager
+    def worker_away(self, is_away=True):
+        """What happens meanwhile the shim worker's successor has to find out."""
+        worker = self.kill("shim", signal.SIGSTOP) if is_away else None
+        yield
+        if worker:
+            os.kill(worker, signal.SIGKILL)
+            self.await_successor("shim", worker)
+
     def ask_in_vain(self, method, body):
         """Worker and broker die when it is done and nobody was told; nobody sends it again. Its id."""
         point = f"shim.{method}-before-record"

@@ -147,6 +147,12 @@ class Containers:
     def shim_pid(self, name):
         return self.task(name)["shim_pid"]
 
+    def lose_shim(self, name, to_a_successor=False):
+        """It is killed; if so, only the worker's successor finds that."""
+        shim = self.shim_pid(name)
+        with self.cluster.worker_away(to_a_successor):
+            os.kill(shim, signal.SIGKILL)
+
     def asked(self, name):
         """What the shim of a container was asked, in order: "Create", "delete cwd=... bundle=..."."""
         if not self.path("record", name).exists():

@@ -362,6 +362,14 @@ def test_a_terminal_works_and_is_put_back(cluster):
     cluster.nothing_left()
 
 
+def test_a_program_finds_its_terminal_sized(cluster):
+    """However long that takes, and whichever request a shim would serve sooner."""
+    cluster.plan("task.resize slow 0.5")
+    terminal = Terminal(cluster, *cluster.sh("stty size", "-t", "--rm"))
+    terminal.read_until(b"33 99")
+    assert terminal.end() == 0
+
+
 def test_the_terminal_of_an_exec_begins_with_its_size(cluster):
     cluster.ctl(*cluster.sh("sleep 60", "-d", "--null-io"))
     terminal = Terminal(cluster, "t", "exec", "-t", "a", "/bin/sh", "-c", "echo up; exit 3")

@@ -164,13 +164,8 @@ def test_what_a_runtime_that_outlives_its_shim_makes_is_removed(cluster, with_wo
         runtime = int(stuck.read_text())
         assert [group for group in cluster.cgroups() if (group / "default" / "c").is_dir()]
         shim = int(pathlib.Path(f"/proc/{runtime}/stat").read_text().rsplit(")", 1)[1].split()[1])
-        worker = cluster.status()["shim"]["pid"] if with_worker else None
-        if with_worker:
-            os.kill(worker, signal.SIGSTOP)  # so that only its successor learns of it
-        os.kill(shim, signal.SIGKILL)
-        if with_worker:
-            os.kill(worker, signal.SIGKILL)
-            cluster.await_successor("shim", worker)
+        with cluster.worker_away(with_worker):
+            os.kill(shim, signal.SIGKILL)
         until(lambda: not is_alive(runtime), "the runtime is ended")
         if with_worker:  # whose successor was asked to create it again
             until(lambda: int(stuck.read_text() or runtime) != runtime, "the runtime is at it again")

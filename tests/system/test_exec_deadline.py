@@ -77,11 +77,9 @@ def test_it_is_though_the_worker_dies(cluster, container):
 
 def test_it_is_at_once_when_the_time_is_over_before_a_worker_comes(cluster, container):
     pid = start(cluster, LATER)
-    worker = cluster.kill("shim", signal.SIGSTOP)
-    at = json.loads(record(cluster).read_text())["deadline_at"]
-    until(lambda: time.monotonic_ns() // 1000 > at, "its deadline is past", 30)
-    os.kill(worker, signal.SIGKILL)
-    cluster.await_successor("shim", worker)
+    with cluster.worker_away():
+        at = json.loads(record(cluster).read_text())["deadline_at"]
+        until(lambda: time.monotonic_ns() // 1000 > at, "its deadline is past", 30)
     check_killed_and_deleted(cluster, pid)
 
 

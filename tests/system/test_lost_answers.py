@@ -54,14 +54,8 @@ def test_a_start_whose_task_was(containers, end):
         assert containers.wait("c") == 0
         containers.call("task.delete", "c")
     else:
-        shim = until(lambda: containers.task("c").get("shim_pid"), "it is loaded")
-        worker = containers.cluster.pid("shim")
-        if end != "buried":
-            os.kill(worker, signal.SIGSTOP)
-        os.kill(shim, signal.SIGKILL)
-        if end != "buried":
-            os.kill(worker, signal.SIGKILL)
-            containers.cluster.await_successor("shim", worker)
+        until(lambda: containers.task("c").get("shim_pid"), "it is loaded")
+        containers.lose_shim("c", end != "buried")
         containers.wait("c")
     containers.await_nothing_of("c")
     assert containers.call("task.start", "c", id=request)["pid"] == pid
@@ -101,13 +95,7 @@ def lost_start(containers, **more):
 @pytest.mark.parametrize("next_worker", [False, True], ids=["", "next worker"])
 def test_a_start_of_an_exec_that_ended_and_lost_its_shim(containers, next_worker):
     request, waits = lost_start(containers, on_shim_loss="keep")
-    shim, worker = containers.shim_pid("c"), containers.cluster.pid("shim")
-    if next_worker:
-        os.kill(worker, signal.SIGSTOP)
-    os.kill(shim, signal.SIGKILL)
-    if next_worker:
-        os.kill(worker, signal.SIGKILL)
-        containers.cluster.await_successor("shim", worker)
+    containers.lose_shim("c", next_worker)
     status, answer = waits.result(60)
     pid = next(e["event"]["pid"] for e in containers.events("c") if e["topic"] == "/tasks/exec-started")
     assert (status, answer) == (0, {"pid": pid})
@@ -120,10 +108,7 @@ def test_a_start_of_an_exec_that_ended_and_lost_its_shim(containers, next_worker
 
 def test_a_start_of_an_exec_that_ended_and_was_buried_with_its_shim(containers):
     request, waits = lost_start(containers)
-    shim, worker = containers.shim_pid("c"), containers.cluster.pid("shim")
-    os.kill(worker, signal.SIGSTOP)
-    os.kill(shim, signal.SIGKILL)
-    os.kill(worker, signal.SIGKILL)
+    containers.lose_shim("c", to_a_successor=True)
     status, answer = waits.result(60)
     assert status == 0 and answer["pid"], answer
     containers.await_nothing_of("c")

@@ -6,7 +6,6 @@ import os
 import shutil
 
 import pytest
-from cluster import BUILD
 from raw_ttrpc import encode, varint
 from shimd_client import oci_spec
 from tools import Ctr, Shimctl, config, end

@@ -119,14 +119,11 @@ def test_orphans_survive_the_death_of_our_processes_too(cluster, victim):
 
 def test_an_end_while_the_worker_is_away_is_known_from_the_supervisor(cluster):
     gated(cluster, "c", "exit 9")
-    pid = cluster.pid("shim")
     row = tasks(cluster)["c"]
-    os.kill(pid, signal.SIGSTOP)
-    os.kill(row["shim_pid"], signal.SIGKILL)
-    open_gate(cluster, "c")
-    until(lambda: not is_alive(row["pid"]), "the container has ended")
-    os.kill(pid, signal.SIGKILL)
-    cluster.await_successor("shim", pid)
+    with cluster.worker_away():
+        os.kill(row["shim_pid"], signal.SIGKILL)
+        open_gate(cluster, "c")
+        until(lambda: not is_alive(row["pid"]), "the container has ended")
     assert cluster.shimctl("tasks", "wait", "c").stdout == "9\n"
     remove(cluster, "c")
 
@@ -220,18 +217,14 @@ def test_one_whose_start_was_lost_with_its_shim_is_not_said_to_run(fresh_cluster
     cluster = fresh_cluster.start()
     cluster.shimctl("containers", "create", "--rootfs", cluster.rootfs(), "c", "/bin/sleep", "1000")
     cluster.client().call("task.create", {"id": "c"}, "default", timeout=20)
-    shim, worker = tasks(cluster)["c"]["shim_pid"], cluster.pid("shim")
+    shim = tasks(cluster)["c"]["shim_pid"]
     os.kill(shim, signal.SIGSTOP)
     with pytest.raises(Refused, match="still running at the deadline"):
         cluster.client().call("task.start", {"id": "c"}, "default", timeout=0.5)
     record = cluster.run / "task/default/c/init.json"
     until(lambda: json.loads(record.read_text())["started"], "the Start is sent")
-    if is_loaded:
-        os.kill(worker, signal.SIGSTOP)
-    os.kill(shim, signal.SIGKILL)
-    if is_loaded:
-        os.kill(worker, signal.SIGKILL)
-        cluster.await_successor("shim", worker)
+    with cluster.worker_away(is_loaded):
+        os.kill(shim, signal.SIGKILL)
     until(lambda: tasks(cluster)["c"].get("orphaned"), "the task is an orphan")
     assert tasks(cluster)["c"]["status"] == "CREATED"
     subprocess.run(["runc", "--root", cluster.run / "runc/default", "start", "c"], check=True)

@@ -9,7 +9,7 @@ import uuid
 
 import msgpack
 import pytest
-from cluster import PROCESSES, Refused, sanitized, until
+from cluster import PROCESSES, sanitized, until
 from fake_containers import CONFIG, NOT_FOUND, Containers
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")

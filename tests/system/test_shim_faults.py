@@ -557,22 +557,11 @@ def test_a_create_that_ends_its_groups_shim_is_tried_twice(containers):
 BY_WHOM = pytest.mark.parametrize("is_loaded", [False, True], ids=["by who saw it die", "by a successor"])
 
 
-def lose_shim(containers, name, is_loaded):
-    """Also the worker if its successor is to find it."""
-    shim, worker = containers.shim_pid(name), containers.cluster.pid("shim")
-    if is_loaded:
-        os.kill(worker, signal.SIGSTOP)
-    os.kill(shim, signal.SIGKILL)
-    if is_loaded:
-        os.kill(worker, signal.SIGKILL)
-        containers.cluster.await_successor("shim", worker)
-
-
 @BY_WHOM
 def test_burial_of_what_was_never_started(containers, is_loaded):
     """It has no exit."""
     containers.create("c")
-    lose_shim(containers, "c", is_loaded)
+    containers.lose_shim("c", is_loaded)
     until(lambda: containers.task("c") is None, "it is buried")
     assert containers.topics("c") == ["/tasks/create", "/tasks/delete"]
     assert containers.refusal("task.wait", "c")[0] == NOT_FOUND
@@ -584,7 +573,7 @@ def test_burial_of_what_was_never_started(containers, is_loaded):
 def test_delete_of_what_is_being_buried(containers, is_loaded):
     """It says how the task ended, as it would a moment before."""
     containers.run("c", delete="hang")  # so that it takes until the verb's deadline
-    lose_shim(containers, "c", is_loaded)
+    containers.lose_shim("c", is_loaded)
     until(lambda: containers.asked_for("c", "delete"), "it is being buried")
     answer = containers.call("task.delete", "c")
     assert answer["exit_status"] == 137 and not answer.get("unknown"), answer

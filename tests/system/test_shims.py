@@ -218,12 +218,9 @@ def kill_shims_of_an_absent_worker(containers):
     for number, name in enumerate(names):
         containers.run(name, generation=1 + number % 3)
         victims.append(containers.shim_pid(name))
-    worker = containers.cluster.pid("shim")
-    os.kill(worker, signal.SIGSTOP)
-    for pid in victims[:3]:
-        os.kill(pid, signal.SIGKILL)
-    os.kill(worker, signal.SIGKILL)
-    containers.cluster.await_successor("shim", worker)
+    with containers.cluster.worker_away():
+        for pid in victims[:3]:
+            os.kill(pid, signal.SIGKILL)
     until(lambda: {row["id"] for row in containers.call("task.list")["tasks"]} == set(names[3:]), "the dead are buried")
     return names
 
@@ -340,13 +337,12 @@ def test_intents_that_are_gone_bury_nobody(containers, damage):
     """What else the bundle says is enough to find the shim, or the process that it left."""
     for name in ("well", "alone"):
         containers.run(name, more={"on_shim_loss": "keep"})
-    shim, worker = containers.shim_pid("alone"), containers.cluster.kill("shim", signal.SIGSTOP)
-    for name in ("well", "alone"):
-        intent = containers.cluster.run / "task/default" / name / "intent.json"
-        intent.unlink() if damage == "lost" else intent.write_text("{")
-    os.kill(shim, signal.SIGKILL)
-    os.kill(worker, signal.SIGKILL)
-    containers.cluster.await_successor("shim", worker)
+    shim = containers.shim_pid("alone")
+    with containers.cluster.worker_away():
+        for name in ("well", "alone"):
+            intent = containers.cluster.run / "task/default" / name / "intent.json"
+            intent.unlink() if damage == "lost" else intent.write_text("{")
+        os.kill(shim, signal.SIGKILL)
     until(lambda: containers.task("alone").get("orphaned"), "it is kept without its shim")
     for name in ("well", "alone"):
         assert containers.call("task.get", name)["status"] == "RUNNING"
