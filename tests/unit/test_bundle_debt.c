@@ -198,6 +198,26 @@ static void test_busy(void **state)
     expect_file(at(self->fixture, "precious/file"), "precious");
 }
 
+/* Whoever has seen to what was in the way need not wait for the next try. */
+static void test_retry(void **state)
+{
+    NEED_MOUNTS();
+    cell_t *self = *state;
+    char hidden[BUNDLE_DIR_NAME_SIZE];
+    make_bundle(self->fixture, "a");
+    mount_bind(at(self->fixture, "precious"), at(self->fixture, TASK "a/rootfs"));
+    int held = open(at(self->fixture, TASK "a/rootfs/file"), O_RDONLY);
+    clear(self, "a", hidden, FAR);
+    bundle_debts_retry(self->debts); /* the first try goes on */
+    run_until(self, has_failed_twice);
+    close(held);
+    bundle_debts_retry(self->debts);
+    assert_non_null(strstr(listed(self).debts.items[0].debt, "failed 2 times, being tried)"));
+    bundle_debts_retry(self->debts);
+    run_until(self, is_bare);
+    assert_int_equal(self->answers, 1);
+}
+
 /* A worker that starts finds all of it; what is not busy goes at once. */
 static void test_found_again(void **state)
 {
@@ -321,8 +341,8 @@ static void test_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_quick),   TEST(test_busy),  TEST(test_found_again),
-        TEST(test_hanging), TEST(test_limit),
+        TEST(test_quick),       TEST(test_busy),    TEST(test_retry),
+        TEST(test_found_again), TEST(test_hanging), TEST(test_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -252,6 +252,17 @@ void bundle_debts_sweep_soon(bundle_debts_t *self)
     io_timer_in(self->io, &self->sweep, 0);
 }
 
+void bundle_debts_retry(bundle_debts_t *self)
+{
+    for (debt_t *debt = zhashx_first(self->all); debt; debt = zhashx_next(self->all)) {
+        if (!debt->timer.is_set || debt->done)
+            continue;
+        io_timer_stop(self->io, &debt->timer);
+        set_due(debt);
+    }
+    pump(self);
+}
+
 /* All of them ------------------------------------------------------------------------------------
  */
 

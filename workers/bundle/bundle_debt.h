@@ -37,6 +37,9 @@ void bundle_debts_clear(bundle_debts_t *self, const char *ns, const char *hidden
 status_code_t bundle_debts_sweep(bundle_debts_t *self, status_t *st);
 void bundle_debts_sweep_soon(bundle_debts_t *self);
 
+/* Tries at once what waits for its next try: whoever asks may have seen to what was in its way. */
+void bundle_debts_retry(bundle_debts_t *self);
+
 /* What could not be removed so far, in order of namespace and id; `debts` lives in `zone`. */
 void bundle_debts_list(bundle_debts_t *self, msgpack_zone *zone, msg_bundles_t *ret);
 

@@ -221,6 +221,7 @@ static void on_bundle_sweep(void *self, request_t *request, const void *ask)
     const bundle_worker_t *worker = self;
     (void)ask;
     status_t st;
+    bundle_debts_retry(worker->debts);
     if (bundle_debts_sweep(worker->debts, &st))
         request_fail(request, &st);
     else
