@@ -96,7 +96,6 @@ static job_t *job_from(arrival_t *arrival, const method_t *method, const msg_pee
     job->class = method->class;
     job->lane = lane;
     job->peer = *peer;
-    job->is_first = header->first;
     job->takes_slot = method->seconds != 0;
     snprintf(job->ns, sizeof job->ns, "%s", header->ns ? header->ns : "");
     zmq_msg_move(&job->body, arrival->body);
@@ -109,6 +108,17 @@ static job_t *job_from(arrival_t *arrival, const method_t *method, const msg_pee
     job_add_route(job, arrival->socket, arrival->identity, arrival->delimited,
                   deadline_of(header, method));
     return job;
+}
+
+/* Whether nobody can have carried it out yet. */
+static bool is_first(router_t *self, const msg_header_t *header, const method_t *method)
+{
+    if (method->class != CLASS_WRITE && method->class != CLASS_URGENT)
+        return header->first; /* it may run again */
+    int64_t now = util_monotonic_us();
+    if (!header->first)
+        resent_note(self->resent, &header->id, now);
+    return header->first && resent_is_first(self->resent, &header->id, now);
 }
 
 void router_take_request(router_t *self, arrival_t *arrival)
@@ -126,8 +136,10 @@ void router_take_request(router_t *self, arrival_t *arrival)
     if (router_answer_itself(self, arrival, method))
         return;
     msg_peer_t peer = peer_of_frame(arrival->header_frame);
+    bool first = is_first(self, &arrival->header, method);
     job_t *job = zhashx_lookup(self->jobs, &arrival->header.id);
     if (job) {
+        job->is_first = job->is_first && first;
         join(self, arrival, job, method, &peer);
         return;
     }
@@ -137,6 +149,7 @@ void router_take_request(router_t *self, arrival_t *arrival)
     }
     bool is_client = arrival->socket == &self->clients;
     job = job_from(arrival, method, &peer, lane_of(method, is_client));
+    job->is_first = first;
     job->serial = ++self->serial;
     job->arrived = util_now_ns();
     if (service_enqueue(method->service, job, false, &st)) {

@@ -43,7 +43,7 @@ typedef struct job {
     int64_t deadline; /* the earliest of its routes; ms since the epoch, 0 for none */
     char ns[80];
     msg_peer_t peer;
-    bool is_first;    /* no worker has been given this id, says who asked */
+    bool is_first;    /* no worker has been given this id */
     bool redelivered; /* a worker that died may have begun it */
     bool is_own;      /* the broker's: it goes on although nobody waits for its answer */
     bool is_alone;    /* the only one that its worker has, waits apart */

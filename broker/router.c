@@ -128,7 +128,8 @@ router_t *router_new(io_set_t *io, void *clients, void *workers)
                        .hangs_due = util_monotonic_us(),
                        .jobs = uuid_table_new(),
                        .services = name_table_new(service_free),
-                       .methods = name_table_new(method_free)};
+                       .methods = name_table_new(method_free),
+                       .resent = resent_new()};
     zhashx_set_destructor(self->jobs, job_free);
     msgpack_zone_init(&self->zone, MSGPACK_ZONE_CHUNK_SIZE);
     router_know_methods(self);
@@ -153,6 +154,7 @@ void router_destroy(router_t **self_p)
     io_zmq_stop(&self->workers);
     zhashx_destroy(&self->jobs);
     zhashx_destroy(&self->methods);
+    resent_destroy(&self->resent);
     zhashx_destroy(&self->services);
     msgpack_zone_destroy(&self->zone);
     free(self);

@@ -3,6 +3,7 @@
 #ifndef SHIMD_BROKER_ROUTER_INTERNAL_H
 #define SHIMD_BROKER_ROUTER_INTERNAL_H
 
+#include "broker/resent.h"
 #include "broker/router.h"
 #include "broker/service.h"
 #include "common/frame.h"
@@ -24,6 +25,7 @@ struct router {
     zhashx_t *jobs;     /* job_t by id; owns them */
     zhashx_t *services; /* service_t by name; owns them */
     zhashx_t *methods;  /* method_t by wire name; owns them */
+    resent_t *resent;
     const uint64_t *events;
     uint64_t malformed;
     uint64_t serial;        /* of the newest job */

@@ -5,7 +5,6 @@ import json
 import random
 import threading
 import time
-import uuid
 
 from cluster import Refused
 from history import NOT_FOUND, OK, Step, Story
@@ -50,7 +49,7 @@ class Client(threading.Thread):
         step = Step(what, time.monotonic())
         try:
             step.answer = (client or self.client).call(
-                method, {"id": story.name, **more, **fields}, "default", timeout=patience, id=uuid.uuid4().bytes
+                method, {"id": story.name, **more, **fields}, "default", timeout=patience
             )
         except Refused as refused:
             step.status, step.text = refused.status, str(refused)

@@ -205,7 +205,7 @@ class Cluster:
         hits.unlink(missing_ok=True)
         (self.run / "failpoints" / point).write_text("1*delay(60000)")
         request, worker, client = os.urandom(16), self.pid("shim"), self.client()
-        header = {"v": 1, "id": request, "method": method, "ns": "default"}
+        header = {"v": 1, "id": request, "first": True, "method": method, "ns": "default"}
         client.socket.send_multipart([msgpack.packb(header), msgpack.packb(body)])
         until(hits.exists, "it is done, and nobody was told")
         self.await_successor("broker", self.kill("broker"))

@@ -14,6 +14,7 @@ from cluster import BUILD, Refused, until
 
 SHIMS = pathlib.Path(os.environ.get("SHIMD_FAKE_SHIM_DIR") or BUILD / "tests" / "fake-shim")
 NAMES = {1: "fake", 2: "fakejson", 3: "fakeproto"}
+PATIENCE = 40  # seconds: much is done at once on a slow machine
 LIFE = ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]
 # Short, but more than a busy machine needs. Containers that outlive their shims have tests of their own.
 CONFIG = """
@@ -45,13 +46,13 @@ class Containers:
 
     # Requests; each thread has a client of its own
 
-    def call(self, method, name=None, timeout=15, id=None, first=False, **fields):
+    def call(self, method, name=None, timeout=PATIENCE, id=None, first=False, **fields):
         if not hasattr(self.local, "client"):
             self.local.client = self.cluster.client()
         body = {"id": name, **fields} if name else fields
         return self.local.client.call(method, body, "default", timeout=timeout, id=id, first=first)
 
-    def refusal(self, method, name, timeout=15, **fields):
+    def refusal(self, method, name, timeout=PATIENCE, **fields):
         """(status, sentence) of a request that must fail."""
         try:
             answer = self.call(method, name, timeout, **fields)
@@ -59,7 +60,7 @@ class Containers:
             return error.status, str(error)
         raise AssertionError(f"{method} {name} was not refused: {answer}")
 
-    def outcome(self, method, name, timeout=15, **fields):
+    def outcome(self, method, name, timeout=PATIENCE, **fields):
         """(status, sentence or answer)."""
         try:
             return OK, self.call(method, name, timeout, **fields)

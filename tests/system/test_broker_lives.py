@@ -77,6 +77,31 @@ def test_worker_on_a_new_connection(cell):
     assert all(cell.client.answer(ident)[0] == OK for ident in sent)
 
 
+def test_the_first_message_may_come_last(cell):
+    """A client that gave its connection up sent it again on another, which was read sooner."""
+    worker = Worker(cell)
+    ident = uuid.uuid4().bytes
+    for again in (False, True, True):
+        cell.client.send("task.kill", ident=ident, first=again)
+        header, _ = worker.request()
+        assert header["id"] == ident and "first" not in header
+        worker.reply(header)
+        assert cell.client.answer(ident)[0] == OK
+
+
+def test_one_that_waits_and_is_sent_again_is_no_first(cell):
+    ident = cell.client.send("task.kill", first=True)
+    assert cell.client.silent()
+    other = cell.peer()
+    other.send("task.kill", ident=ident)
+    assert other.silent()
+    worker = Worker(cell)
+    header, _ = worker.request()
+    assert header["id"] == ident and "first" not in header
+    worker.reply(header)
+    assert cell.client.answer(ident)[0] == OK
+
+
 def test_each_asker_has_its_own_deadline(cell):
     worker = Worker(cell)
     patient, hasty, ident = cell.peer(), cell.peer(), uuid.uuid4().bytes

@@ -45,7 +45,7 @@ class Life:
         """The answer, or None after a failure that the fault explains."""
         request = uuid.uuid4().bytes
         try:
-            answer = self.client.call(method, {"id": self.name, **fields}, "default", timeout=PATIENCE, id=request)
+            answer = self.client.call(method, {"id": self.name, **fields}, "default", timeout=PATIENCE, id=request, first=True)
             self.told[request] = (method, 0)
             return answer
         except Refused as refused:

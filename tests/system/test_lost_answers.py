@@ -62,6 +62,17 @@ def test_a_start_whose_task_was(containers, end):
     assert containers.topics("c") == LIFE
 
 
+def test_a_checkpoint_is_not_begun_again(containers):
+    """Nobody knows what became of it."""
+    containers.run("c")
+    request = containers.cluster.ask_in_vain("task.checkpoint", {"id": "c", "path": str(containers.cluster.dir)})
+    until(lambda: containers.state("c") == "RUNNING", "it is loaded")
+    status, sentence = containers.refusal("task.checkpoint", "c", path=str(containers.cluster.dir), id=request)
+    assert status == UNAVAILABLE and "was begun before, outcome unknown" in sentence
+    assert len(containers.asked_for("c", "Checkpoint")) == 1
+    containers.finish("c")
+
+
 def test_those_of_an_exec_that_was_deleted(containers):
     containers.run("c")
     spec = containers.exec_spec("c", "e")

@@ -35,7 +35,7 @@ def test_a_request_that_kills_its_worker_is_set_aside(fresh_cluster, point):
     containers.run("poison")
     arm(fresh_cluster, point, "panic")
     ident, before = uuid.uuid4().bytes, fresh_cluster.status()["shim"]
-    status, sentence = refusal(containers, "task.pause", "poison", ident)
+    status, sentence = refusal(containers, "task.pause", "poison", ident, first=True)
     assert status == INTERNAL and "task.pause: set aside, 3 workers died with it, the last one: process " in sentence
     assert "killed by SIGKILL" in sentence
     assert fresh_cluster.status()["shim"]["restarts"] == before["restarts"] + 3

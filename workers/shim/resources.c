@@ -174,7 +174,14 @@ HANDLER(task_checkpoint)
 {
     const msg_task_checkpoint_t *checkpoint = ask;
     process_t *init = manager_find(self, request, checkpoint->id, NULL);
-    if (!init || !call_check_state(request, init, PROCESS_RUNNING, "checkpoint"))
+    if (!init)
+        return;
+    if (manager_is_again(init->task, request)) {
+        manager_fail(request, STATUS_UNAVAILABLE,
+                     "task %s: this checkpoint was begun before, outcome unknown", checkpoint->id);
+        return;
+    }
+    if (!call_check_state(request, init, PROCESS_RUNNING, "checkpoint"))
         return;
     Containerd__Runc__V1__CheckpointOptions options =
         CONTAINERD__RUNC__V1__CHECKPOINT_OPTIONS__INIT;
