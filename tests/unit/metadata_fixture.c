@@ -331,3 +331,24 @@ size_t fixture_count(fixture_t *self, table_t table)
     assert_non_null(txn);
     return txn_count(txn, table);
 }
+
+void fixture_fill(fixture_t *self, const char *ns, int first, int last)
+{
+    for (int i = first; i < last; i++) {
+        char id[32], run[UTIL_UUID_SIZE];
+        status_t st;
+        snprintf(id, sizeof id, "c%d", i);
+        util_uuid(run);
+        fixture_container(self, ns, id);
+        assert_int_equal(fixture_begin(self, ns, id, run, &st), STATUS_OK);
+        fixture_shim_event(self, ns, "/tasks/create", id, NULL, (uint32_t)i + 1, util_now_ns());
+        fixture_shim_event(self, ns, "/tasks/exit", id, NULL, (uint32_t)i + 1, util_now_ns() + 9);
+    }
+}
+
+void fixture_put_big(void *arg, txn_t *txn)
+{
+    uint8_t data[9000];
+    memset(data, 'x', sizeof data);
+    txn_put(txn, TABLE_SPECS, arg, strlen(arg), data, sizeof data);
+}

@@ -72,6 +72,14 @@ void fixture_container(fixture_t *self, const char *ns, const char *id);
 status_code_t fixture_begin(fixture_t *self, const char *ns, const char *id,
                             const char *incarnation, status_t *st);
 
+/* The containers c<first> to c<last - 1>, each with a run whose shim has told its beginning and
+ * end.
+ */
+void fixture_fill(fixture_t *self, const char *ns, int first, int last);
+
+/* A batch_run_t: a record of several pages, of the key that `arg` is. */
+void fixture_put_big(void *arg, txn_t *txn);
+
 /* All of the journal, decoded; lives in the zone. */
 msgpack_object fixture_journal(fixture_t *self);
 const msgpack_object *fixture_field(const msgpack_object *map, const char *name);
