@@ -22,9 +22,12 @@ static void print_help(const char *name)
            "  --root-dir DIR    state that outlives a reboot (default %s, or SHIMD_ROOT_DIR)\n"
            "  --config FILE     configuration (default %s)\n"
            "  --log-level LEVEL error, warn, info or debug (default info)\n"
+           "  --check           say whether its part of the configuration is in order\n"
            "  --help, --version\n",
            name, CLUSTER_RUN_DIR, CLUSTER_ROOT_DIR, CLUSTER_CONFIG);
 }
+
+static bool is_check;
 
 static void parse_option(cluster_t *cluster, const char *name, int option)
 {
@@ -44,6 +47,9 @@ static void parse_option(cluster_t *cluster, const char *name, int option)
             status_set(&st, STATUS_INVALID_ARGUMENT,
                        "--log-level %s: not error, warn, info or debug", optarg);
         break;
+    case 'k':
+        is_check = true;
+        break;
     case 'h':
         print_help(name);
         exit(EXIT_SUCCESS);
@@ -61,13 +67,11 @@ static void parse_option(cluster_t *cluster, const char *name, int option)
 
 static void parse_options(cluster_t *cluster, const char *name, int argc, char **argv)
 {
-    static const struct option options[] = {{"run-dir", required_argument, NULL, 'r'},
-                                            {"root-dir", required_argument, NULL, 'o'},
-                                            {"config", required_argument, NULL, 'c'},
-                                            {"log-level", required_argument, NULL, 'l'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, 'v'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"run-dir", required_argument, NULL, 'r'}, {"root-dir", required_argument, NULL, 'o'},
+        {"config", required_argument, NULL, 'c'},  {"log-level", required_argument, NULL, 'l'},
+        {"check", no_argument, NULL, 'k'},         {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},       {NULL, 0, NULL, 0}};
     status_t st;
     if (cluster_init(cluster, &st)) {
         fprintf(stderr, "%s: %s\n", name, st.text);
@@ -121,10 +125,26 @@ void process_reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+void process_check(const char *name, int argc, char **argv, process_read_t *read, void *settings)
+{
+    cluster_t cluster;
+    status_t st;
+    parse_options(&cluster, name, argc, argv);
+    optind = 0; /* process_init parses them again */
+    if (!is_check)
+        return;
+    if (!read(settings, cluster.config, &st))
+        exit(EXIT_SUCCESS);
+    fprintf(stderr, "%s: %s\n", name, st.text);
+    exit(EXIT_BAD_USAGE);
+}
+
 int process_init(const char *name, int argc, char **argv, cluster_t *cluster)
 {
     cluster_inherit();
     parse_options(cluster, name, argc, argv);
+    if (is_check)
+        exit(EXIT_SUCCESS);
     log_open(name, cluster->log_level);
     status_t st;
     if (failpoint_init(cluster, name + strlen("shimd-"), &st)) {

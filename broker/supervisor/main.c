@@ -1,6 +1,7 @@
 /* shimd: the supervisor of a cluster. Options, directories, lock and sockets are had, or not,
  * before anything depends on the process; then it runs until it is told to stop. */
 #include "broker/supervisor/cgroups.h"
+#include "broker/supervisor/check.h"
 #include "broker/supervisor/handover.h"
 #include "broker/supervisor/keeper_process.h"
 #include "broker/supervisor/run_dir.h"
@@ -244,6 +245,9 @@ static status_code_t run(options_t *self, status_t *st)
     log_open("shimd", self->cluster.log_level);
     if (!(libexec = find_libexec(self, st)))
         return status_wrap(st, "find the cluster's executables");
+    /* A successor in this process was asked before it was executed. */
+    if (!inherited && check_sections(&self->settings, libexec, &self->cluster, st))
+        return st->code;
     if (self->check)
         return STATUS_OK;
     if ((signals = supervisor_take_signals(st)) < 0)

@@ -4,6 +4,8 @@
 #include "common/config.h"
 #include "common/util.h"
 
+#include <assert.h>
+
 #define IN_POLICY(field) offsetof(child_policy_t, field)
 
 /* clang-format off */
@@ -20,7 +22,15 @@ static const config_item_t restart_numbers[] = {
 };
 /* clang-format on */
 
-static const char *const foreign_sections[] = {"broker", "bundle", "shim", "metadata", "journal"};
+static const struct {
+    const char *name, *reader;
+} foreign_sections[] = {
+    {"broker", NULL}, /* two without keys */
+    {"bundle", NULL},
+    {"shim", "shimd-shim"},
+    {"metadata", "shimd-metadata"},
+    {"journal", "shimd-metadata"},
+};
 
 void settings_init(settings_t *self)
 {
@@ -43,19 +53,37 @@ static status_code_t take_restart(settings_t *self, zconfig_t *section, status_t
     return STATUS_OK;
 }
 
-static bool is_foreign(const char *name)
+static void add_reader(settings_t *self, const char *executable)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(foreign_sections); i++)
-        if (streq(foreign_sections[i], name))
-            return true;
-    return false;
+    for (size_t i = 0; i < self->reader_count; i++)
+        if (streq(self->readers[i], executable))
+            return;
+    assert(self->reader_count < SETTINGS_READERS_MAX);
+    self->readers[self->reader_count++] = executable;
+}
+
+/* False when the section is not a worker's. */
+static bool take_foreign(settings_t *self, zconfig_t *section, status_t *st)
+{
+    size_t i = 0;
+    while (i < ARRAY_SIZE(foreign_sections) &&
+           !streq(foreign_sections[i].name, zconfig_name(section)))
+        i++;
+    if (i == ARRAY_SIZE(foreign_sections))
+        return false;
+    if (foreign_sections[i].reader)
+        add_reader(self, foreign_sections[i].reader);
+    else
+        config_take_items(section, NULL, 0, NULL, st);
+    return true;
 }
 
 static status_code_t take_item(settings_t *self, zconfig_t *item, status_t *st)
 {
     const char *name = zconfig_name(item), *value = zconfig_value(item);
-    if (is_foreign(name))
-        return STATUS_OK;
+    status_clear(st);
+    if (take_foreign(self, item, st))
+        return st->code;
     if (streq(name, "restart"))
         return take_restart(self, item, st);
     if (zconfig_child(item))

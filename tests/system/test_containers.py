@@ -319,9 +319,23 @@ def test_the_limit_of_open_files_is_not_handed_on(fresh_cluster):
     assert [line for line in worker.splitlines() if "open files" in line][0].split()[3] == str(before[1])
 
 
-def test_a_configuration_that_is_wrong_is_named(fresh_cluster):
-    cluster = fresh_cluster.start(config="shim\n    start-timeout = soon\n", wait=False)
-    until(lambda: "shim/start-timeout = soon: not a whole number from 10 to 3600000" in cluster.log(), "the sentence")
+@pytest.mark.parametrize("config, sentence", [
+    ("shim\n    start-timeout = soon\n", "shim/start-timeout = soon: not a whole number from 10 to 3600000"),
+    ("metadata\n    colour = red\n", "unknown key metadata/colour"),
+    ("shim\n    on-shim-loss = kill\njournal\n    max-age = 3\n", "journal/max-age = 3: not a number of seconds"),
+    ("broker\n    speed = high\n", "unknown key broker/speed"),
+])
+def test_a_configuration_that_is_wrong_is_named(fresh_cluster, config, sentence):
+    """Whosever the section is, and before anything is made or given up."""
+    cluster = fresh_cluster.start(config=config, wait=False)
+    assert cluster.supervisor.wait(20) == 2 and sentence in cluster.log(), cluster.log()
+    assert not cluster.run.exists()
+    cluster.start(config="shim\n    on-shim-loss = kill\nmetadata\n    subscriber-idle = 3\njournal\n    max-age = 3d\nbroker\n")
+    workers = {name: cluster.pid(name) for name in PROCESSES}
+    (cluster.dir / "shimd.conf").write_text(config)
+    done = cluster.shimctl("cluster", "restart", "all")
+    assert done.returncode != 0 and sentence in done.stderr, done.stderr
+    assert workers == {name: cluster.pid(name) for name in PROCESSES}
     assert cluster.stop() == 0
 
 

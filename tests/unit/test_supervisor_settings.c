@@ -56,7 +56,7 @@ static void test_values_are_taken(void **state)
 static void test_nothing_changes_nothing(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "# nothing\n", "broker\n    anything = 1\n",
+    static const char *const texts[] = {"", "# nothing\n", "broker\nbundle\n",
                                         "shim\n    runtime\n        deep = 1\n"};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         settings_t settings, plain;
@@ -67,6 +67,23 @@ static void test_nothing_changes_nothing(void **state)
         assert_int_equal(settings.policy.start_timeout, plain.policy.start_timeout);
         assert_int_equal(settings.log_level, plain.log_level);
     }
+}
+
+/* Of sections that are others' it is known who reads them. */
+static void test_readers(void **state)
+{
+    (void)state;
+    settings_t settings;
+    status_t st;
+    assert_int_equal(read_text("log-level = info\nbroker\n", &settings, &st), STATUS_OK);
+    assert_int_equal(settings.reader_count, 0);
+    assert_int_equal(read_text("journal\n    x = 1\nshim\n    y = 1\nmetadata\n    z = 1\n"
+                               "shim\n    y = 2\n",
+                               &settings, &st),
+                     STATUS_OK);
+    assert_int_equal(settings.reader_count, 2);
+    assert_string_equal(settings.readers[0], "shimd-metadata");
+    assert_string_equal(settings.readers[1], "shimd-shim");
 }
 
 static void test_faults_are_named(void **state)
@@ -87,6 +104,8 @@ static void test_faults_are_named(void **state)
         {"socket-group = "
          "0123456789012345678901234567890123456789012345678901234567890123456789\n",
          "socket-group: longer"},
+        {"broker\n    speed = 1\n", "unknown key broker/speed"},
+        {"bundle\n    store\n        deep = 1\n", "unknown key bundle/store"},
         {"one = 1\ntwo\n   odd = 1\n", "not readable as ZPL"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -139,8 +158,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_are_taken), cmocka_unit_test(test_nothing_changes_nothing),
-        cmocka_unit_test(test_faults_are_named), cmocka_unit_test(test_missing_file),
-        cmocka_unit_test(test_obituaries),
+        cmocka_unit_test(test_readers),          cmocka_unit_test(test_faults_are_named),
+        cmocka_unit_test(test_missing_file),     cmocka_unit_test(test_obituaries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

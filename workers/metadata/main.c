@@ -3,6 +3,7 @@
  * is what it is for. */
 #include "common/io_timer.h"
 #include "common/log.h"
+#include "common/process.h"
 #include "common/util.h"
 #include "common/worker.h"
 #include "workers/metadata/intake.h"
@@ -30,6 +31,7 @@ typedef struct metadata {
     shim_events_t *shim_events;
     retention_t retention;
     usage_t usage;
+    settings_t settings;
     trimmer_t *trimmer;
     io_timer_t trim;
     uint64_t trimmed; /* batch_count at the last time memory was given back */
@@ -83,14 +85,20 @@ static void on_events(void *arg, news_t *news)
         service_on_events(self->service);
 }
 
+static status_code_t read_settings(void *arg, const char *config, status_t *st)
+{
+    metadata_t *self = arg;
+    return settings_read(&self->settings, config, st)
+               ? st->code
+               : retention_read(&self->retention, config, st);
+}
+
 static status_code_t start(metadata_t *self, worker_t *worker, status_t *st)
 {
     const cluster_t *cluster = worker_cluster(worker);
     AUTO_FREE char *path = util_format("%s/metadata", cluster->root_dir);
     AUTO_FREE char *endpoint = cluster_endpoint(cluster, CLUSTER_PUBLISH);
-    settings_t settings;
-    if (settings_read(&settings, cluster->config, st) ||
-        retention_read(&self->retention, cluster->config, st))
+    if (read_settings(self, cluster->config, st))
         return st->code;
     self->store = store_open(path, STORE_MAP_INITIAL, STORE_MAP_MAX, st);
     if (!self->store)
@@ -103,7 +111,8 @@ static status_code_t start(metadata_t *self, worker_t *worker, status_t *st)
     self->mender = mender_new(worker_io(worker), self->store, self->batch);
     self->usage =
         (usage_t){.store = self->store, .mender = self->mender, .retention = &self->retention};
-    self->service = service_new(worker, self->store, self->batch, &settings, &self->usage, st);
+    self->service =
+        service_new(worker, self->store, self->batch, &self->settings, &self->usage, st);
     if (!self->service)
         return st->code;
     self->intake = intake_new(worker_io(worker), self->batch, on_told, self);
@@ -131,9 +140,11 @@ static void stop(metadata_t *self)
 
 int main(int argc, char **argv)
 {
-    worker_t *worker = worker_new(SERVICE_METADATA, argc, argv);
-    metadata_t self = {.io = worker_io(worker)};
+    metadata_t self = {0};
     status_t st;
+    process_check("shimd-metadata", argc, argv, read_settings, &self);
+    worker_t *worker = worker_new(SERVICE_METADATA, argc, argv);
+    self.io = worker_io(worker);
     watch_crashes();
     if (start(&self, worker, &st)) {
         log_error("start: %s", st.text);

@@ -1,5 +1,6 @@
 /* shimd-shim: starts shims, speaks ttrpc to them, and keeps the table of tasks. */
 #include "common/log.h"
+#include "common/process.h"
 #include "workers/shim/debt.h"
 #include "workers/shim/keeping.h"
 #include "workers/shim/manager.h"
@@ -245,10 +246,16 @@ static void serve(manager_t *self)
     worker_ready(self->worker);
 }
 
+static status_code_t read_settings(void *settings, const char *config, status_t *st)
+{
+    return settings_read(settings, config, st);
+}
+
 int main(int argc, char **argv)
 {
-    worker_t *worker = worker_new(SERVICE_SHIM, argc, argv);
     settings_t settings;
+    process_check("shimd-shim", argc, argv, read_settings, &settings);
+    worker_t *worker = worker_new(SERVICE_SHIM, argc, argv);
     status_t st;
     if (settings_read(&settings, worker_cluster(worker)->config, &st)) {
         log_error("start: %s", st.text);
