@@ -20,8 +20,10 @@ bool log_level_parse(const char *text, log_level_t *ret);
 const char *log_level_name(log_level_t level);
 bool log_is_on(log_level_t level);
 
-/* One line each; text after LOG_LINE_MAX bytes is cut. Never fails, never blocks for longer than a
- * write to standard error does. */
+/* One line each; what would make it longer than LOG_LINE_MAX bytes is cut off. Never fails, leaves
+ * errno alone, and never waits for whoever reads standard error: what a pipe, a socket or a
+ * terminal does not take at once is lost. Before the next line that it takes stands one that says
+ * how many are; both together are no longer than LOG_LINE_MAX. */
 #define LOG_LINE_MAX 4096
 void log_line(log_level_t level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

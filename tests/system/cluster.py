@@ -107,13 +107,15 @@ class Cluster:
 
     # Life
 
-    def start(self, *more, config=None, wait=True):
+    def start(self, *more, config=None, wait=True, log=None):
+        """`log` is a descriptor that takes the place of the file that is logged to."""
         command = [self.bin / "shimd", "--run-dir", self.run, "--root-dir", self.root, "--libexec-dir", self.bin]
         if config:
             (self.dir / "shimd.conf").write_text(config)
             command += ["--config", self.dir / "shimd.conf"]
-        with open(self.log_path, "ab") as log:
-            self.supervisor = subprocess.Popen([*map(str, command), *more], stderr=log, stdin=subprocess.DEVNULL)
+        with open(self.log_path, "ab") as file:
+            stderr = file if log is None else log
+            self.supervisor = subprocess.Popen([*map(str, command), *more], stderr=stderr, stdin=subprocess.DEVNULL)
         if wait:
             until(lambda: (self.run / "client.sock").exists() or self.ended(), "client.sock")
             assert not self.ended(), self.log()

@@ -2,7 +2,9 @@
 their successors, and what happens to containers meanwhile is not missed."""
 
 import concurrent.futures
+import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,7 +12,8 @@ import time
 import uuid
 
 import pytest
-from cluster import Refused, until
+from cluster import PROCESSES, Refused, until
+from fake_containers import CONFIG, Containers
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="containers need root"),
@@ -124,3 +127,35 @@ def test_a_stopped_broker(cluster, ask, end):
     assert until(lambda: exits(cluster, "c"), "the exit") == [5]
     assert {name: cluster.pid(name) for name in WORKERS} == before, "nobody else is taken for hanging"
     assert (cluster.pid("broker") == broker) == (end == signal.SIGCONT)
+
+
+def test_a_log_that_nobody_reads(fresh_cluster):
+    """It is a pipe, and full: the cluster goes on. When somebody reads again, everyone says how much is lost."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writer, b"x" * 4095 + b"\n")
+    containers = Containers(fresh_cluster.start("--log-level", "debug", config=CONFIG, log=writer))
+    os.close(writer)
+    containers.run("c")
+    for name in PROCESSES:
+        fresh_cluster.await_successor(name, fresh_cluster.kill(name))
+    containers.finish("c")
+
+    def tellers():
+        loss = r"^\S+Z (\S+)\[\d+\] warn: \d+ lines? (?:is|are) lost: nobody read them$"
+        return set(re.findall(loss, fresh_cluster.log(), re.M))
+
+    def all_have_something_to_say():
+        fresh_cluster.status()
+        containers.run("d")
+        containers.remove("d")
+        return tellers() >= {"shimd", "shimd-bundle", "shimd-shim", "shimd-metadata"}
+
+    with open(fresh_cluster.log_path, "wb") as log, subprocess.Popen(["cat"], stdin=reader, stdout=log):
+        os.close(reader)
+        try:
+            until(all_have_something_to_say, "each process tells what it could not")
+            fresh_cluster.kill("shim")  # which the broker tells
+            until(lambda: "shimd-broker" in tellers(), "the broker tells what it could not")
+        finally:
+            fresh_cluster.stop()
