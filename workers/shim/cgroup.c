@@ -2,11 +2,13 @@
 #include "workers/shim/cgroup.h"
 
 #include "common/cgroup_tree.h"
+#include "common/proc.h"
 #include "common/util.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #define FREEZER "freezer"
@@ -60,11 +62,9 @@ static char *find_dir(pid_t pid, bool *is_v1)
     return found;
 }
 
-size_t cgroup_pids(pid_t pid, pid_t **ret)
+static size_t read_pids(const char *dir, pid_t **ret)
 {
-    bool is_v1;
     size_t count = 0, room = 0;
-    AUTO_FREE char *dir = find_dir(pid, &is_v1);
     AUTO_FREE char *path = dir ? util_format("%s/cgroup.procs", dir) : NULL;
     FILE *file = path ? fopen(path, "re") : NULL;
     *ret = NULL;
@@ -80,6 +80,39 @@ size_t cgroup_pids(pid_t pid, pid_t **ret)
     if (file)
         fclose(file);
     return count;
+}
+
+size_t cgroup_pids(pid_t pid, pid_t **ret)
+{
+    bool is_v1;
+    AUTO_FREE char *dir = find_dir(pid, &is_v1);
+    return read_pids(dir, ret);
+}
+
+/* Looked at when the descriptor is there: whatever came to its pid before is seen to be elsewhere,
+ * and what comes to it later is not what the descriptor names. */
+static void signal_inside(pid_t pid, const char *controller, const char *path, int number)
+{
+    char now[4096];
+    AUTO_CLOSE int fd = proc_open(pid, 0);
+    if (fd >= 0 && find_path(pid, controller, now) && !strcmp(now, path))
+        (void)pidfd_send_signal(fd, number, NULL, 0); /* one that has ended needs none */
+}
+
+void cgroup_signal_others(pid_t pid, uint64_t start, int number)
+{
+    bool is_v1;
+    char path[4096];
+    pid_t *pids;
+    AUTO_FREE char *dir = find_dir(pid, &is_v1);
+    const char *controller = is_v1 ? FREEZER : NULL;
+    if (!find_path(pid, controller, path) || (start && proc_start_time(pid) != start))
+        return; /* it has ended: that may be where another one is */
+    size_t count = read_pids(dir, &pids);
+    for (size_t i = 0; i < count; i++)
+        if (pids[i] != pid)
+            signal_inside(pids[i], controller, path, number);
+    free(pids);
 }
 
 void cgroup_thaw(pid_t pid)

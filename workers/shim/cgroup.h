@@ -14,6 +14,10 @@
 #define CGROUP_PIDS_MAX 65536
 size_t cgroup_pids(pid_t pid, pid_t **ret);
 
+/* Sends the signal to every other process of that cgroup. `start` is when `pid` was started (0: not
+ * known). No other process is hit, whatever has come to a pid meanwhile. */
+void cgroup_signal_others(pid_t pid, uint64_t start, int number);
+
 /* Thaws that cgroup: a frozen process does not die of a signal. */
 void cgroup_thaw(pid_t pid);
 

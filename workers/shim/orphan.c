@@ -196,22 +196,11 @@ static status_code_t signal_pid(pid_t pid, uint64_t start, int number, status_t 
     return STATUS_OK;
 }
 
-static void signal_all(const process_t *init, int number)
-{
-    status_t ignored;
-    pid_t *pids;
-    size_t count = cgroup_pids((pid_t)init->pid, &pids);
-    for (size_t i = 0; i < count; i++)
-        if (pids[i] != (pid_t)init->pid)
-            signal_pid(pids[i], 0, number, &ignored);
-    free(pids);
-}
-
 status_code_t orphan_signal(const process_t *process, int number, bool all, status_t *st)
 {
     const process_t *init = &process->task->init;
     if (all && !init->has_exited)
-        signal_all(init, number);
+        cgroup_signal_others((pid_t)init->pid, init->start, number);
     if (signal_pid((pid_t)process->pid, process->start, number, st))
         return st->code;
     if (number == SIGKILL && !init->has_exited)
