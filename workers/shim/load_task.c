@@ -2,6 +2,7 @@
  * container is kept as an orphan or buried; what never got as far as a shim is undone. */
 #include "workers/shim/load_internal.h"
 
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/proc.h"
 #include "workers/shim/exec_record.h"
@@ -56,6 +57,8 @@ static void load_finish(load_t *load)
 static void adopt(load_t *load)
 {
     task_t *task = load->task;
+    status_t ignored;
+    FAILPOINT(&ignored, "load adopt");
     task->phase = TASK_LIVE;
     task_heard(task);
     if (load->record_missing)
@@ -65,6 +68,7 @@ static void adopt(load_t *load)
     exits_wait_again(task);
     exec_deadline_resume_all(task);
     manager_unpark(task);
+    FAILPOINT(&ignored, "load adopted");
     load_finish(load);
 }
 
@@ -73,7 +77,9 @@ static void bury(load_t *load)
 {
     task_t *task = load->task;
     process_t *init = &task->init;
+    status_t ignored;
     log_info("load %s: it has no shim any more", task->key);
+    FAILPOINT(&ignored, "load bury");
     /* It was made, and each Start is written down before it is sent. */
     if (init->pid && init->state == PROCESS_UNKNOWN && !init->was_started)
         init->state = PROCESS_CREATED;
@@ -86,11 +92,13 @@ static void keep_or_bury(load_t *load)
 {
     manager_t *self = load->loader->manager;
     task_t *task = load->task;
+    status_t ignored;
     if (load->record_missing || !orphan_load(self, task)) {
         bury(load);
         return;
     }
     manager_unpark(task);
+    FAILPOINT(&ignored, "load kept");
     load_finish(load);
 }
 
@@ -104,6 +112,8 @@ static void undo(load_t *load)
 {
     task_t *task = load->task;
     shim_t *shim = task->shim;
+    status_t ignored;
+    FAILPOINT(&ignored, "load undo");
     task->shim = NULL;
     if (--*shim_users(shim) == 0)
         ending_begin(load->loader->manager, shim, task->ns, task->id, false, on_ended, load);
@@ -224,6 +234,10 @@ static void connect_shim(load_t *load)
 {
     task_t *task = load->task;
     status_t st, ignored;
+    if (FAILPOINT(&st, "load connect")) {
+        ask_later(load, st.text);
+        return;
+    }
     task->shim = manager_shim(load->loader->manager, &load->endpoint, &st);
     if (task->shim) {
         ++*shim_users(task->shim);
@@ -346,6 +360,8 @@ static void on_incarnation(void *arg, const status_t *st, const void *answer)
 void load_task(loader_t *loader, task_t *task)
 {
     load_t *load = zmalloc(sizeof *load);
+    status_t ignored;
+    FAILPOINT(&ignored, "load begin");
     *load = (load_t){.loader = loader, .task = task, .has_place = true};
     io_timer_init(&load->again, on_again, load);
     io_timer_init(&load->slow, on_slow, load);
