@@ -195,6 +195,19 @@ void router_fail_queued(router_t *self, service_t *service, const status_t *st)
     }
 }
 
+/* A wait may last for years, and its client be gone for as long. */
+static void forget(router_t *self, const job_t *job)
+{
+    msg_header_t header = {.v = 1, .method = msg_type(MSG_worker_forget)->name};
+    zmq_msg_t frame, body;
+    msg_uuid_new(&header.id);
+    frame_encode(&frame, MSG_header, &header);
+    frame_encode(&body, MSG_worker_forget, &(msg_worker_forget_t){.id = job->id});
+    route_send(&self->workers, &job->service->worker, false, &frame, &body);
+    zmq_msg_close(&frame);
+    zmq_msg_close(&body);
+}
+
 static void expire(router_t *self, job_t *job, int64_t now)
 {
     status_t st;
@@ -207,8 +220,12 @@ static void expire(router_t *self, job_t *job, int64_t now)
                    job->method);
     job_fail_late(job, &st, now);
     /* Where a worker has it, it may yet finish: the slot stays taken until it says so or dies. */
-    if (job->state == JOB_QUEUED && job->route_count == 0)
+    if (job->route_count > 0)
+        return;
+    if (job->state == JOB_QUEUED)
         router_finish(self, job);
+    else if (!job->takes_slot)
+        forget(self, job);
 }
 
 void router_watch_deadline(router_t *self, const job_t *job)

@@ -1,4 +1,6 @@
-/* broker.requests: what has not been answered yet, wherever it is. */
+/* What has not been answered yet, wherever it is: all of it for broker.requests, one for
+ * request.get.
+ */
 #include "broker/router_internal.h"
 
 #include "common/util.h"
@@ -29,20 +31,31 @@ static job_t **find(router_t *self, const char *ns, size_t *ret_count)
     return found;
 }
 
+static const char *state_of(const job_t *job)
+{
+    return job->state == JOB_SENT ? "running" : "waiting";
+}
+
 /* The broker does not read bodies otherwise: this is no request's way. */
-static bool describe(job_t *job, const char *id, msgpack_zone *zone, msg_pending_request_t *ret)
+static msg_target_t target_of(job_t *job, msgpack_zone *zone)
 {
     msg_target_t target;
     status_t st;
-    if (msg_decode(MSG_target, zmq_msg_data(&job->body), zmq_msg_size(&job->body), zone, &target,
-                   &st))
-        target = (msg_target_t){.id = NULL};
+    return msg_decode(MSG_target, zmq_msg_data(&job->body), zmq_msg_size(&job->body), zone, &target,
+                      &st)
+               ? (msg_target_t){.id = NULL}
+               : target;
+}
+
+static bool describe(job_t *job, const char *id, msgpack_zone *zone, msg_pending_request_t *ret)
+{
+    msg_target_t target = target_of(job, zone);
     if (id && (!target.id || strcmp(id, target.id)))
         return false;
     *ret = (msg_pending_request_t){.id = job->id,
                                    .method = job->method,
                                    .ns = job->ns[0] ? job->ns : NULL,
-                                   .state = job->state == JOB_SENT ? "running" : "waiting",
+                                   .state = state_of(job),
                                    .peer = &job->peer,
                                    .target = target.id,
                                    .exec_id = target.exec_id,
@@ -67,4 +80,27 @@ void router_answer_pending(router_t *self, arrival_t *arrival, const msg_broker_
     msgpack_zone_destroy(&zone);
     free(jobs);
     free(rows);
+}
+
+bool router_answer_unfinished(router_t *self, arrival_t *arrival)
+{
+    msg_request_get_t ask;
+    status_t st;
+    if (msg_decode(MSG_request_get, zmq_msg_data(arrival->body), zmq_msg_size(arrival->body),
+                   &self->zone, &ask, &st))
+        return false;
+    job_t *job = zhashx_lookup(self->jobs, &ask.id);
+    if (!job)
+        return false;
+    msg_target_t target = target_of(job, &self->zone);
+    router_reply(arrival, MSG_outcome,
+                 &(msg_outcome_t){.id = job->id,
+                                  .method = job->method,
+                                  .ns = job->ns[0] ? job->ns : NULL,
+                                  .state = state_of(job),
+                                  .peer = &job->peer,
+                                  .target = target.id,
+                                  .exec_id = target.exec_id,
+                                  .asked_at = job->arrived});
+    return true;
 }

@@ -76,6 +76,9 @@ void router_check_hangs(void *self); /* the hangs timer's handler; sets it again
 bool router_answer_itself(router_t *self, arrival_t *arrival, const method_t *method);
 
 void router_reply(arrival_t *arrival, msg_id_t id, const void *value);
+/* request.get of a client: true when it was answered, because the request is with the broker or a
+ * worker. Of what is not the metadata worker knows. */
+bool router_answer_unfinished(router_t *self, arrival_t *arrival);
 void router_answer_pending(router_t *self, arrival_t *arrival, const msg_broker_requests_t *ask);
 
 /* The peer of a frame that came over a unix socket; zeros and -1 where it cannot be known. */

@@ -46,6 +46,8 @@ static void on_status(router_t *self, arrival_t *arrival)
 
 bool router_answer_itself(router_t *self, arrival_t *arrival, const method_t *method)
 {
+    if (arrival->socket == &self->clients && !strcmp(method->name, msg_type(MSG_request_get)->name))
+        return router_answer_unfinished(self, arrival);
     if (strcmp(method->service->name, msg_service_name(SERVICE_BROKER)))
         return false;
     msg_id_t id = msg_find(method->name);

@@ -10,18 +10,20 @@
 
 #include <errno.h>
 
-#define RECONNECT_MS      10   /* first wait before connecting again */
-#define RECONNECT_MAX_MS  200  /* it doubles up to this */
-#define LINGER_MS         1000 /* for answers on the way out of a process that ends */
-#define DEADLINE_LOOK_MS  1000 /* longest time between two looks at deadlines: clocks are set */
-#define DEADLINE_GRACE_MS 500  /* the broker answers at the deadline; this is for a dead broker */
+#define RECONNECT_MS      10     /* first wait before connecting again */
+#define RECONNECT_MAX_MS  200    /* it doubles up to this */
+#define LINGER_MS         1000   /* for answers on the way out of a process that ends */
+#define DEADLINE_LOOK_MS  1000   /* longest time between two looks at deadlines: clocks are set */
+#define DEADLINE_GRACE_MS 500    /* the broker answers at the deadline; this is for a dead broker */
+#define LEASE_MS          600000 /* one that waits for ever is sent again before this is over */
 #define TIMEOUT_MAX_MS    ((int64_t)365 * 24 * 3600 * 1000) /* a longer one counts as this */
 #define HIGH_WATER        0 /* no limit in the socket: LINK_PENDING_MAX and windows bound it */
 
 typedef struct pending {
     msg_uuid_t id;
     msg_id_t method;
-    int64_t deadline;       /* ms since the epoch, 0 for none */
+    int64_t deadline;       /* ms since the epoch, 0 for none; of a lease its end */
+    bool is_leased;         /* it waits for ever, which a broker believes for LEASE_MS only */
     zmq_msg_t header, body; /* kept for sending again */
     status_t refused;       /* set when it is to be answered without having been sent */
     link_reply_t *reply;
@@ -78,6 +80,13 @@ static void send_copy(link_t *self, pending_t *pending)
     zmq_msg_close(&body);
 }
 
+/* When something has to be done about it; ms since the epoch. */
+static int64_t due_of(const pending_t *pending)
+{
+    return pending->is_leased ? pending->deadline - LEASE_MS / 2
+                              : pending->deadline + DEADLINE_GRACE_MS;
+}
+
 /* When deadlines have to be looked at because of this one. */
 static int64_t look_at(const pending_t *pending)
 {
@@ -85,8 +94,28 @@ static int64_t look_at(const pending_t *pending)
         return 0;
     if (!pending->deadline)
         return INT64_MAX;
-    int64_t left = pending->deadline + DEADLINE_GRACE_MS - util_now_ms();
+    int64_t left = due_of(pending) - util_now_ms();
     return util_monotonic_us() + (left < DEADLINE_LOOK_MS ? left : DEADLINE_LOOK_MS) * 1000;
+}
+
+/* The broker that died may have had it carried out. Whoever waits for ever does so from now on. */
+static void send_again(link_t *self, pending_t *pending)
+{
+    msg_header_t header;
+    status_t st;
+    msgpack_zone zone;
+    msgpack_zone_init(&zone, MSGPACK_ZONE_CHUNK_SIZE);
+    if (msg_decode(MSG_header, zmq_msg_data(&pending->header), zmq_msg_size(&pending->header),
+                   &zone, &header, &st))
+        abort(); /* it was encoded here */
+    if (pending->is_leased)
+        pending->deadline = util_now_ms() + LEASE_MS;
+    header.deadline = pending->deadline;
+    header.first = false;
+    zmq_msg_close(&pending->header);
+    frame_encode(&pending->header, MSG_header, &header);
+    msgpack_zone_destroy(&zone);
+    send_copy(self, pending);
 }
 
 static void on_deadline(void *arg)
@@ -96,8 +125,11 @@ static void on_deadline(void *arg)
     /* A reply may ask or forget anything, so the table is walked from its start after each. */
     pending_t *pending = zhashx_first(self->pending);
     while (pending) {
-        bool late = pending->deadline && now >= pending->deadline + DEADLINE_GRACE_MS;
-        if (pending->refused.code || late) {
+        bool is_due = pending->deadline && now >= due_of(pending);
+        if (is_due && pending->is_leased && !pending->refused.code) {
+            send_again(self, pending);
+            pending = zhashx_next(self->pending);
+        } else if (pending->refused.code || is_due) {
             status_t st = pending->refused;
             if (!st.code)
                 status_set(&st, STATUS_DEADLINE_EXCEEDED, "%s: no answer before the deadline",
@@ -116,6 +148,10 @@ static void handle_answer(link_t *self, pending_t *pending, const msg_header_t *
                           zmq_msg_t *body)
 {
     status_t st = {.code = STATUS_OK};
+    if (pending->is_leased && header->status == STATUS_DEADLINE_EXCEEDED) {
+        send_again(self, pending); /* this process was stopped for longer than the lease */
+        return;
+    }
     if (header->status) {
         status_set(&st, (status_code_t)header->status, "%s",
                    header->message ? header->message : "");
@@ -168,21 +204,6 @@ static bool on_message(void *arg)
     msgpack_zone_clear(&self->zone);
     frame_set_close(&set);
     return true;
-}
-
-/* The broker that died may have had it carried out. */
-static void send_again(link_t *self, pending_t *pending)
-{
-    msg_header_t header;
-    status_t st;
-    if (msg_decode(MSG_header, zmq_msg_data(&pending->header), zmq_msg_size(&pending->header),
-                   &self->zone, &header, &st))
-        abort(); /* it was encoded here */
-    header.first = false;
-    zmq_msg_close(&pending->header);
-    frame_encode(&pending->header, MSG_header, &header);
-    msgpack_zone_clear(&self->zone);
-    send_copy(self, pending);
 }
 
 static void on_connected(link_t *self)
@@ -276,15 +297,18 @@ void link_serve(link_t *self, link_request_t *on_request, link_connect_t *on_con
     self->arg = arg;
 }
 
-static int64_t deadline_of(msg_id_t method, int64_t timeout_ms)
+static int64_t deadline_of(msg_id_t method, int64_t timeout_ms, bool *is_leased)
 {
+    *is_leased = timeout_ms <= 0 && !msg_type(method)->seconds;
+    if (*is_leased)
+        return util_now_ms() + LEASE_MS;
     if (timeout_ms < 0)
         return 0;
     if (timeout_ms > TIMEOUT_MAX_MS)
         timeout_ms = TIMEOUT_MAX_MS;
     if (timeout_ms == 0)
         timeout_ms = (int64_t)msg_type(method)->seconds * 1000;
-    return timeout_ms ? util_now_ms() + timeout_ms : 0;
+    return util_now_ms() + timeout_ms;
 }
 
 static void fill_pending(pending_t *pending, const void *ask, const char *ns, bool is_first)
@@ -308,7 +332,7 @@ msg_uuid_t link_ask(link_t *self, msg_id_t method, const void *ask, const char *
     else
         msg_uuid_new(&pending->id);
     pending->method = method;
-    pending->deadline = deadline_of(method, timeout_ms);
+    pending->deadline = deadline_of(method, timeout_ms, &pending->is_leased);
     pending->reply = reply;
     pending->arg = arg;
     fill_pending(pending, ask, ns, !id);

@@ -18,7 +18,8 @@ struct request {
     void *ask;
     zmq_msg_t answer; /* encoded, while its outcome is being recorded */
     status_t outcome;
-    bool is_settled; /* the handler has answered */
+    bool is_settled;   /* the handler has answered */
+    bool is_forgotten; /* nobody waits for the answer */
     int64_t begun_us;
     int64_t asked_at; /* ns since the epoch */
 };
@@ -270,6 +271,30 @@ void request_fail(request_t *self, const status_t *st)
     zmq_msg_close(&self->answer);
     frame_encode(&self->answer, MSG_empty, &(msg_empty_t){0});
     settle(self);
+}
+
+/* Nobody waits any more --------------------------------------------------------------------------
+ */
+
+bool request_end_forgotten(request_t *self)
+{
+    status_t st;
+    if (!self->is_forgotten)
+        return false;
+    status_set(&st, STATUS_DEADLINE_EXCEEDED, "%s: nobody waits for it any more",
+               self->header.method);
+    request_fail(self, &st);
+    return true;
+}
+
+void request_forget(worker_t *worker, const msg_uuid_t *id)
+{
+    request_t *request = zhashx_lookup(worker->requests, id);
+    if (!request)
+        return;
+    request->is_forgotten = true;
+    if (worker->forget && worker->forget(worker->handler_self, request))
+        request_end_forgotten(request);
 }
 
 /* The journal of the metadata worker, asked over the link -----------------------------------------

@@ -76,6 +76,19 @@ static void on_connect(void *arg)
         say_ready(self);
 }
 
+static void on_forget(worker_t *self, zmq_msg_t *body)
+{
+    msg_worker_forget_t notice;
+    status_t st;
+    msgpack_zone zone;
+    msgpack_zone_init(&zone, MSGPACK_ZONE_CHUNK_SIZE);
+    if (msg_decode(MSG_worker_forget, zmq_msg_data(body), zmq_msg_size(body), &zone, &notice, &st))
+        log_warn("notice dropped: %s", st.text);
+    else
+        request_forget(self, &notice.id);
+    msgpack_zone_destroy(&zone);
+}
+
 static void on_request(void *arg, const msg_header_t *header, zmq_msg_t *body)
 {
     worker_t *self = arg;
@@ -83,6 +96,8 @@ static void on_request(void *arg, const msg_header_t *header, zmq_msg_t *body)
         on_connect(self);
     else if (!strcmp(header->method, msg_type(MSG_worker_released)->name))
         self->released = self->stopping;
+    else if (!strcmp(header->method, msg_type(MSG_worker_forget)->name))
+        on_forget(self, body);
     else {
         request_begin(self, header, body);
         return;
@@ -187,6 +202,11 @@ void worker_serve(worker_t *self, const worker_method_t *methods, size_t count, 
 void worker_set_journal(worker_t *self, const worker_journal_t *journal)
 {
     self->journal = *journal;
+}
+
+void worker_set_forget(worker_t *self, worker_forget_t *forget)
+{
+    self->forget = forget;
 }
 
 void worker_ready(worker_t *self)

@@ -61,6 +61,11 @@ void worker_recorded(request_t *request, const status_t *st);
 void worker_lookup_remote(request_t *request);
 void worker_record_remote(request_t *request, const msg_request_record_t *outcome);
 
+/* Told of a request for whose answer nobody waits any more: true when it was one that only waited,
+ * and is out of wherever it was kept. It is answered, and gone, then. Without one they stay. */
+typedef bool worker_forget_t(void *self, request_t *request);
+void worker_set_forget(worker_t *self, worker_forget_t *forget);
+
 /* Signals are blocked and read from a descriptor: a process that a worker spawns must get an empty
  * signal mask (POSIX_SPAWN_SETSIGMASK). */
 
@@ -79,6 +84,11 @@ int64_t request_asked_at(const request_t *self);       /* ns since the epoch: wh
 /* Its id was not sent before, says who asked, and no other worker was given it: it cannot have been
  * carried out. */
 bool request_is_first(const request_t *self);
+
+/* For one that begins to wait only now: true when nobody waits for its answer any more. It is
+ * answered, and gone, then. */
+bool request_end_forgotten(request_t *self);
+
 bool request_is_redelivered(const request_t *self);
 msg_id_t request_method(const request_t *self);
 const void *request_ask(const request_t *self); /* the decoded struct of the method */

@@ -17,6 +17,7 @@ struct worker {
     void *handler_self;
     uint32_t window;
     worker_journal_t journal;
+    worker_forget_t *forget; /* may be NULL */
     zhashx_t *requests; /* request_t by id: everything not answered yet; owns them */
 
     io_timer_t heartbeat, ending;
@@ -29,6 +30,9 @@ struct worker {
 /* A request from the link: decodes it, looks its id up when it must run once, and calls the
  * handler. */
 void request_begin(worker_t *worker, const msg_header_t *header, zmq_msg_t *body);
+
+/* Nobody waits for its answer any more. */
+void request_forget(worker_t *worker, const msg_uuid_t *id);
 
 /* How many requests would lose something if the process ended now. */
 size_t request_count_mutating(worker_t *worker);

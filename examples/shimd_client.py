@@ -19,6 +19,7 @@ import msgpack
 import zmq
 
 SEND_AGAIN_SECONDS = 1  # without an answer; safe, because a request id runs once
+LEASE_SECONDS = 60  # how long a wait for ever outlives this process
 DEADLINE_EXCEEDED = 4
 
 
@@ -45,10 +46,10 @@ class Client:  # for one thread
         if ns:
             header["ns"] = ns
         end = time.monotonic() + timeout if timeout else float("inf")
-        if timeout:
-            header["deadline"] = int((time.time() + timeout) * 1000)
+        deadline = time.time() + timeout if timeout else None
         first = first or not id
         while time.monotonic() < end + SEND_AGAIN_SECONDS:  # the broker answers at the deadline
+            header["deadline"] = int((deadline or time.time() + LEASE_SECONDS) * 1000)
             self.socket.send_multipart([msgpack.packb({**header, "first": first}), msgpack.packb(body or {})])
             first = False
             again = time.monotonic() + SEND_AGAIN_SECONDS
@@ -56,6 +57,8 @@ class Client:  # for one thread
                 head, answer = map(msgpack.unpackb, self.socket.recv_multipart())
                 if head["id"] != header["id"]:
                     continue  # a second answer to a request that was sent twice
+                if not timeout and head["status"] == DEADLINE_EXCEEDED:
+                    break  # this process was stopped for longer than that
                 if head["status"]:
                     raise Refused(method, head["status"], head["message"])
                 return answer

@@ -152,6 +152,12 @@ static void on_cluster_restart(void *arg, request_t *request, const void *ask)
     round_ask(self->round, request, ask);
 }
 
+static bool on_forget(void *arg, request_t *request)
+{
+    control_t *self = arg;
+    return reaper_forget(self->reaper, request);
+}
+
 static const worker_method_t methods[] = {
     {MSG_cluster_status, on_cluster_status},
     {MSG_cluster_restart, on_cluster_restart},
@@ -178,6 +184,7 @@ control_t *control_new(const member_world_t *world, member_t *const *members, si
     io_timer_init(&self->watch, on_watch, self);
     io_timer_in(world->io, &self->watch, BROKER_WATCH_MS);
     worker_serve(worker, methods, ARRAY_SIZE(methods), self, WINDOW);
+    worker_set_forget(worker, on_forget);
     worker_ready(worker);
     return self;
 }

@@ -57,17 +57,23 @@ static void answer(request_t *request, const end_t *end)
     request_answer(request, &(msg_reaped_t){.wait_status = end->wait_status, .time = end->time});
 }
 
+/* What waits is its worker's. */
+static request_t *take_waiter(reaper_t *self, waiter_t *waiter)
+{
+    request_t *request = waiter->request;
+    TAILQ_REMOVE(&self->waiters, waiter, link);
+    self->waiter_count--;
+    free(waiter);
+    return request;
+}
+
 static void answer_waiters(reaper_t *self, const end_t *end)
 {
     waiter_t *waiter = TAILQ_FIRST(&self->waiters);
     while (waiter) {
         waiter_t *next = TAILQ_NEXT(waiter, link);
-        if (waiter->pid == end->pid && waiter->start == end->start) {
-            TAILQ_REMOVE(&self->waiters, waiter, link);
-            self->waiter_count--;
-            answer(waiter->request, end);
-            free(waiter);
-        }
+        if (waiter->pid == end->pid && waiter->start == end->start)
+            answer(take_waiter(self, waiter), end);
         waiter = next;
     }
 }
@@ -146,4 +152,13 @@ void reaper_ask(reaper_t *self, request_t *request, const msg_cluster_reaped_t *
     *waiter = (waiter_t){.request = request, .pid = pid, .start = ask->start};
     TAILQ_INSERT_TAIL(&self->waiters, waiter, link);
     self->waiter_count++;
+}
+
+bool reaper_forget(reaper_t *self, const request_t *request)
+{
+    waiter_t *waiter;
+    TAILQ_FOREACH(waiter, &self->waiters, link)
+    if (waiter->request == request)
+        break;
+    return waiter && take_waiter(self, waiter);
 }

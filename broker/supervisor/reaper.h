@@ -22,7 +22,8 @@ void reaper_reap(reaper_t *self, pid_t pid);
 json_t *reaper_save(const reaper_t *self);
 void reaper_restore(reaper_t *self, const json_t *state);
 
-/* A worker_handler_t's work for cluster.reaped. */
+/* A worker_handler_t's work for cluster.reaped, and a worker_forget_t's. */
 void reaper_ask(reaper_t *self, request_t *request, const msg_cluster_reaped_t *ask);
+bool reaper_forget(reaper_t *self, const request_t *request);
 
 #endif

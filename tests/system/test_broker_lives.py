@@ -102,6 +102,42 @@ def test_one_that_waits_and_is_sent_again_is_no_first(cell):
     assert cell.client.answer(ident)[0] == OK
 
 
+def test_a_wait_that_nobody_waits_for_is_forgotten(cell):
+    """A process may run for years; who gives up waiting for it must not be kept for as long."""
+    worker = Worker(cell)
+    patient, ident = cell.client.send("task.wait", {"id": "a"}), cell.client.send("task.wait", {"id": "b"}, seconds=0.2)
+    for _ in range(2):
+        worker.request()
+    assert cell.client.answer(ident)[0] == DEADLINE_EXCEEDED
+    header, body = worker.request()
+    assert (header["method"], body) == ("worker.forget", {"id": ident})
+    assert cell.service()["in_flight"] == 2
+    worker.reply({"id": ident}, status=DEADLINE_EXCEEDED, message="nobody waits for it any more")
+    until(lambda: cell.service()["in_flight"] == 1, "its place is free")
+    worker.reply({"id": patient}, {"exit_status": 1})
+    assert cell.client.answer(patient)[0] == OK and cell.client.silent() and worker.silent()
+
+
+def test_request_get_tells_what_is_not_finished(cell):
+    ident = cell.client.send("task.kill", {"id": "t", "exec_id": "e"}, ns="default")
+
+    def told():
+        status, _, row = cell.client.ask("request.get", {"id": ident})
+        return status == OK and (row["state"], row["method"], row["ns"], row["target"], row["exec_id"], row["time"])
+
+    rest = ("task.kill", "default", "t", "e", 0)
+    until(lambda: told() == ("waiting", *rest), "it is there")
+    worker, metadata = Worker(cell), Worker(cell, service="metadata", pid=2000)
+    header, _ = worker.request()
+    assert told() == ("running", *rest)
+    worker.reply(header)
+    assert cell.client.answer(ident)[0] == OK
+    asked = cell.client.send("request.get", {"id": ident})  # whoever has the journal knows from here on
+    assert metadata.request()[0]["id"] == asked
+    metadata.send("request.get", {"id": asked})  # a worker's question always goes there
+    assert metadata.request()[0]["method"] == "request.get"
+
+
 def test_each_asker_has_its_own_deadline(cell):
     worker = Worker(cell)
     patient, hasty, ident = cell.peer(), cell.peer(), uuid.uuid4().bytes

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from cluster import PROCESSES, detached, until
+from cluster import PROCESSES, Refused, detached, until
 from fake_containers import LIFE
 
 pytestmark = [
@@ -63,3 +63,23 @@ def test_nobody_notices_the_death_of(cluster, victim):
 
 def ended(text):
     return text.endswith("\n") and text.count('"/tasks/delete"') == 2
+
+
+def test_who_gave_up_waiting_is_forgotten(cluster):
+    """Also by the worker: a container may run for years, and somebody ask every second whether it has ended."""
+    detached(cluster, "c", "exec sleep 1000")
+
+    def in_flight():
+        return cluster.status()["shim"].get("in_flight", 0)
+
+    with subprocess.Popen(cluster.command("tasks", "wait", "c"), stdout=subprocess.PIPE, text=True) as patient:
+        until(lambda: in_flight() == 1, "it waits")
+        client = cluster.client()
+        for _ in range(10):
+            with pytest.raises(Refused, match="deadline"):
+                client.call("task.wait", {"id": "c"}, "default", timeout=0.05)
+        until(lambda: in_flight() == 1, "the others do not any more")
+        assert cluster.shimctl("tasks", "kill", "-s", "KILL", "c").returncode == 0
+        assert patient.communicate(timeout=30)[0] == "137\n"
+    assert cluster.shimctl("tasks", "delete", "c").returncode == 0
+    cluster.shimctl("containers", "delete", "c")

@@ -20,8 +20,10 @@ typedef struct fixture {
     zsock_t *broker; /* NULL while there is none */
     io_zmq_t requests;
     bool is_mute;
-    int seen;       /* requests */
-    int seen_first; /* of those, such as say that they come for the first time */
+    int seen;              /* requests */
+    int64_t deadline;      /* of the newest */
+    status_code_t refusal; /* with which they are answered */
+    int seen_first;        /* of those, such as say that they come for the first time */
     io_set_t *io;
     link_t *link;
     bool is_asking;
@@ -44,10 +46,14 @@ static bool on_request(void *arg)
     assert_int_equal(
         msg_decode(MSG_header, zmq_msg_data(frame), zmq_msg_size(frame), zone, &header, &st), 0);
     self->seen_first += header.first;
+    self->deadline = header.deadline;
     if (self->is_mute) {
         io_set_stop(self->io);
     } else {
-        frame_encode(&reply, MSG_reply, &(msg_reply_t){.v = 1, .id = header.id, .message = ""});
+        frame_encode(
+            &reply, MSG_reply,
+            &(msg_reply_t){.v = 1, .id = header.id, .status = self->refusal, .message = ""});
+        self->refusal = STATUS_OK;
         frame_move(self->requests.socket, &set.frames[0], true);
         frame_move(self->requests.socket, &reply, true);
         frame_move(self->requests.socket, &set.frames[2], false);
@@ -182,6 +188,21 @@ static void an_id_that_is_given_may_have_been_sent_before(void **state)
     assert_int_equal(self->seen_first, 0);
 }
 
+/* A broker forgets who waits for ever and is never heard of again. */
+static void whoever_waits_for_ever_says_so_again(void **state)
+{
+    fixture_t *self = *state;
+    const msg_task_wait_t wait = {.id = "c"};
+    self->refusal = STATUS_DEADLINE_EXCEEDED; /* as after a long stop of this process */
+    open_broker(self);
+    self->wanted = 1;
+    link_ask(self->link, MSG_task_wait, &wait, "default", -1, NULL, on_reply, self);
+    io_set_run(self->io);
+    assert_int_equal(self->seen, 2);
+    assert_int_equal(self->seen_first, 1);
+    assert_in_range(self->deadline - util_now_ms(), 60 * 1000, 3600 * 1000);
+}
+
 static void a_call_waits_for_its_answer(void **state)
 {
     fixture_t *self = *state;
@@ -204,8 +225,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(deadlines_pass_without_a_broker), TEST(one_more_than_may_wait_is_refused),
-        TEST(a_successor_is_asked_again),      TEST(an_id_that_is_given_may_have_been_sent_before),
+        TEST(deadlines_pass_without_a_broker),
+        TEST(one_more_than_may_wait_is_refused),
+        TEST(a_successor_is_asked_again),
+        TEST(an_id_that_is_given_may_have_been_sent_before),
+        TEST(whoever_waits_for_ever_says_so_again),
         TEST(a_call_waits_for_its_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,6 +221,8 @@ void exits_again(void *arg)
 void exits_add_waiter(process_t *process, request_t *request)
 {
     manager_t *self = process->task->manager;
+    if (request_end_forgotten(request))
+        return;
     zlistx_add_end(process->waiters, request);
     if (process->exit_recorded)
         answer_waiters(process);
@@ -228,6 +230,18 @@ void exits_add_waiter(process_t *process, request_t *request)
         process->look_ms = LOOK_FIRST_MS;
         io_timer_in(self->io, &process->look, process->look_ms);
     }
+}
+
+bool exits_forget(void *arg, request_t *request)
+{
+    const manager_t *self = arg;
+    if (request_method(request) != MSG_task_wait)
+        return false;
+    const msg_task_wait_t *wait = request_ask(request);
+    task_t *task = task_table_find(self->tasks, request_ns(request), wait->id);
+    process_t *process = task ? task_process(task, wait->exec_id) : NULL;
+    void *place = process ? zlistx_find(process->waiters, request) : NULL;
+    return place && zlistx_detach(process->waiters, place);
 }
 
 /* A shim whose Wait is never answered may still tell the state. */

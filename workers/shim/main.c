@@ -242,6 +242,7 @@ static void serve(manager_t *self)
     worker_journal_t journal = outcome_journal;
     journal.arg = self;
     worker_set_journal(self->worker, &journal);
+    worker_set_forget(self->worker, exits_forget);
     load_begin(self, restarts_begin);
     worker_ready(self->worker);
 }

@@ -73,6 +73,7 @@ void exits_again(void *process); /* timer: what failed is tried again */
 void exits_look(void *process);  /* timer: whether it has ended after all */
 void exits_add_waiter(process_t *process, request_t *request);
 void exits_hand_over(manager_t *self, process_t *process); /* waiters: to the exit record */
+worker_forget_t exits_forget;
 void exits_answer_deleted(manager_t *self, request_t *request, const char *id, const char *exec_id);
 void exits_describe(const process_t *process, msg_exited_t *ret);
 
