@@ -18,7 +18,7 @@ struct worker {
     uint32_t window;
     worker_journal_t journal;
     worker_forget_t *forget; /* may be NULL */
-    zhashx_t *requests; /* request_t by id: everything not answered yet; owns them */
+    zhashx_t *requests;      /* request_t by id: everything not answered yet; owns them */
 
     io_timer_t heartbeat, ending;
     int signals; /* signalfd, -1 when attached */
