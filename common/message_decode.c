@@ -10,27 +10,46 @@
 #define IDENTIFIER_MAX 76   /* bytes; containerd pkg/identifiers */
 #define LABEL_MAX      4096 /* bytes of key and value together; containerd pkg/labels */
 
+/* Where an inner record stands, for error texts. */
+typedef struct place {
+    const struct place *outer; /* NULL in the outermost record */
+    const char *field;
+    int64_t index; /* in the field's array; -1 when it is none */
+} place_t;
+
 typedef struct decoder {
     msgpack_zone *zone;
     status_t *st;
-    msg_id_t message; /* the outermost, which error texts name */
+    msg_id_t message;     /* the outermost, which error texts name */
+    const place_t *place; /* of the record that is read; NULL for the outermost */
 } decoder_t;
 
 static status_code_t decode_map(decoder_t *self, msg_id_t id, const msgpack_object *object,
                                 void *ret);
 
+/* "rootfs[3].", or nothing for the outermost record. The caller frees. */
+static char *place_text(const place_t *place)
+{
+    if (!place)
+        return util_strdup("");
+    AUTO_FREE char *outer = place_text(place->outer);
+    return place->index < 0 ? util_format("%s%s.", outer, place->field)
+                            : util_format("%s%s[%" PRId64 "].", outer, place->field, place->index);
+}
+
 static status_code_t refuse(decoder_t *self, const msg_field_t *field, const char *what)
 {
     const msg_type_t *type = msg_type(self->message);
-    return status_set(self->st, STATUS_INVALID_ARGUMENT, "%s: %s %s",
-                      type->name ? type->name : type->c_name, field->name, what);
+    AUTO_FREE char *place = place_text(self->place);
+    return status_set(self->st, STATUS_INVALID_ARGUMENT, "%s: %s%s %s",
+                      type->name ? type->name : type->c_name, place, field->name, what);
 }
 
 static status_code_t refuse_size(decoder_t *self, const msg_field_t *field, uint64_t size,
                                  uint64_t limit, const char *unit)
 {
     char what[96];
-    snprintf(what, sizeof what, "is %" PRIu64 " %s, limit %" PRIu64, size, unit, limit);
+    snprintf(what, sizeof what, "is %" PRIu64 "%s, limit %" PRIu64, size, unit, limit);
     return refuse(self, field, what);
 }
 
@@ -86,7 +105,7 @@ static status_code_t decode_text(decoder_t *self, const msg_field_t *field,
         return refuse(self, field, "is not a string");
     const msgpack_object_str *str = &object->via.str;
     if (field->limit && str->size > field->limit)
-        return refuse_size(self, field, str->size, field->limit, "bytes long");
+        return refuse_size(self, field, str->size, field->limit, " bytes long");
     if (!is_text(str->ptr, str->size))
         return refuse(self, field, "is not UTF-8 text without NUL");
     if (field->kind == KIND_ident && !msg_is_identifier(str->ptr, str->size))
@@ -106,7 +125,7 @@ static status_code_t decode_bytes(decoder_t *self, const msg_field_t *field,
         return refuse(self, field, "is not binary");
     const msgpack_object_bin *bin = &object->via.bin;
     if (field->limit && bin->size > field->limit)
-        return refuse_size(self, field, bin->size, field->limit, "bytes long");
+        return refuse_size(self, field, bin->size, field->limit, " bytes long");
     uint8_t *data = zone_take(self, bin->size);
     if (bin->size)
         memcpy(data, bin->ptr, bin->size);
@@ -137,7 +156,7 @@ static status_code_t decode_value(decoder_t *self, const msg_field_t *field,
     if (field->limit && buffer.size > field->limit) {
         size_t size = buffer.size;
         msgpack_sbuffer_destroy(&buffer);
-        return refuse_size(self, field, size, field->limit, "bytes long");
+        return refuse_size(self, field, size, field->limit, " bytes long");
     }
     uint8_t *data = zone_take(self, buffer.size);
     memcpy(data, buffer.data, buffer.size);
@@ -150,12 +169,12 @@ static status_code_t decode_unsigned(decoder_t *self, const msg_field_t *field,
                                      const msgpack_object *object, void *ret)
 {
     if (object->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
-        return refuse(self, field, "is not a positive whole number");
+        return refuse(self, field, "is not a whole number of 0 or more");
     uint64_t limit = field->limit              ? field->limit
                      : field->kind == KIND_u32 ? UINT32_MAX
                                                : UINT64_MAX;
     if (object->via.u64 > limit)
-        return refuse_size(self, field, object->via.u64, limit, "in value");
+        return refuse_size(self, field, object->via.u64, limit, "");
     if (field->kind == KIND_u32)
         *(uint32_t *)ret = (uint32_t)object->via.u64;
     else
@@ -182,7 +201,7 @@ static status_code_t decode_texts(decoder_t *self, const msg_field_t *field,
         return refuse(self, field, "is not an array");
     const msgpack_object_array *array = &object->via.array;
     if (field->limit && array->size > field->limit)
-        return refuse_size(self, field, array->size, field->limit, "elements long");
+        return refuse_size(self, field, array->size, field->limit, " elements long");
     const char **items = zone_take(self, array->size * sizeof *items);
     for (uint32_t i = 0; i < array->size; i++) {
         if (array->ptr[i].type != MSGPACK_OBJECT_STR)
@@ -202,7 +221,7 @@ static status_code_t decode_labels(decoder_t *self, const msg_field_t *field,
         return refuse(self, field, "is not a map");
     const msgpack_object_map *map = &object->via.map;
     if (field->limit && map->size > field->limit)
-        return refuse_size(self, field, map->size, field->limit, "entries long");
+        return refuse_size(self, field, map->size, field->limit, " entries long");
     msg_label_t *items = zone_take(self, map->size * sizeof *items);
     for (uint32_t i = 0; i < map->size; i++) {
         const msgpack_object *key = &map->ptr[i].key, *value = &map->ptr[i].val;
@@ -212,7 +231,7 @@ static status_code_t decode_labels(decoder_t *self, const msg_field_t *field,
             return refuse(self, field, "has an empty key");
         uint64_t size = (uint64_t)key->via.str.size + value->via.str.size;
         if (size > LABEL_MAX)
-            return refuse_size(self, field, size, LABEL_MAX, "bytes of key and value");
+            return refuse_size(self, field, size, LABEL_MAX, " bytes of key and value");
         if (!is_text(key->via.str.ptr, key->via.str.size) ||
             !is_text(value->via.str.ptr, value->via.str.size))
             return refuse(self, field, "has a key or value that is not UTF-8 text without NUL");
@@ -223,6 +242,16 @@ static status_code_t decode_labels(decoder_t *self, const msg_field_t *field,
     return STATUS_OK;
 }
 
+static status_code_t decode_inner(decoder_t *self, const msg_field_t *field, int64_t index,
+                                  const msgpack_object *object, void *ret)
+{
+    const place_t place = {.outer = self->place, .field = field->name, .index = index};
+    self->place = &place;
+    status_code_t code = decode_map(self, field->record, object, ret);
+    self->place = place.outer;
+    return code;
+}
+
 static status_code_t decode_one(decoder_t *self, const msg_field_t *field,
                                 const msgpack_object *object, void *ret)
 {
@@ -230,7 +259,7 @@ static status_code_t decode_one(decoder_t *self, const msg_field_t *field,
         return refuse(self, field, "is not a map");
     void *record = zone_take(self, msg_type(field->record)->size);
     *(void **)ret = record;
-    return decode_map(self, field->record, object, record);
+    return decode_inner(self, field, -1, object, record);
 }
 
 static status_code_t decode_group(decoder_t *self, const msg_field_t *field,
@@ -240,13 +269,13 @@ static status_code_t decode_group(decoder_t *self, const msg_field_t *field,
         return refuse(self, field, "is not an array");
     const msgpack_object_array *array = &object->via.array;
     if (field->limit && array->size > field->limit)
-        return refuse_size(self, field, array->size, field->limit, "elements long");
+        return refuse_size(self, field, array->size, field->limit, " elements long");
     size_t stride = msg_type(field->record)->size;
     char *items = zone_take(self, array->size * stride);
     for (uint32_t i = 0; i < array->size; i++) {
         if (array->ptr[i].type != MSGPACK_OBJECT_MAP)
             return refuse(self, field, "has an element that is not a map");
-        if (decode_map(self, field->record, &array->ptr[i], items + i * stride))
+        if (decode_inner(self, field, i, &array->ptr[i], items + i * stride))
             return self->st->code;
     }
     *(msg_group_t *)ret = (msg_group_t){.items = items, .count = array->size};

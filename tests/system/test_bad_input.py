@@ -22,9 +22,9 @@ BAD_IDENTS = ["", "../x", "a/b", ".", "..", ".a", "-a", "a-", "a..b", "a b", "a\
 GOOD = {"ident": "c", "text": "x", "bytes": b"{}", "value": {}, "flag": True, "i64": 1, "u32": 1, "u64": 1,
         "texts": ["x"], "labels": {"a": "b"}, "uuid": b"u" * 16}
 TOO_LARGE = {
-    "text": ("bytes long", lambda size: "x" * size), "bytes": ("bytes long", lambda size: b"x" * size),
-    "texts": ("elements long", lambda size: ["x"] * size), "records": ("elements long", lambda size: [{}] * size),
-    "labels": ("entries long", lambda size: {str(i): "v" for i in range(size)}), "u32": ("in value", lambda size: size),
+    "text": (" bytes long", lambda size: "x" * size), "bytes": (" bytes long", lambda size: b"x" * size),
+    "texts": (" elements long", lambda size: ["x"] * size), "records": (" elements long", lambda size: [{}] * size),
+    "labels": (" entries long", lambda size: {str(i): "v" for i in range(size)}), "u32": ("", lambda size: size),
 }
 
 
@@ -105,13 +105,14 @@ def bad_values(field, records):
         yield -1, [name]
     if kind in TOO_LARGE and 0 < limit < BODY_MAX - 100:
         unit, make = TOO_LARGE[kind]
-        yield make(limit + 1), [name, f"is {limit + 1} {unit}, limit {limit}"]
+        yield make(limit + 1), [name, f"is {limit + 1}{unit}, limit {limit}"]
     if kind in ("record", "records"):
         inner = records[field["record"]]
         for each in inner:
             for value, sentences in bad_values(each, records):
                 broken = {**good(inner, records), each["name"]: value}
-                yield broken if kind == "record" else [broken], sentences
+                place = f"{name}." if kind == "record" else f"{name}[0]."
+                yield broken if kind == "record" else [broken], [place + each["name"], *sentences]
 
 
 def test_every_field_of_every_method(cluster, peer):
@@ -150,7 +151,7 @@ FRAMES = [
     ([packed(method="task.fly"), NIL], UNIMPLEMENTED, "unknown method task.fly"),
     ([packed(method="bundle.create"), NIL], PERMISSION_DENIED, "bundle.create is for workers only"),
     ([packed(method="x" * 65), NIL], INVALID_ARGUMENT, "header: method is 65 bytes long, limit 64"),
-    ([packed(v=2), NIL], INVALID_ARGUMENT, "header: v is 2 in value, limit 1"),
+    ([packed(v=2), NIL], INVALID_ARGUMENT, "header: v is 2, limit 1"),
     ([packed(v=None), NIL], INVALID_ARGUMENT, "header: v is missing"),
     ([packed(id=None), NIL], INVALID_ARGUMENT, "header: id is missing"),
     ([packed(id=b"short"), NIL], INVALID_ARGUMENT, "header: id is not 16 bytes of binary"),

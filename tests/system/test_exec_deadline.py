@@ -119,7 +119,7 @@ def test_it_is_once_a_mute_shim_speaks_again(cluster, container):
 
 def test_the_limit_is_a_year(cluster, container):
     for wrong in (YEAR_MS + 1, 2**63):
-        with pytest.raises(Refused, match=rf"deadline_ms is {wrong} in value, limit {YEAR_MS}"):
+        with pytest.raises(Refused, match=rf"deadline_ms is {wrong}, limit {YEAR_MS}"):
             add(cluster, wrong)
     for wrong in (-1, "1s"):
         with pytest.raises(Refused, match="deadline_ms"):

@@ -179,11 +179,18 @@ static void test_inner_records_are_checked(void **state)
 {
     (void)state;
     WITH(MSG_bundles, "bundles", "\x91\x80");
-    assert_refused("bundles: ns is missing");
+    assert_refused("bundles: bundles[0].ns is missing");
     WITH(MSG_bundles, "bundles", "\x91\x01");
     assert_refused("bundles: bundles has an element that is not a map");
     WITH(MSG_header, "peer", "\x81\xa3pid\xa1x");
-    assert_refused("header: pid is not a whole number of 64 bits");
+    assert_refused("header: peer.pid is not a whole number of 64 bits");
+    WITH(MSG_task_create, "rootfs", "\x92\x80\x81\xa7options\x01");
+    assert_refused("task.create: rootfs[1].options is not an array");
+    WITH(MSG_containers, "containers",
+         "\x91\x83\xa2ns\xa1n\xa2id\xa1i\xa6rootfs\x92\x80\x81\xa4type\x01");
+    assert_refused("containers: containers[0].rootfs[1].type is not a string");
+    WITH(MSG_task_kill, "signal", "\xff");
+    assert_refused("task.kill: signal is not a whole number of 0 or more");
 }
 
 /* A text of `size` bytes as msgpack, in the zone. */
@@ -243,9 +250,9 @@ static void test_limits_of_numbers(void **state)
     (void)state;
     assert_int_equal(WITH(MSG_task_kill, "signal", "\x40"), STATUS_OK);
     WITH(MSG_task_kill, "signal", "\x41");
-    assert_refused("task.kill: signal is 65 in value, limit 64");
+    assert_refused("task.kill: signal is 65, limit 64");
     WITH(MSG_started, "pid", "\xcf\0\0\0\x01\0\0\0\0");
-    assert_refused("started: pid is 4294967296 in value, limit 4294967295");
+    assert_refused("started: pid is 4294967296, limit 4294967295");
     WITH(MSG_header, "deadline", "\xcf\x80\0\0\0\0\0\0\0");
     assert_refused("header: deadline is not a whole number of 64 bits");
     /* Any width will do. */

@@ -358,8 +358,11 @@ static void test_faults_are_named(void **state)
          "journal/max-size = 16385: not a whole number from 1 to"},
         {"journal\n    max-exits = 999\n", "journal/max-exits = 999: not a whole number from 1000"},
         {"journal\n    namespaces\n        x\n            max-exits = 3000\n",
-         "unknown key x/max-exits"},
-        {"journal\n    namespaces\n        -x\n            max-events = 3\n", "-x: no namespace"},
+         "journal/namespaces: unknown key x/max-exits"},
+        {"journal\n    namespaces\n        -x\n            max-events = 3\n",
+         "journal/namespaces/-x: not an identifier: 1-76 letters"},
+        {"journal\n    namespaces\n        x\n            max-events = 0\n",
+         "journal/namespaces: x/max-events = 0: not a whole number from 1"},
         {"journal\n    namespaces\n        x\n            colour = 3\n", "unknown key x/colour"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

@@ -26,7 +26,10 @@ static status_code_t take_rule(retention_t *self, zconfig_t *section, status_t *
 {
     const char *ns = zconfig_name(section);
     if (!msg_is_identifier(ns, strlen(ns)))
-        return status_set(st, STATUS_INVALID_ARGUMENT, "journal/" NAMESPACES "/%s: no namespace",
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "journal/" NAMESPACES
+                          "/%s: not an identifier: 1-76 letters and digits with single . _ - "
+                          "between them",
                           ns);
     if (self->count == RETENTION_NAMESPACES_MAX)
         return status_set(st, STATUS_INVALID_ARGUMENT, "journal/" NAMESPACES ": more than %d",
@@ -34,7 +37,9 @@ static status_code_t take_rule(retention_t *self, zconfig_t *section, status_t *
     retention_rule_t *rule = &self->rules[self->count++];
     *rule = (retention_rule_t){.limits = self->rest};
     snprintf(rule->ns, sizeof rule->ns, "%s", ns);
-    return config_take_items(section, rows, ARRAY_SIZE(rows), &rule->limits, st);
+    if (config_take_items(section, rows, ARRAY_SIZE(rows), &rule->limits, st))
+        return status_wrap(st, "journal/" NAMESPACES);
+    return STATUS_OK;
 }
 
 /* What holds for all comes first: a namespace has it unless it says otherwise. */

@@ -66,7 +66,9 @@ static status_code_t file_name(const char *name, char file[NAME_MAX], status_t *
     int length = snprintf(file, NAME_MAX, "containerd-shim-%.*s-%s", (int)(version - last), last,
                           version + 1);
     if (length >= NAME_MAX)
-        return status_set(st, STATUS_INVALID_ARGUMENT, "runtime name is too long");
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "runtime %.200s: the name of its shim is %d bytes long, limit %d", name,
+                          length, NAME_MAX - 1);
     return STATUS_OK;
 }
 
