@@ -80,7 +80,7 @@ status_code_t arguments_signal(const char *text, uint32_t *ret, status_t *st)
 {
     int number = signal_number(text);
     if (number <= 0 || number > SIGRTMAX)
-        return status_set(st, STATUS_INVALID_ARGUMENT, "invalid signal: %s", text);
+        return status_set(st, STATUS_INVALID_ARGUMENT, "--signal %s: no such signal", text);
     *ret = (uint32_t)number;
     return STATUS_OK;
 }
@@ -93,18 +93,18 @@ const char *arguments_signal_name(uint32_t number)
 status_code_t arguments_bytes(const char *what, const char *text, uint64_t min, uint64_t max,
                               uint64_t *ret, status_t *st)
 {
-    static const char units[] = "kmg";
+    static const char units[] = "bkmg";
     char *end;
     errno = 0;
     uint64_t value = *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
     bool good = *text >= '0' && *text <= '9' && !errno;
     const char *unit = good && *end ? strchr(units, tolower((unsigned char)*end)) : NULL;
-    int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+    int shift = unit ? 10 * (int)(unit - units) : 0;
     good = good && (!*end || (unit && !end[1])) && value <= UINT64_MAX >> shift;
     if (!good || value << shift < min || value << shift > max)
         return status_set(st, STATUS_INVALID_ARGUMENT,
                           "%s %s: not a number from %" PRIu64 " to %" PRIu64
-                          ", with or without k, m or g",
+                          ", with or without b, k, m or g",
                           what, text, min, max);
     *ret = value << shift;
     return STATUS_OK;

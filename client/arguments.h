@@ -9,14 +9,14 @@
 status_code_t arguments_labels(char *const *words, size_t count, const char *missing,
                                msgpack_zone *zone, msg_labels_t *ret, status_t *st);
 
-/* SIGTERM, TERM, sigterm, 15, RTMIN+3. INVALID_ARGUMENT: "invalid signal: FOO". */
+/* SIGTERM, TERM, sigterm, 15, RTMIN+3. INVALID_ARGUMENT: "--signal FOO: no such signal". */
 status_code_t arguments_signal(const char *text, uint32_t *ret, status_t *st);
 
 /* The name of a signal without SIG, or NULL; for completion. */
 const char *arguments_signal_name(uint32_t number);
 
-/* A number of bytes with k, m or g (powers of 1024) behind it or not. INVALID_ARGUMENT, beginning
- * with `what`, names the bounds. */
+/* A number of bytes with b, k, m or g (powers of 1024) behind it or not. INVALID_ARGUMENT,
+ * beginning with `what`, names the bounds. */
 status_code_t arguments_bytes(const char *what, const char *text, uint64_t min, uint64_t max,
                               uint64_t *ret, status_t *st);
 

@@ -75,11 +75,10 @@ int cmd_namespaces_list(session_t *session)
     for (size_t i = 0; i < answer.namespaces.count; i++) {
         const msg_namespace_t *item = &answer.namespaces.items[i];
         AUTO_FREE char *labels = labels_text(&item->labels);
-        if (session_json(session))
-            output_json(quiet ? json_pack("{s:s}", "name", item->name)
-                              : message_json(MSG_namespace, item));
-        else if (quiet)
-            puts(item->name);
+        if (quiet)
+            session_print_name(session, item->name);
+        else if (session_json(session))
+            output_json(message_json(MSG_namespace, item));
         else
             table_add(table, "%s\t%s\t", item->name, labels);
     }
@@ -95,7 +94,7 @@ static status_code_t remove_one(session_t *session, const char *name, status_t *
     session_call(session, MSG_namespace_delete, &ask, NULL, st);
     if (st->code && st->code != STATUS_NOT_FOUND)
         return session_explain(st, "remove namespace", name);
-    puts(name);
+    session_print_name(session, name);
     return STATUS_OK;
 }
 

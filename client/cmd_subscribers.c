@@ -62,10 +62,10 @@ int cmd_subscribers_list(session_t *session)
     table_add(table, "NAMESPACE\tNAME\tACKED\tBEHIND\tUSED\tFILTERS\t");
     for (size_t i = 0; i < answer.subscribers.count; i++) {
         const msg_subscriber_t *item = &answer.subscribers.items[i];
-        if (session_json(session))
+        if (quiet)
+            session_print_name(session, item->name);
+        else if (session_json(session))
             output_json(message_json(MSG_subscriber, item));
-        else if (quiet)
-            puts(item->name);
         else
             add_row(table, item);
     }
@@ -79,7 +79,7 @@ static status_code_t delete_one(session_t *session, const char *name, status_t *
     const msg_event_unsubscribe_t ask = {.name = name, .all = event_where_is_all(session)};
     if (session_call(session, MSG_event_unsubscribe, &ask, NULL, st))
         return session_explain(st, "delete subscriber", name);
-    puts(name);
+    session_print_name(session, name);
     return STATUS_OK;
 }
 

@@ -1,4 +1,5 @@
 /* shimctl tasks update: other limits for a container that runs. */
+#include "client/arguments.h"
 #include "client/commands.h"
 #include "client/oci/oci_file.h"
 #include "client/oci/oci_resources.h"
@@ -10,24 +11,10 @@
 
 static const char *const limit_options[] = {"memory", "cpus", "cpu-shares", "pids-limit"};
 
-/* 67108864, 64m, 1g: as docker takes it. `*ret` stays as it is when the option was not given. */
 static status_code_t read_memory(const options_t *options, uint64_t *ret, status_t *st)
 {
-    static const char units[] = "bkmg";
     const char *text = options_text(options, "memory");
-    if (!text)
-        return STATUS_OK;
-    char *end;
-    errno = 0;
-    uint64_t number = strtoull(text, &end, 10);
-    const char *unit = *end && !end[1] ? strchr(units, *end | 0x20) : units;
-    unsigned shift = unit ? (unsigned)(unit - units) * 10 : 0;
-    if (*text < '0' || *text > '9' || errno || !unit || (*end && !*unit) || number == 0 ||
-        number > (uint64_t)INT64_MAX >> shift)
-        return status_set(st, STATUS_INVALID_ARGUMENT,
-                          "--memory %s: not a number of bytes, with b, k, m or g behind it", text);
-    *ret = number << shift;
-    return STATUS_OK;
+    return text ? arguments_bytes("--memory", text, 1, INT64_MAX, ret, st) : STATUS_OK;
 }
 
 static json_t *from_options(const options_t *options, status_t *st)

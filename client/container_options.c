@@ -70,8 +70,10 @@ static status_code_t read_limits(const options_t *options, container_options_for
 {
     if (purpose == CONTAINER_OPTIONS_RUN)
         spec->cpu_shares = OCI_SPEC_CPU_SHARES_RUN;
-    if (options_u64(options, "memory-limit", INT64_MAX, &spec->memory_limit, st) ||
-        options_double(options, "cpus", &spec->cpus, st) ||
+    const char *memory = options_text(options, "memory-limit");
+    if (memory && arguments_bytes("--memory-limit", memory, 0, INT64_MAX, &spec->memory_limit, st))
+        return st->code;
+    if (options_double(options, "cpus", &spec->cpus, st) ||
         options_u64(options, "cpu-shares", UINT64_MAX, &spec->cpu_shares, st) ||
         options_i64(options, "cpu-quota", -1, INT64_MAX, &spec->cpu_quota, st) ||
         options_u64(options, "cpu-period", UINT64_MAX, &spec->cpu_period, st))

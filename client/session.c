@@ -104,6 +104,14 @@ bool session_json(const session_t *self)
     return options_flag(self->options, "json");
 }
 
+void session_print_name(const session_t *self, const char *name)
+{
+    if (session_json(self))
+        output_json(json_pack("{s:s}", "name", name));
+    else
+        puts(name);
+}
+
 int64_t session_timeout_ms(const session_t *self)
 {
     return self->timeout_ms;

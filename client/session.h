@@ -57,6 +57,9 @@ void session_sweep_fifos(const session_t *self, const char *id);
 /* Where the bundle of a container is. The caller frees. */
 char *session_bundle(const session_t *self, const char *id);
 
+/* Prints the name of something: a line, or with --json an object with `name`. */
+void session_print_name(const session_t *self, const char *name);
+
 /* Puts "WHAT ID: " before the sentence, unless it names the id already. Returns the code. */
 status_code_t session_explain(status_t *st, const char *what, const char *id);
 

@@ -206,12 +206,13 @@ def test_pid_file_is_there_before_the_start(cluster):
     (["run", "-d", "--log-opt", "max-size=9223372036854775807k", "--rootfs", "D", "a", "x"], 6, "not a number from"),
     (["run", "-d", "--log-opt", "max-file=0", "--rootfs", "D", "a", "x"], 6, "not a number from 1 to 1000"),
     (["run", "-d", "--log-opt", "compress=1", "--rootfs", "D", "a", "x"], 6, "neither max-size=BYTES nor max-file=COUNT"),
+    (["run", "--memory-limit", "lots", "--rootfs", "D", "a", "x"], 6, "--memory-limit lots: not a number from 0 to"),
     (["logs", "--since", "soon", "a"], 6, "--since soon: neither a time"),
     (["logs", "--tail", "few", "a"], 6, "--tail few"),
     (["-n", "../x", "t", "ls"], 6, "namespace ../x: not an identifier"),
     (["--timeout", "soon", "t", "ls"], 6, "--timeout soon: not a time"),
     (["events", "--since", "soon"], 6, "--since soon: neither a time like"),
-    (["t", "kill", "-s", "FOO", "a"], 6, "invalid signal: FOO"),
+    (["t", "kill", "-s", "FOO", "a"], 6, "--signal FOO: no such signal"),
     (["t", "kill"], 2, "tasks kill needs ID"),
     (["t", "ps", "a", "b"], 2, "b is one word too many"),
 ])
@@ -502,6 +503,7 @@ def test_namespaces(cluster):
     assert cluster.ctl("ns", "ls").stdout == "NAME LABELS \nfoo  z=true \n"
     assert cluster.ctl("ns", "ls", "-q", "--json").stdout == '{"name":"foo"}\n'
     assert cluster.ctl("ns", "rm", "foo", "bar").stdout == "foo\nbar\n"
+    assert cluster.ctl("--json", "ns", "rm", "foo").stdout == '{"name":"foo"}\n'
 
 
 def test_cluster(cluster):

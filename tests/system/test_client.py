@@ -67,7 +67,7 @@ def test_metrics_as_json_have_fields(cluster):
 
 
 def test_stats_are_printed_once(cluster):
-    detached(cluster, "busy", "while true; do true; done", "--memory-limit", str(64 << 20))
+    detached(cluster, "busy", "while true; do true; done", "--memory-limit", "64m")
     detached(cluster, "idle", "sleep 1000")
     rows = {row["id"]: row for row in map(json.loads, ok(cluster, "--json", "stats", "--no-stream").splitlines())}
     assert set(rows) == {"busy", "idle"}
@@ -153,7 +153,8 @@ def test_resources_of_a_wrong_type_are_named(cluster, tmp_path, text, sentence):
     ([], USAGE, "a limit or --resources must be given"),
     (["--memory", "1", "--resources", "/x"], USAGE, "no other limit"),
     (["--memory", "lots"], INVALID, "--memory lots"),
-    (["--memory", "99999999999g"], INVALID, "--memory"),
+    (["--memory", "99999999999g"], INVALID, "not a number from 1 to 9223372036854775807"),
+    (["--memory", "0"], INVALID, "--memory 0: not a number from 1 to"),
     (["--cpus", "-1"], INVALID, "--cpus"),
     (["--resources", "/nonexistent"], INVALID, "/nonexistent"),
 ])

@@ -429,7 +429,7 @@ REFUSED_BY_BOTH = [
     ("--device", "/etc/passwd"),
     ("--device", "{place}/devices/zlink"),
     ("--cpus", "1", "--cpu-quota", "5000"),
-    ("--memory-limit", "5m"),
+    ("--memory-limit", "lots"),
     ("--env-file", "/no/such/file"),
     ("--label", "=x"),
 ]

@@ -277,6 +277,7 @@ def test_commands(cluster):
     rows = [line.split() for line in run(cluster, "subscribers", "ls").splitlines()[1:]]
     assert [row[:4] for row in rows] == [["-", "a", "1", "4"], ["default", "a", "5", "0"]] and rows[0][5] == "event.n!=3"
     assert run(cluster, "-n", "default", "subscribers", "ls", "-q") == "a\n"
+    assert run(cluster, "-n", "default", "--json", "subscribers", "ls", "-q") == '{"name":"a"}\n'
     assert "with other filters" in run(cluster, "events", "--subscriber", "a", "event.n!=4", code=4)
 
     peek = ("--json", "events", "--subscriber", "a", "--no-ack", "--until", "now")
@@ -300,6 +301,7 @@ def test_commands(cluster):
     where = ("__complete", "--", "shimctl", "--run-dir", cluster.run)
     assert run(cluster, *where, "-n", "default", "subscribers", "delete", "") == "a\n"
     assert run(cluster, *where, "events", "--subscriber", "") == ""
+    assert run(cluster, "-n", "default", "--json", "subscribers", "rm", "a") == '{"name":"a"}\n'
 
 
 def test_since_and_until(cluster):

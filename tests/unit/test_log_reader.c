@@ -216,6 +216,8 @@ static void bytes_have_units(void **state)
     assert_int_equal(bytes, 10);
     assert_int_equal(arguments_bytes("x", "3M", 1, UINT64_MAX, &bytes, &st), STATUS_OK);
     assert_int_equal(bytes, 3 << 20);
+    assert_int_equal(arguments_bytes("x", "7b", 1, UINT64_MAX, &bytes, &st), STATUS_OK);
+    assert_int_equal(bytes, 7);
     static const char *const bad[] = {
         "", "k", "-1", "1t", "1kk", "99999999999999999999", "99999999999999999g", "0"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
