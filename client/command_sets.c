@@ -10,7 +10,8 @@ const option_row_t quiet_options[] = {
 const option_row_t io_options[] = {
     {"detach", 'd', OPTION_FLAG, NULL, "leave once it is started; output goes to a log", WORD_ANY},
     {"null-io", 0, OPTION_FLAG, NULL, "no input, output thrown away", WORD_ANY},
-    {"log-uri", 0, OPTION_TEXT, "URI", "output to file:///PATH or binary:///PATH", WORD_ANY},
+    {"log-uri", 0, OPTION_TEXT, "URI", "output to file:///PATH, or /PATH alone, or binary:///PATH",
+     WORD_ANY},
     {"log-opt", 0, OPTION_LIST, "KEY=VALUE",
      "of the log: max-size=BYTES of a file (10m), max-file=COUNT (2)", WORD_ANY},
     {"fifo-dir", 0, OPTION_TEXT, "DIR",

@@ -18,19 +18,23 @@ const command_t commands_cluster[] = {
     {.path = "cluster status",
      .synopsis = "",
      .brief = "list the processes and how each of them is",
-     .help = "  shimctl cluster status\n"
-             "  shimctl cluster status --json\n",
+     .help =
+         "Bundles of deleted tasks that could not be removed yet follow (\"not removed yet\").\n\n"
+         "  shimctl cluster status\n"
+         "  shimctl cluster status --json\n",
      .run = cmd_cluster_status},
     {.path = "cluster restart",
      .synopsis = "PROCESS",
      .brief = "stop a process and start its successor",
-     .help = "PROCESS is broker, bundle, shim, metadata, supervisor or all. Containers are not\n"
-             "touched, no request fails: a process finishes what it has, its successor takes what\n"
-             "comes meanwhile. After an upgrade of the executables \"all\" puts them to use, the\n"
-             "supervisor's own in the same process; nothing is restarted when what was installed\n"
-             "cannot start.\n\n"
-             "  shimctl cluster restart shim\n"
-             "  shimctl cluster restart all\n",
+     .help =
+         "PROCESS is broker, bundle, shim, metadata, supervisor or all. Containers are not\n"
+         "touched, no request fails: a process finishes what it has, its successor takes what\n"
+         "comes meanwhile. After an upgrade of the executables \"all\" puts them to use, the\n"
+         "supervisor's own in the same process, but for shimd-keeper and each shimd-log, which\n"
+         "keep theirs until they end; nothing is restarted when what was installed cannot start.\n"
+         "\n"
+         "  shimctl cluster restart shim\n"
+         "  shimctl cluster restart all\n",
      .operands_min = 1,
      .operands_max = 1,
      .operand = WORD_PROCESS,

@@ -27,15 +27,15 @@ static const option_row_t container_options[] = {
     {"cap-add", 0, OPTION_LIST, "CAP_NAME", "add a capability", WORD_ANY},
     {"cap-drop", 0, OPTION_LIST, "CAP_NAME", "drop a capability", WORD_ANY},
     {"device", 0, OPTION_LIST, "PATH", "device, or directory of devices, to give it", WORD_FILE},
-    {"with-ns", 0, OPTION_LIST, "TYPE:PATH", "namespace to join: pid, network, mount, ipc, uts",
-     WORD_ANY},
+    {"with-ns", 0, OPTION_LIST, "TYPE:PATH",
+     "namespace to join: pid, network, mount, ipc, uts, user, cgroup", WORD_ANY},
     {"rootfs-propagation", 0, OPTION_TEXT, "MODE", "private, shared, slave, rprivate, ...",
      WORD_ANY},
     {0},
 };
 
 static const option_row_t resource_options[] = {
-    {"memory-limit", 0, OPTION_TEXT, "BYTES", "memory it may use", WORD_ANY},
+    {"memory-limit", 0, OPTION_TEXT, "BYTES", "memory it may use; 64m, 1g", WORD_ANY},
     {"cpus", 0, OPTION_TEXT, "NUMBER", "processors it may use, 1.5 or so", WORD_ANY},
     {"cpu-shares", 0, OPTION_TEXT, "NUMBER", "weight; run sets 1024", WORD_ANY},
     {"cpu-quota", 0, OPTION_TEXT, "US", "microseconds in each period; -1 for no limit", WORD_ANY},
@@ -43,7 +43,8 @@ static const option_row_t resource_options[] = {
     {"cpuset-cpus", 0, OPTION_TEXT, "LIST", "processors, 0-2,5", WORD_ANY},
     {"cpuset-mems", 0, OPTION_TEXT, "LIST", "memory nodes, 0-1", WORD_ANY},
     {"rlimit-nofile", 0, OPTION_TEXT, "SOFT[:HARD]", "open files; 1024 otherwise", WORD_ANY},
-    {"cgroup", 0, OPTION_TEXT, "PATH", "/shimd/NS/ID otherwise; \"\" for the runtime's choice",
+    {"cgroup", 0, OPTION_TEXT, "PATH",
+     "/shimd/NS/ID otherwise, or /shimd-HASH/NS/ID for another RUN; \"\" for the runtime's choice",
      WORD_ANY},
     {0},
 };
@@ -63,7 +64,8 @@ static const option_row_t runtime_options[] = {
 
 static const option_row_t run_options[] = {
     {"rm", 0, OPTION_FLAG, NULL,
-     "delete the container at the end; the cluster does it with --detach", WORD_ANY},
+     "delete the container at the end; the cluster does it with --detach; not with --restart",
+     WORD_ANY},
     {0},
 };
 
@@ -83,7 +85,8 @@ static const option_row_t stats_options[] = {
 };
 
 static const option_row_t stop_options[] = {
-    {"time", 't', OPTION_TEXT, "SECONDS", "patience before KILL; 10 otherwise", WORD_ANY},
+    {"time", 't', OPTION_TEXT, "TIME", "patience before KILL, 30 or 1m30s; 10s otherwise",
+     WORD_ANY},
     {"signal", 's', OPTION_TEXT, "SIGNAL", "SIGTERM otherwise; name or number", WORD_SIGNAL},
     {0},
 };
@@ -99,12 +102,13 @@ const command_t commands_containers[] = {
          "on, and ends with the process's exit status. The task is deleted at the end; the\n"
          "container only with --rm. With --detach it leaves once the process is started.\n"
          "The cluster does what --rm asks for when shimctl cannot, with --detach or because it\n"
-         "was killed: not before the process has ended.\n"
+         "was killed: not before the process has ended. Such a container cannot be restarted.\n"
+         "--restart needs --detach.\n"
          "Everything behind ID is the container's command. When something fails before the\n"
          "process is started, all that was made is undone.\n\n"
          "  shimctl run --rm --rootfs /srv/alpine a /bin/sh -c 'echo hello; exit 7'\n"
          "  shimctl run --rm -t --rootfs /srv/alpine a /bin/sh\n"
-         "  shimctl run -d --memory-limit 67108864 --rootfs /srv/alpine b /bin/sleep 100\n",
+         "  shimctl run -d --memory-limit 64m --rootfs /srv/alpine b /bin/sleep 100\n",
      .options = {run_options, io_options, pid_file_options, container_options, resource_options,
                  runtime_options},
      .operands_max = COMMAND_OPERANDS_ANY,
@@ -126,9 +130,11 @@ const command_t commands_containers[] = {
     {.path = "restart",
      .synopsis = "ID [ID...]",
      .brief = "stop containers and start them again, detached",
-     .help = "Output goes where it went before. A limit that was changed with `tasks update` is\n"
-             "again what the container's record says.\n\n"
-             "  shimctl restart -t 2 a\n",
+     .help =
+         "Output that went to a log, or another URI, goes there again; fifos are made anew, in\n"
+         "RUN/fifo. A limit that was changed with `tasks update` is again what the container's\n"
+         "record says. What was made with run --rm cannot be restarted.\n\n"
+         "  shimctl restart -t 2 a\n",
      .options = {stop_options},
      .operands_min = 1,
      .operands_max = COMMAND_OPERANDS_ANY,
@@ -237,7 +243,7 @@ const command_t commands_containers[] = {
          "on-failure when it failed, at most N times with on-failure:N: at once, then after\n"
          "100ms, 200ms and so on up to a minute, until it has run for 10 seconds. A stop (stop,\n"
          "kill with TERM or KILL, tasks delete) ends that until it is started again; with\n"
-         "always, until the cluster is.\n\n"
+         "always, until the cluster is. What was made with run --rm takes none but no.\n\n"
          "  shimctl update --restart on-failure:5 a\n"
          "  shimctl update --memory 128m a                # as `tasks update`\n",
      .options = {policy_options, update_options},

@@ -129,9 +129,9 @@ const command_t commands_tasks[] = {
      .brief = "list how processes ended, newest first",
      .help =
          "Also those of tasks that were deleted: for 7 days; execs of a task that goes on for\n"
-         "24 hours. KNOWN FROM is wait or state (of the shim), waitpid (of the supervisor, where\n"
-         "the shim was killed), task.delete, or none.\n" FILTER_HELP
-         "  shimctl tasks exits 'exit_status!=0' --limit 10\n"
+         "24 hours. KNOWN FROM is wait or state (of the shim), waitpid (of the supervisor, or the\n"
+         "kernel, where the shim was killed), task.delete, event or a later event (of the shim),\n"
+         "or none.\n" FILTER_HELP "  shimctl tasks exits 'exit_status!=0' --limit 10\n"
          "  shimctl tasks exits id==a,unknown==true\n",
      .options = {exits_options},
      .operands_max = COMMAND_OPERANDS_ANY,

@@ -67,7 +67,9 @@
     "  /tasks/exec-added, exec-started         execs; their end is a /tasks/exit too\n"            \
     "  /tasks/paused, resumed, checkpointed    what was done to a task\n"                          \
     "  /tasks/oom                              the kernel killed a process for want of memory\n"   \
-    "  /namespaces/create, update, delete      namespaces\n\n"                                     \
+    "  /namespaces/create, update, delete      namespaces\n"                                       \
+    "  /shimd/event-lost, record-lost          what was lost with damage to the store\n"           \
+    "  /shimd/store-salvaged                   a damaged store was made anew\n\n"                  \
     "`explain ID` tells what events and requests there were about one container, and tasks\n"      \
     "exits how processes ended; both know of what was deleted.\n\n"                                \
     "  shimctl events --since 0 --until now\n"                                                     \
