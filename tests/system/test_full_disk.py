@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 from cluster import Cluster, Refused, until
-from fake_containers import CONFIG, LIFE, UNAVAILABLE, Containers
+from fake_containers import CONFIG, LIFE, PATIENCE, UNAVAILABLE, Background, Containers
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="containers and mounts need root"),
@@ -254,6 +254,28 @@ def test_a_burial_that_waits_for_room(small):
     until(lambda: containers.task("c") is None, "it is buried")
     assert containers.topics("c") == LIFE
     containers.call("container.delete", "c")
+
+
+def test_an_undone_create_that_waits_for_room(small):
+    """Both directories fill up while it is under way; there is room again, and its name is free."""
+    containers = Containers(small.start(config=f"failpoints = on\n{CONFIG}"))
+    containers.record("c")
+    (small.run / "failpoints/shim.create-make-bundle-before").write_text("1*off")
+    bundle = small.kill("bundle", signal.SIGSTOP)
+    create = Background(containers, "task.create", "c", timeout=PATIENCE)
+    until((small.run / "failpoints/shim.create-make-bundle-before.hits").exists, "it has begun")
+    for path in (small.run, small.root):
+        small.fill(path)
+    use_up(small)
+    os.kill(bundle, signal.SIGCONT)
+    status, sentence = create.outcome()
+    assert status == RESOURCE_EXHAUSTED, sentence
+    full = f"metadata store {small.root}/metadata is full: No space left on device"
+    until(lambda: f"default/c: that it was not created cannot be recorded: {full}" in small.log(), "it is told")
+    for path in (small.run, small.root):
+        small.free(path)
+    assert containers.call("task.create", "c")["pid"]
+    assert containers.remove("c") and containers.nothing_of("c")
 
 
 def test_an_outcome_that_waits_for_room(small):

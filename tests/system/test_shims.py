@@ -10,7 +10,8 @@ import threading
 
 import pytest
 from cluster import Refused, fastest, is_alive, until
-from fake_containers import CONFIG, INVALID_ARGUMENT, LIFE, NOT_FOUND, UNAVAILABLE, Containers, shim_path
+from fake_containers import (CONFIG, INVALID_ARGUMENT, LIFE, NOT_FOUND, OK, PATIENCE, UNAVAILABLE, Background, Containers,
+                             shim_path)
 
 GENERATIONS = pytest.mark.parametrize("generation", [1, 2, 3])
 
@@ -429,6 +430,26 @@ def test_a_create_waits_for_what_had_its_id_no_longer_than_it_may(fresh_cluster)
     containers.remove("c")
     with contextlib.suppress(ProcessLookupError):
         os.kill(shim, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("step", ["make-bundle-after", "create-task-before"])
+def test_a_create_that_failed_is_told_to_the_journal_until_it_has_it(fresh_cluster, step):
+    """Meanwhile it is no task; who creates it again waits, and hears what for."""
+    containers = Containers(fresh_cluster.start(config=f"failpoints = on\n{CONFIG}"))
+    points = fresh_cluster.run / "failpoints"
+    containers.record("c")
+    (points / "metadata.incarnation.end-begin").write_text("error(no end)")
+    (points / f"shim.create-{step}").write_text("1*error(broken)")
+    assert "broken" in containers.refusal("task.create", "c")[1]
+    assert containers.nothing_of("c") and containers.task("c") is None
+    assert containers.refusal("task.delete", "c")[0] == NOT_FOUND
+    sentence = "task.create: task c: that an earlier create of it failed cannot be recorded yet: failpoint metadata.incarnation.end-begin: no end (status 14)"
+    assert containers.refusal("task.create", "c", timeout=1) == (UNAVAILABLE, sentence)
+    create = Background(containers, "task.create", "c", timeout=PATIENCE)
+    until(lambda: fresh_cluster.status()["shim"].get("in_flight", 0) > 0, "it waits")
+    (points / "metadata.incarnation.end-begin").unlink()
+    assert create.outcome()[0] == OK
+    assert containers.remove("c") and containers.nothing_of("c")
 
 
 # Events -------------------------------------------------------------------------------------------

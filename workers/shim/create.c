@@ -5,6 +5,7 @@
 #include "workers/shim/foreign.h"
 #include "workers/shim/outcome.h"
 #include "workers/shim/restart.h"
+#include "workers/shim/unended.h"
 
 static const op_step_t create_plan[] = {
     {"begin incarnation", create_ask_begin, create_undo_begin},
@@ -26,7 +27,7 @@ static void begin(manager_t *self, request_t *request, const msg_task_create_t *
 static bool is_worth_another(const create_t *create, const status_t *st)
 {
     bool had_shim = create->endpoint.address[0] && strcmp(create->group, create->task->id);
-    return had_shim && st->code == STATUS_UNAVAILABLE && !create->is_retry;
+    return had_shim && st->code == STATUS_UNAVAILABLE && !create->is_retry && !create->untold.code;
 }
 
 static void fail(create_t *create, const status_t *st)
@@ -35,7 +36,10 @@ static void fail(create_t *create, const status_t *st)
     bool again = is_worth_another(create, st);
     status_t failure = *st;
     status_wrap(&failure, "create task %s", create->task->id);
-    manager_remove_task(self, create->task);
+    if (create->untold.code)
+        unended_add(create->task, &create->untold);
+    else
+        manager_remove_task(self, create->task);
     if (again) {
         log_warn("%s: %s; once more", create->op.label, st->text);
         begin(self, create->request, create->ask, true);

@@ -24,6 +24,7 @@ typedef struct create {
     endpoint_t endpoint; /* what `start` printed */
     char group[80];
     uint32_t pid;
+    status_t untold; /* why the journal did not take that it was undone; OK when it did */
     bool downgraded, has_removed_stale;
     bool is_retry; /* of one whose group's shim went away under it */
     io_timer_t slow;

@@ -6,14 +6,9 @@
 #include "common/proto_value.h"
 #include "workers/shim/debt.h"
 #include "workers/shim/runtime.h"
+#include "workers/shim/unended.h"
 
 #include <sys/stat.h>
-
-static void on_asked(void *arg, const status_t *st, const void *answer)
-{
-    (void)answer;
-    op_done(arg, st);
-}
 
 /* begin incarnation -------------------------------------------------------------------------------
  */
@@ -48,13 +43,20 @@ void create_ask_begin(op_t *op)
              on_begun, create);
 }
 
+/* It is the last undo: the rest of the world need not wait for a journal that has no room. */
+static void on_begin_undone(void *arg, const status_t *st, const void *answer)
+{
+    create_t *create = arg;
+    (void)answer;
+    if (st->code != STATUS_NOT_FOUND)
+        create->untold = *st;
+    op_ok(&create->op);
+}
+
 void create_undo_begin(op_t *op)
 {
     create_t *create = create_of(op);
-    msg_incarnation_end_t ask = {
-        .id = create->task->id, .incarnation = create->task->incarnation, .undone = true};
-    link_ask(create->manager->link, MSG_incarnation_end, &ask, create->task->ns, 0, NULL, on_asked,
-             op);
+    unended_ask(create->task, on_begin_undone, create);
 }
 
 /* check -------------------------------------------------------------------------------------------

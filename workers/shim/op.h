@@ -35,7 +35,8 @@ struct op {
 void op_start(op_t *op);
 
 /* Ends the present step or undo. A failed step is undone too when its outcome is uncertain
- * (status_is_uncertain): it may have happened. A failed undo is logged and passed by. */
+ * (status_is_uncertain): it may have happened. A failed undo is logged and passed by: what may be
+ * done later instead, the undo itself sees to. */
 void op_done(op_t *op, const status_t *st);
 void op_ok(op_t *op);
 

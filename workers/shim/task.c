@@ -7,6 +7,7 @@
 #include "workers/shim/exec_record.h"
 #include "workers/shim/init_record.h"
 #include "workers/shim/manager.h"
+#include "workers/shim/unended.h"
 
 const char *process_state_name(process_state_t state)
 {
@@ -68,6 +69,7 @@ static void task_free(void **item)
 {
     task_t *task = *item;
     log_pipe_destroy(&task->log);
+    unended_free(&task->unended);
     zhashx_destroy(&task->execs);
     park_destroy(&task->parked);
     zlistx_destroy(&task->deleters);

@@ -37,6 +37,7 @@ typedef enum task_phase {
 
 typedef struct task task_t;
 typedef struct settling settling_t; /* pause.c */
+typedef struct unended unended_t;   /* unended.c */
 struct manager;
 
 /* The init process of a task, or one of its execs. */
@@ -94,6 +95,7 @@ struct task {
     char *oom_file;       /* owned; cgroup_oom_file of init, NULL when there is none */
     uint32_t oom_before;  /* what it counted when that was last told, or at the beginning */
     settling_t *settling; /* while a pause is waited for; NULL otherwise; ends by itself */
+    unended_t *unended;   /* while the journal has not that it came to nothing; NULL otherwise */
     deleter_t deleter;    /* the task.delete that is under way, or was when a predecessor died */
     intent_t *intent;     /* owned; NULL before it was made or read */
     task_phase_t phase;
