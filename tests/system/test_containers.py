@@ -392,6 +392,49 @@ def test_a_killed_shim_leaves_nothing_where_it_is_not_kept(fresh_cluster):
     assert cluster.shimctl("containers", "delete", "c").returncode == 0
 
 
+def failing_deletes(cluster, program, name, failures):
+    """A program like the other, but for its first deletes, and where it tells of each."""
+    script, told = cluster.dir / name, cluster.dir / "deletes"
+    told.touch()
+    fails = f"echo >> {told}; [ $(wc -l < {told}) -gt {failures} ] || exit 1"
+    script.write_text(f'#!/bin/sh\ncase " $* " in *" delete "*) {fails};; esac\nexec {program} "$@"\n')
+    script.chmod(0o755)
+    return str(script), lambda: len(told.read_text().splitlines())
+
+
+def lose_shim(cluster, name):
+    os.kill(tasks(cluster)[name]["shim_pid"], signal.SIGKILL)
+    until(lambda: name not in tasks(cluster), "the task is gone", 60)
+
+
+@pytest.mark.parametrize("option, program, name", [
+    ("--runtime", "containerd-shim-runc-v2", "containerd-shim-runc-odd-v1"), ("--runc-binary", "runc", "odd-runc")])
+def test_a_delete_that_fails_after_a_shim_s_death_is_tried_again(fresh_cluster, option, program, name):
+    """A shim of runc says that all is well also when runc has failed."""
+    cluster = fresh_cluster.start(config="shim\n    on-shim-loss = kill\n")
+    script, deletes = failing_deletes(cluster, program, name, 2)
+    detached(cluster, "c", "sleep 1000", option, script)
+    lose_shim(cluster, "c")
+    assert deletes() == 3 and nothing_of(cluster, "c")
+    assert cluster.log().count("runc has it still") == 1, "what repeats is told once"
+    assert cluster.shimctl("containers", "delete", "c").returncode == 0
+    detached(cluster, "c", "sleep 1000")
+    remove(cluster, "c")
+
+
+def test_a_delete_that_always_fails_keeps_no_name(fresh_cluster):
+    cluster = fresh_cluster.start(config="shim\n    on-shim-loss = kill\n")
+    script, deletes = failing_deletes(cluster, "runc", "odd-runc", 1000)
+    detached(cluster, "c", "sleep 1000", "--runc-binary", script)
+    lose_shim(cluster, "c")
+    assert f"default/c: runc has it still after {deletes()} tries to delete it" in cluster.log()
+    assert topics(cluster, "c")[-2:] == ["/tasks/exit", "/tasks/delete"]
+    assert cluster.shimctl("containers", "delete", "c").returncode == 0
+    assert "stray-runc-state" in cluster.shimctl("doctor").stdout
+    cluster.shimctl("doctor", "--repair")
+    assert nothing_of(cluster, "c")
+
+
 @pytest.mark.parametrize(
     "words, sentence",
     [

@@ -1,4 +1,4 @@
-/* What is left of a Create that a shim did not live to finish. */
+/* What is left of a container whose shim did not live to delete it. */
 #include "workers/shim/remains.h"
 
 #include "common/cgroup_tree.h"
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <unistd.h>
 
 #define COMMAND_MAX 8192 /* bytes of a command line; a runtime's is shorter */
 
@@ -74,4 +75,10 @@ bool remains_remove_cgroup(const char *bundle)
     bool is_gone = !cgroup || cgroup[0] != '/' || strstr(cgroup, "..") || cgroup_remove(cgroup);
     json_decref(spec);
     return is_gone;
+}
+
+bool remains_are_in_runc(const char *runc_root, const char *ns, const char *id)
+{
+    AUTO_FREE char *path = util_format("%s/%s/%s", runc_root, ns, id);
+    return !access(path, F_OK);
 }

@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include "workers/shim/bootstrap.h"
 #include "workers/shim/manager.h"
+#include "workers/shim/orphan.h"
 #include "workers/shim/remains.h"
 #include "workers/shim/runtime.h"
 #include "workers/shim/spawn.h"
@@ -195,13 +196,15 @@ void verb_start(manager_t *self, task_t *task, const char *options_type, const u
 
 /* A shim that died while it created a container has left the runtime that it had called. That one
  * is ended before the verb looks for the container, and its cgroup, of which the verb may know
- * nothing, is removed afterwards. */
+ * nothing, is removed afterwards. While runc has the container still, the verb is run again, but
+ * not for ever: the task's name is not free meanwhile. */
 typedef struct deletion {
     manager_t *manager;
     task_t *task;
     io_timer_t again;
-    unsigned tries;
+    unsigned tries, runs;
     bool is_run; /* the verb */
+    complaint_t complaint;
     status_t st;
     msg_exited_t exited;
     verb_deleted_t *done;
@@ -210,6 +213,8 @@ typedef struct deletion {
 
 #define REMAINS_MS    20
 #define REMAINS_TRIES 100
+#define VERB_RUNS     5
+#define VERB_AGAIN_MS 500 /* after the first; twice as long after each other */
 
 static void deletion_finish(deletion_t *deletion)
 {
@@ -233,6 +238,39 @@ static void remove_cgroup(deletion_t *deletion)
         deletion_finish(deletion);
 }
 
+/* The shims of runc answer that all is well also where runc could not delete it. */
+static bool is_in_runc(const deletion_t *deletion)
+{
+    const task_t *task = deletion->task;
+    return runtime_is_runc(task->intent->runtime) &&
+           remains_are_in_runc(deletion->manager->runc_root, task->ns, task->id);
+}
+
+static void run_again_later(deletion_t *deletion)
+{
+    const status_t *st = &deletion->st;
+    log_line(complaint_level(&deletion->complaint, st->code, LOG_LEVEL_WARN),
+             "%s: runc has it still after the shim's delete: %s; trying again", deletion->task->key,
+             st->code ? st->text : "OK");
+    orphan_kill_all(deletion->task); /* what may be in the way */
+    deletion->is_run = false;
+    deletion->tries = 0;
+    io_timer_in(deletion->manager->io, &deletion->again, VERB_AGAIN_MS << (deletion->runs - 1));
+}
+
+static void on_verb_end(deletion_t *deletion)
+{
+    bool is_left = is_in_runc(deletion);
+    if (is_left && deletion->runs < VERB_RUNS) {
+        run_again_later(deletion);
+        return;
+    }
+    if (is_left)
+        log_error("%s: runc has it still after %u tries to delete it", deletion->task->key,
+                  deletion->runs);
+    remove_cgroup(deletion);
+}
+
 static void on_deleted(void *arg, const spawn_result_t *result)
 {
     deletion_t *deletion = arg;
@@ -250,7 +288,7 @@ static void on_deleted(void *arg, const spawn_result_t *result)
             status_set(&deletion->st, STATUS_UNKNOWN, "%s delete: printed no answer", path);
         }
     }
-    remove_cgroup(deletion);
+    on_verb_end(deletion);
 }
 
 static void end_runtime(deletion_t *deletion)
@@ -262,9 +300,11 @@ static void end_runtime(deletion_t *deletion)
         return;
     deletion->is_run = true;
     deletion->tries = 0;
+    deletion->runs++;
+    status_clear(&deletion->st);
     if (!run(self, task, "delete", NULL, self->timeouts.cleanup, on_deleted, deletion,
              &deletion->st))
-        deletion_finish(deletion);
+        on_verb_end(deletion);
 }
 
 static void on_again(void *arg)
