@@ -606,8 +606,9 @@ def test_a_cluster_that_has_lost_its_sockets(cluster):
 
 def test_processes_that_do_not_come_up(fresh_cluster):
     """One that dies again and again is found, with its obituary, and started when that can help."""
-    fresh_cluster.start(config="shim\n    nonsense = 1\n", wait=False)
-    until(lambda: (fresh_cluster.run / "client.sock").exists(), "client.sock")
+    fresh_cluster.start(config="log-level = info\n")
+    (fresh_cluster.dir / "shimd.conf").write_text("shim\n    nonsense = 1\n")  # nothing that would start with it
+    fresh_cluster.kill("shim")
 
     def found():
         code, rows, stderr = doctor(fresh_cluster, run_options=("--timeout", "1s"))
