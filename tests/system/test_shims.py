@@ -70,7 +70,8 @@ def test_every_call_reaches_the_shim(containers):
     containers.finish("c")
     containers.record("restored")
     assert containers.call("task.create", "restored", checkpoint=str(images))["pid"] == 0, "there is no process before the start"
-    assert is_alive(containers.call("task.start", "restored")["pid"])
+    pid = containers.call("task.start", "restored")["pid"]
+    until(lambda: is_alive(pid), "it has its command line")
     containers.finish("restored")
 
 
