@@ -198,14 +198,8 @@ void router_fail_queued(router_t *self, service_t *service, const status_t *st)
 /* A wait may last for years, and its client be gone for as long. */
 static void forget(router_t *self, const job_t *job)
 {
-    msg_header_t header = {.v = 1, .method = msg_type(MSG_worker_forget)->name};
-    zmq_msg_t frame, body;
-    msg_uuid_new(&header.id);
-    frame_encode(&frame, MSG_header, &header);
-    frame_encode(&body, MSG_worker_forget, &(msg_worker_forget_t){.id = job->id});
-    route_send(&self->workers, &job->service->worker, false, &frame, &body);
-    zmq_msg_close(&frame);
-    zmq_msg_close(&body);
+    const msg_worker_forget_t notice = {.id = job->id};
+    router_notify(self, &job->service->worker, MSG_worker_forget, &notice);
 }
 
 static void expire(router_t *self, job_t *job, int64_t now)

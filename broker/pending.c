@@ -1,6 +1,4 @@
-/* What has not been answered yet, wherever it is: all of it for broker.requests, one for
- * request.get.
- */
+/* What has not been answered yet, wherever it is: broker.requests, and request.get of one such. */
 #include "broker/router_internal.h"
 
 #include "common/util.h"

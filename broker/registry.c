@@ -120,21 +120,23 @@ static void on_ready(router_t *self, arrival_t *arrival, const msg_worker_ready_
     router_dispatch(self, service);
 }
 
-static void tell_worker(router_t *self, arrival_t *arrival, msg_id_t notice)
+void router_notify(router_t *self, zmq_msg_t *worker, msg_id_t notice, const void *value)
 {
     msg_header_t header = {.v = 1, .method = msg_type(notice)->name};
+    zmq_msg_t frame, body;
     msg_uuid_new(&header.id);
-    zmq_msg_t frame;
     frame_encode(&frame, MSG_header, &header);
-    route_send(&self->workers, arrival->identity, false, &frame, NULL);
+    frame_encode(&body, notice, value);
+    route_send(&self->workers, worker, false, &frame, &body);
     zmq_msg_close(&frame);
+    zmq_msg_close(&body);
 }
 
 static void on_heartbeat(router_t *self, arrival_t *arrival, const msg_worker_heartbeat_t *beat)
 {
     service_t *service = zhashx_lookup(self->services, beat->service);
     if (!service || !service->has_worker || service->pid != beat->pid)
-        tell_worker(self, arrival, MSG_worker_who);
+        router_notify(self, arrival->identity, MSG_worker_who, &(msg_worker_who_t){0});
     else
         service->heard = util_monotonic_us();
 }
@@ -147,7 +149,7 @@ static void on_goodbye(router_t *self, arrival_t *arrival, const msg_worker_good
         service->leaves = true;
     }
     /* Behind everything that it was given, and also to one that is not known (any more). */
-    tell_worker(self, arrival, MSG_worker_released);
+    router_notify(self, arrival->identity, MSG_worker_released, &(msg_worker_released_t){0});
 }
 
 static void on_exited(router_t *self, const msg_worker_exited_t *exited)

@@ -70,6 +70,8 @@ void router_finish(router_t *self, job_t *job);               /* out of the tabl
 void router_know_methods(router_t *self);
 service_t *router_service(router_t *self, const char *name); /* made when it is not there */
 void router_take_notice(router_t *self, arrival_t *arrival, msg_id_t notice);
+/* A message to a worker that it does not answer; `value` is the notice's struct. */
+void router_notify(router_t *self, zmq_msg_t *worker, msg_id_t notice, const void *value);
 void router_check_hangs(void *self); /* the hangs timer's handler; sets it again */
 
 /* the broker's own methods */

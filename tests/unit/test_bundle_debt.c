@@ -161,14 +161,20 @@ static void test_quick(void **state)
     assert_false(has_debt(self));
 }
 
+/* A bundle with a mount that is busy as long as the descriptor is open, which is returned. */
+static int make_busy(cell_t *self)
+{
+    make_bundle(self->fixture, "a");
+    mount_bind(at(self->fixture, "precious"), at(self->fixture, TASK "a/rootfs"));
+    return open(at(self->fixture, TASK "a/rootfs/file"), O_RDONLY);
+}
+
 static void test_busy(void **state)
 {
     NEED_MOUNTS();
     cell_t *self = *state;
     char hidden[BUNDLE_DIR_NAME_SIZE], want[STATUS_TEXT_SIZE];
-    make_bundle(self->fixture, "a");
-    mount_bind(at(self->fixture, "precious"), at(self->fixture, TASK "a/rootfs"));
-    int held = open(at(self->fixture, TASK "a/rootfs/file"), O_RDONLY);
+    int held = make_busy(self);
     int64_t begun = util_now_ms();
     clear(self, "a", hidden, FAR);
     run_until(self, is_answered);
@@ -204,9 +210,7 @@ static void test_retry(void **state)
     NEED_MOUNTS();
     cell_t *self = *state;
     char hidden[BUNDLE_DIR_NAME_SIZE];
-    make_bundle(self->fixture, "a");
-    mount_bind(at(self->fixture, "precious"), at(self->fixture, TASK "a/rootfs"));
-    int held = open(at(self->fixture, TASK "a/rootfs/file"), O_RDONLY);
+    int held = make_busy(self);
     clear(self, "a", hidden, FAR);
     bundle_debts_retry(self->debts); /* the first try goes on */
     run_until(self, has_failed_twice);
@@ -224,9 +228,7 @@ static void test_found_again(void **state)
     NEED_MOUNTS();
     cell_t *self = *state;
     char hidden[BUNDLE_DIR_NAME_SIZE];
-    make_bundle(self->fixture, "a");
-    mount_bind(at(self->fixture, "precious"), at(self->fixture, TASK "a/rootfs"));
-    int held = open(at(self->fixture, TASK "a/rootfs/file"), O_RDONLY);
+    int held = make_busy(self);
     clear(self, "a", hidden, FAR);
     forget(self);
     assert_int_equal(self->drops, 1);

@@ -79,8 +79,18 @@ static void close_broker(fixture_t *self)
     zsock_destroy(&self->broker);
 }
 
+/* The clock of the epoch, as one that was set forward. */
+static int64_t skipped_ms;
+int64_t __real_util_now_ms(void);
+int64_t __wrap_util_now_ms(void);
+int64_t __wrap_util_now_ms(void)
+{
+    return __real_util_now_ms() + skipped_ms;
+}
+
 static int set_up(void **state)
 {
+    skipped_ms = 0;
     fixture_t *self = zmalloc(sizeof *self);
     status_t st;
     zsys_handler_set(NULL);
@@ -203,6 +213,26 @@ static void whoever_waits_for_ever_says_so_again(void **state)
     assert_in_range(self->deadline - util_now_ms(), 60 * 1000, 3600 * 1000);
 }
 
+/* And does so in time, so that it is not forgotten. */
+static void a_wait_for_ever_is_sent_again_in_time(void **state)
+{
+    fixture_t *self = *state;
+    const msg_task_wait_t wait = {.id = "c"};
+    open_broker(self);
+    self->is_mute = true;
+    link_ask(self->link, MSG_task_wait, &wait, "default", -1, NULL, on_reply, self);
+    io_set_run(self->io); /* until it was seen */
+    int64_t end = self->deadline;
+    self->is_mute = false;
+    self->wanted = 1;
+    skipped_ms = (end - util_now_ms()) / 2 + 1000;
+    io_set_run(self->io);
+    assert_true(util_now_ms() < end); /* in time */
+    assert_int_equal(self->seen, 2);
+    assert_true(self->deadline > end);
+    assert_int_equal(self->replies, 1);
+}
+
 static void a_call_waits_for_its_answer(void **state)
 {
     fixture_t *self = *state;
@@ -230,6 +260,7 @@ int main(void)
         TEST(a_successor_is_asked_again),
         TEST(an_id_that_is_given_may_have_been_sent_before),
         TEST(whoever_waits_for_ever_says_so_again),
+        TEST(a_wait_for_ever_is_sent_again_in_time),
         TEST(a_call_waits_for_its_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
