@@ -434,7 +434,7 @@ def test_pause_resume_stats(host, events):
         client.call("Pause", {1: "t-1"})
         client.call("Kill", {1: "t-1", 3: 9})
         assert number(client.call("Wait", {1: "t-1"}), 1) == 137
-    assert events.topics()[2:4] == ["/tasks/paused", "/tasks/resumed"]
+        until(lambda: events.topics()[2:4] == ["/tasks/paused", "/tasks/resumed"], "both are told")
 
 
 def test_stdin_and_close_io(host):
