@@ -1,5 +1,6 @@
 /* shimctl doctor: looks until it believes what it sees, and mends it if told to. */
 #include "client/commands.h"
+#include "client/doctor/causes.h"
 #include "client/doctor/compare.h"
 #include "client/doctor/print.h"
 #include "client/doctor/repair.h"
@@ -84,6 +85,7 @@ static findings_t *look(doctor_t *self)
     findings_t *found = compare_look(&self->asker, before, self->machine, after);
     said_destroy(&before);
     said_destroy(&after);
+    compare_room(found, &self->asker, &self->cluster);
     compare_store(found, &self->cluster);
     return found;
 }
@@ -100,6 +102,7 @@ static findings_t *observe(doctor_t *self)
         found = again;
     }
     findings_drop_young(found, util_monotonic_us());
+    causes_ask(found, &self->asker);
     return found;
 }
 

@@ -167,7 +167,9 @@ static void say_task(const story_t *story, story_why_t *why)
         say(why, util_format("its shim does not answer: this is how it was %lld s ago",
                              (long long)(task->stale_ms / 1000)));
     if (task->phase)
-        say(why, util_format("under way: %s", task->phase));
+        say(why, util_format("under way: %s, for %lld s%s%s", task->phase,
+                             (long long)task->phase_ms / 1000, task->held ? "; " : "",
+                             task->held ? task->held : ""));
 }
 
 /* Restarts ---------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 /* One look: what is under way, and the comparisons in their order. */
 #include "client/doctor/compare.h"
 
+#include "client/doctor/causes.h"
+
 #include <stdarg.h>
 
 bool compare_is_busy(const compare_t *self, const char *ns, const char *id)
@@ -34,32 +36,6 @@ finding_t *compare_add(compare_t *self, finding_kind_t kind, const seen_t *row, 
     finding->has_request = row->has_request;
     finding->request = row->request;
     return finding;
-}
-
-/* Requests ---------------------------------------------------------------------------------------
- */
-
-static const seen_t *find_cause(const machine_t *machine, const finding_t *finding)
-{
-    static const seen_kind_t kinds[] = {SEEN_BUNDLE, SEEN_SHIM, SEEN_HIDDEN, SEEN_QUARANTINED};
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-        zlistx_t *rows = machine->rows[kinds[i]];
-        for (const seen_t *row = zlistx_first(rows); row; row = zlistx_next(rows))
-            if (row->has_request && !strcmp(row->ns, finding->ns) && !strcmp(row->id, finding->id))
-                return row;
-    }
-    return NULL;
-}
-
-static void find_causes(compare_t *self)
-{
-    for (finding_t *f = findings_first(self->findings); f; f = findings_next(self->findings)) {
-        const seen_t *cause = f->has_request || !f->id[0] ? NULL : find_cause(self->machine, f);
-        if (!cause)
-            continue;
-        f->has_request = true;
-        f->request = cause->request;
-    }
 }
 
 /* What is under way ------------------------------------------------------------------------------
@@ -151,7 +127,7 @@ findings_t *compare_look(asker_t *asker, const said_t *before, const machine_t *
     compare_machine(&self);
     compare_kernel(&self);
     compare_sockets(&self);
-    find_causes(&self);
+    causes_find(self.findings, machine);
     zhashx_destroy(&self.busy);
     zhashx_destroy(&self.shims);
     return self.findings;

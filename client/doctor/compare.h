@@ -29,6 +29,16 @@ void compare_kernel(compare_t *self);  /* compare_kernel.c */
 void compare_sockets(compare_t *self); /* compare_sockets.c */
 void compare_cluster(compare_t *self); /* compare_cluster.c */
 
+/* How long something may be under way with a task before that is a finding: longer than any create
+ * or delete takes whose shim is well. */
+#define COMPARE_STUCK_MS 60000
+
+/* Adds directories of the cluster in which there is no room any more, and a store that has come to
+ * its limit. */
+#define COMPARE_ROOM_BYTES ((uint64_t)1 << 20)
+#define COMPARE_ROOM_FILES 16
+void compare_room(findings_t *findings, asker_t *asker, const cluster_t *cluster);
+
 /* Adds what is wrong with the store's file, and what is kept of damaged ones. It is not part of a
  * look, which is to be short: all of the file is read. */
 void compare_store(findings_t *findings, const cluster_t *cluster); /* compare_store.c */

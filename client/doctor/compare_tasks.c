@@ -60,6 +60,19 @@ static void compare_shim(const subject_t *self)
     }
 }
 
+/* While something is under way nothing else about the task is a finding; so it is one itself when
+ * that does not come to its end. */
+static void compare_phase(const subject_t *self)
+{
+    const msg_process_t *task = self->task;
+    if (!task->phase || task->unresponsive || (!task->held && task->phase_ms < COMPARE_STUCK_MS))
+        return;
+    AUTO_FREE char *text =
+        util_format("it has been %s for %lld s%s%s", task->phase, (long long)task->phase_ms / 1000,
+                    task->held ? ": " : "", task->held ? task->held : "");
+    add(self, FINDING_STUCK_TASK, text);
+}
+
 static void compare_process(const subject_t *self)
 {
     const msg_process_t *task = self->task;
@@ -173,6 +186,7 @@ static void compare_task(compare_t *compare, const msg_process_t *task)
                       .bundle = machine_bundle(compare->machine, task->ns, task->id)};
     seen_key(task->ns, task->id, self.key);
     compare_shim(&self);
+    compare_phase(&self);
     if (compare_is_busy(compare, task->ns, task->id))
         return;
     compare_process(&self);

@@ -303,7 +303,8 @@ def test_kernel(cluster, witness):
     ours = [socket_path(cluster, "past"), socket_path(cluster, "recorded")]
     for path in theirs + ours:
         dead_socket(path)
-    make_cgroup(cluster, "empty")
+    for name in ("empty", "past"):
+        make_cgroup(cluster, name)
     sleepers = [subprocess.Popen(["sleep", "1000"]) for _ in range(2)]
     for sleeper, name in zip(sleepers, ("inhabited", "frozen")):
         for path in make_cgroup(cluster, name):
@@ -323,13 +324,15 @@ def test_kernel(cluster, witness):
     subprocess.run(runc, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     pid = json.loads((state / "leaked/state.json").read_text())["init_process_pid"]
     base = f"/{cgroup_base(cluster)}/default"
-    found_and_mended(
+    found, _ = found_and_mended(
         cluster,
         [("dead-socket", path) for path in ours]
-        + [("stray-cgroup", f"{base}/empty")]
+        + [("stray-cgroup", f"{base}/{name}") for name in ("empty", "past")]
         + [("stray-process", f"{base}/{name}") for name in ("inhabited", "frozen", "other")]
         + [("stray-runc-state", state / name) for name in ("hollow", "garbled", "leaked")],
     )
+    causes = {row["object"]: row.get("method") for row in found if row["kind"] == "stray-cgroup"}
+    assert causes == {f"{base}/empty": None, f"{base}/past": "container.delete"}, "the journal knows who was there last"
     assert [sleeper.wait(10) for sleeper in sleepers] == [-signal.SIGKILL] * 2
     assert not is_alive(pid)
     assert not [path for path in ours if path.exists()]

@@ -19,6 +19,7 @@ pytestmark = [
 ]
 
 RESOURCE_EXHAUSTED = 8
+UNHEALTHY = 14
 SIZE = "6m"
 PAGE = 4096
 PAGES_MAX = 40  # more than a container writes
@@ -121,6 +122,12 @@ def refused(cluster, *sentences):
     assert done.returncode == RESOURCE_EXHAUSTED, done.stderr
     assert done.stderr.count("\n") == 1 and all(s in done.stderr for s in (*sentences, "No space left on device")), done.stderr
     until(lambda: not left_of(cluster, "new"), "nothing is left")
+
+
+def doctor(cluster):
+    """Exit status, and findings by their kind."""
+    done = cluster.shimctl("--json", "doctor")
+    return done.returncode, {row["kind"]: row for row in map(json.loads, done.stdout.splitlines())}
 
 
 def works_again(cluster):
@@ -250,10 +257,15 @@ def test_a_burial_that_waits_for_room(small):
     assert len(told("warn")) == len(told("error")) == 1, "what repeats is told once"
     status, sentence = containers.refusal("task.delete", "c", timeout=2)
     assert status == UNAVAILABLE and f"its end cannot be recorded yet: {full}" in sentence, sentence
+    code, found = doctor(small)
+    assert (code, set(found)) == (UNHEALTHY, {"full-disk", "stuck-task"}), found
+    assert found["full-disk"]["object"] == str(small.root)
+    assert found["stuck-task"]["object"] == "default/c" and full in found["stuck-task"]["finding"], found
     small.free(small.root)
     until(lambda: containers.task("c") is None, "it is buried")
     assert containers.topics("c") == LIFE
     containers.call("container.delete", "c")
+    assert doctor(small) == (0, {})
 
 
 def test_an_undone_create_that_waits_for_room(small):

@@ -187,6 +187,27 @@ static void test_what_is_under_way_is_no_finding(void **state)
     assert_false(is_found(self, FINDING_STRAY_RUNC, "d"));
 }
 
+static void test_what_does_not_come_to_its_end_is_a_finding(void **state)
+{
+    world_t *self = *state;
+    msg_process_t task = {.ns = "ns", .id = "works", .status = "STOPPED", .phase = "burying"};
+    task.phase_ms = COMPARE_STUCK_MS - 1;
+    say(self, &task, NULL);
+    assert_false(is_found(self, FINDING_STUCK_TASK, "works"));
+    task.id = "lasts";
+    task.phase_ms = COMPARE_STUCK_MS;
+    say(self, &task, NULL);
+    assert_true(is_found(self, FINDING_STUCK_TASK, "lasts"));
+    task.id = "mute"; /* that says it all */
+    task.unresponsive = true;
+    say(self, &task, NULL);
+    assert_false(is_found(self, FINDING_STUCK_TASK, "mute"));
+    task = (msg_process_t){
+        .ns = "ns", .id = "held", .status = "STOPPED", .phase = "burying", .held = "no room"};
+    say(self, &task, NULL);
+    assert_true(is_found(self, FINDING_STUCK_TASK, "held"));
+}
+
 static void test_without_the_tasks_nothing_is_stray(void **state)
 {
     world_t *self = *state;
@@ -226,6 +247,8 @@ int main(void)
         cmocka_unit_test(test_every_kind_is_described),
         cmocka_unit_test_setup_teardown(test_what_no_task_has_is_stray, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_under_way_is_no_finding, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_does_not_come_to_its_end_is_a_finding, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_without_the_tasks_nothing_is_stray, setup, teardown),
         cmocka_unit_test_setup_teardown(test_requests_are_found_by_name, setup, teardown),
     };

@@ -45,7 +45,7 @@ static void ask_again_later(burial_t *burial, const status_t *st)
 {
     log_line(complaint_level(&burial->complaint, st->code, LOG_LEVEL_WARN), "%s: %s; trying again",
              burial->op.label, st->text);
-    manager_explain(burial->task, PARK_JOURNAL ": %s", st->text);
+    manager_hold(burial->task, PARK_JOURNAL ": %s", st->text);
     io_timer_in(burial->manager->io, &burial->again, AGAIN_MS);
 }
 
@@ -264,7 +264,8 @@ void bury_task(manager_t *self, task_t *task)
     burial->op.finished = on_finished;
     io_timer_init(&burial->again, on_again, burial);
     snprintf(burial->op.label, sizeof burial->op.label, "bury %s", task->key);
-    task->phase = task->phase == TASK_LOADING ? TASK_LOADING : TASK_BURYING;
+    if (task->phase != TASK_LOADING)
+        task_enter(task, TASK_BURYING);
     task->unresponsive = false;
     manager_explain(task, PARK_BURYING);
     op_start(&burial->op);

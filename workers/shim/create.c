@@ -59,7 +59,7 @@ static void on_finished(op_t *op, const status_t *st)
     if (st->code) {
         fail(create, st);
     } else {
-        task->phase = TASK_LIVE;
+        task_enter(task, TASK_LIVE);
         if (!ask->restart_of)
             restart_superseded(self, task);
         task->init.request = *request_id(create->request);
@@ -100,7 +100,7 @@ static void begin(manager_t *self, request_t *request, const msg_task_create_t *
         manager_fail(request, STATUS_ALREADY_EXISTS, "task %s: already exists", ask->id);
         return;
     }
-    task->phase = TASK_CREATING;
+    task_enter(task, TASK_CREATING);
     create_t *create = zmalloc(sizeof *create);
     create->manager = self;
     create->request = request;

@@ -163,7 +163,7 @@ static void on_journalled(void *arg, const status_t *st, const void *answer)
     if (!st->code)
         restart_due(deletion->manager, answer);
     if (!st->code || st->code == STATUS_NOT_FOUND) {
-        deletion->task->phase = TASK_CLEANING;
+        task_enter(deletion->task, TASK_CLEANING);
         request_answer_recorded(TAKE(deletion->request), &deletion->exited);
         exits_hand_over(deletion->manager, &deletion->task->init);
         op_ok(&deletion->op);
@@ -264,7 +264,7 @@ static void on_finished(op_t *op, const status_t *st)
     } else if (task->shim && !shim_is_gone(task->shim)) {
         status_t failure = *st;
         status_wrap(&failure, "delete task %s", task->id);
-        task->phase = TASK_LIVE;
+        task_enter(task, TASK_LIVE);
         deleter_clear(&task->deleter, task->bundle);
         foreign_fail(deletion->request, &failure);
     } else {
@@ -292,7 +292,7 @@ static void delete_task(manager_t *self, request_t *request, task_t *task, bool 
     deletion->op.plan = delete_plan;
     deletion->op.finished = on_finished;
     snprintf(deletion->op.label, sizeof deletion->op.label, "delete %s", task->key);
-    task->phase = TASK_DELETING;
+    task_enter(task, TASK_DELETING);
     deleter_set(&task->deleter, task->bundle, request, force);
     op_start(&deletion->op);
 }

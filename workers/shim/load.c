@@ -48,7 +48,7 @@ static void add_task(loader_t *loader, const char *ns, const char *id, const cha
     task_t *task = task_table_add(loader->manager->tasks, ns, id, incarnation ? incarnation : "");
     if (!task)
         return;
-    task->phase = TASK_LOADING;
+    task_enter(task, TASK_LOADING);
     task->heard_ms = util_now_ms();
     task->bundle = util_strdup(bundle);
     task->load_place = zlistx_add_end(loader->waiting, task);

@@ -59,7 +59,7 @@ static void adopt(load_t *load)
     task_t *task = load->task;
     status_t ignored;
     FAILPOINT(&ignored, "load adopt");
-    task->phase = TASK_LIVE;
+    task_enter(task, TASK_LIVE);
     task_heard(task);
     if (load->record_missing)
         log_warn("load %s: its container has no record, but it runs: kept", task->key);

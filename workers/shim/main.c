@@ -34,16 +34,28 @@ void manager_park(task_t *task, request_t *request, const char *why)
     park_add(task->parked, request, &late);
 }
 
-void manager_explain(task_t *task, const char *format, ...)
+static void explain(task_t *task, const char *why)
+{
+    status_t late;
+    status_set(&late, STATUS_UNAVAILABLE, "task %s: %.400s", task->id, why);
+    park_explain(task->parked, &late);
+}
+
+void manager_explain(task_t *task, const char *why)
+{
+    task_hold(task, NULL);
+    explain(task, why);
+}
+
+void manager_hold(task_t *task, const char *format, ...)
 {
     char why[STATUS_TEXT_SIZE];
     va_list args;
     va_start(args, format);
     vsnprintf(why, sizeof why, format, args);
     va_end(args);
-    status_t late;
-    status_set(&late, STATUS_UNAVAILABLE, "task %s: %.400s", task->id, why);
-    park_explain(task->parked, &late);
+    task_hold(task, why);
+    explain(task, why);
 }
 
 static void handle(manager_t *self, request_t *request)

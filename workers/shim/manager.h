@@ -106,7 +106,10 @@ void manager_park(task_t *task, request_t *request, const char *why);
 void manager_unpark(task_t *task);
 
 /* All of them, and those that follow, wait for something else than was known when they came. */
-void manager_explain(task_t *task, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void manager_explain(task_t *task, const char *why);
+
+/* The same for what holds it up (task_hold), until it is explained anew or enters another phase. */
+void manager_hold(task_t *task, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define PARK_MUTE     "its shim does not answer"
 #define PARK_CLEANING "what its id stood for before is still being removed"

@@ -148,7 +148,7 @@ static process_state_t state_after_lost_start(const process_t *init)
 void orphan_begin(manager_t *self, task_t *task)
 {
     log_warn("%s: its shim is gone, process %u is kept without", task->key, task->init.pid);
-    task->phase = TASK_ORPHANED;
+    task_enter(task, TASK_ORPHANED);
     task->unresponsive = false;
     if (task->init.state == PROCESS_CREATED)
         task->init.state = state_after_lost_start(&task->init);

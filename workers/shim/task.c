@@ -76,6 +76,7 @@ static void task_free(void **item)
     process_clear(&task->init);
     begun_clear(&task->begun);
     free(task->intent);
+    free(task->held);
     free(task->bundle);
     free(task->oom_file);
     free(task->runtime);
@@ -296,6 +297,18 @@ static void replace_text(char **slot, const char *text)
     *slot = copy;
 }
 
+void task_enter(task_t *self, task_phase_t phase)
+{
+    self->phase = phase;
+    self->phase_at = util_monotonic_us();
+    task_hold(self, NULL);
+}
+
+void task_hold(task_t *self, const char *why)
+{
+    replace_text(&self->held, why);
+}
+
 void process_set_stdio(process_t *process, const char *in, const char *out, const char *err,
                        bool terminal)
 {
@@ -303,6 +316,11 @@ void process_set_stdio(process_t *process, const char *in, const char *out, cons
     replace_text(&process->out, out);
     replace_text(&process->err, err);
     process->terminal = terminal;
+}
+
+static int64_t phase_ms(const task_t *task)
+{
+    return phase_name(task->phase) ? (util_monotonic_us() - task->phase_at) / 1000 : 0;
 }
 
 void process_describe(const process_t *process, msg_process_t *ret)
@@ -326,5 +344,7 @@ void process_describe(const process_t *process, msg_process_t *ret)
                            .orphaned = task->phase == TASK_ORPHANED,
                            .unresponsive = task->unresponsive,
                            .phase = phase_name(task->phase),
+                           .phase_ms = phase_ms(task),
+                           .held = task->held,
                            .stale_ms = task->unresponsive ? util_now_ms() - task->heard_ms : 0};
 }

@@ -98,8 +98,10 @@ struct task {
     unended_t *unended;   /* while the journal has not that it came to nothing; NULL otherwise */
     deleter_t deleter;    /* the task.delete that is under way, or was when a predecessor died */
     intent_t *intent;     /* owned; NULL before it was made or read */
-    task_phase_t phase;
-    shim_t *shim; /* shared with the other tasks of its group; NULL without */
+    task_phase_t phase;   /* task_enter */
+    int64_t phase_at;     /* monotonic us, since when */
+    char *held;           /* owned; why the phase cannot be finished for now; NULL mostly */
+    shim_t *shim;         /* shared with the other tasks of its group; NULL without */
     log_pipe_t *log;
     process_t init;
     zhashx_t *execs;    /* process_t by exec id; owned */
@@ -155,6 +157,12 @@ uint32_t task_new_oom_kills(task_t *self);
 
 /* Its shim has answered just now. */
 void task_heard(task_t *self);
+
+/* From here on it is in that phase, which nothing holds up so far. */
+void task_enter(task_t *self, task_phase_t phase);
+
+/* What holds up the phase it is in; NULL for nothing any more. */
+void task_hold(task_t *self, const char *why);
 
 void process_set_stdio(process_t *process, const char *in, const char *out, const char *err,
                        bool terminal);

@@ -22,8 +22,8 @@ static void ask_later(unended_t *self, const status_t *why)
     log_line(complaint_level(&self->complaint, why->code, LOG_LEVEL_WARN),
              "%s: that it was not created cannot be recorded: %s; trying again", self->task->key,
              why->text);
-    manager_explain(self->task, "that an earlier create of it failed cannot be recorded yet: %s",
-                    why->text);
+    manager_hold(self->task, "that an earlier create of it failed cannot be recorded yet: %s",
+                 why->text);
     io_timer_in(self->task->manager->io, &self->again, self->delay);
     self->delay = self->delay * 2 < UNENDED_LAST_MS ? self->delay * 2 : UNENDED_LAST_MS;
 }
@@ -52,7 +52,7 @@ void unended_add(task_t *task, const status_t *why)
     *unended = (unended_t){.task = task, .delay = UNENDED_FIRST_MS};
     io_timer_init(&unended->again, on_again, unended);
     task->unended = unended;
-    task->phase = TASK_CLEANING;
+    task_enter(task, TASK_CLEANING);
     ask_later(unended, why);
 }
 
