@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from cluster import PROCESSES, until
-from fake_containers import CONFIG, NOT_FOUND, Containers
+from fake_containers import CONFIG, LIFE, NOT_FOUND, Containers
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and shims need root")
 
@@ -77,6 +77,39 @@ def test_a_slow_disk_of_the_metadata_worker(containers, ask, earlier):
     waits.result()
     told = containers.cluster.client().call("request.get", {"id": killed})
     assert (told["state"], told["status"], told["target"]) == ("done", 0, "b")
+    containers.finish("b")
+
+
+def await_running(containers, name, pid):
+    """A list is answered as soon as the bundles are known; what a shim says of its container comes after."""
+    def is_running():
+        row = containers.task(name)
+        return row["pid"] == pid and row["status"] == "RUNNING" and not row.get("phase")
+
+    until(is_running, f"{name} is known to run")
+
+
+def test_a_slow_disk_and_a_new_shim_worker(containers, ask):
+    """It adopts what is there without a word of the journal, and buries nothing before that has come."""
+    cluster = containers.cluster
+    pids = {name: containers.run(name) for name in ("b", "c")}
+    containers.run("dead")
+    stuck = Stuck(cluster, "metadata.commit-before")
+    waits = ask("container.create", "new", runtime="io.containerd.runc.v2", spec=b"{}")
+    stuck.await_hit()
+    containers.lose_shim("dead", to_a_successor=True)
+    for name, pid in pids.items():
+        await_running(containers, name, pid)
+    strangers(containers, "b")
+    containers.call("task.kill", "c", signal=signal.SIGKILL)
+    assert containers.task("dead")["phase"] == "loading"
+    assert not waits.done(), "nobody waited for the disk"
+    restart(cluster, "metadata")
+    waits.result()
+    for name in ("c", "dead"):
+        assert containers.wait(name) == 128 + signal.SIGKILL
+        until(lambda: containers.outcome("task.delete", name)[0] in (0, NOT_FOUND), f"{name} has ended")
+        until(lambda: containers.topics(name) == LIFE, f"the story of {name} is told once")
     containers.finish("b")
 
 

@@ -2,7 +2,8 @@
  * journal; a run without a bundle is ended. Bundles are looked at side by side, and one that is
  * damaged or mute keeps nobody else waiting. Requests come from the beginning on: what one is about
  * is looked at first, however many others there are, and only what needs the whole table waits for
- * it. */
+ * it. Who asks for all tasks waits for the bundles alone: a run without one has ended, and the
+ * journal, which knows of it, may be slow. */
 #include "common/log.h"
 #include "workers/shim/keeping.h"
 #include "workers/shim/load_internal.h"
@@ -75,7 +76,13 @@ void load_hurry(manager_t *self, task_t *task)
 /* Requests before the list is complete -------------------------------------------------------
  */
 
-/* Lets those go that are about that one; all of them without. */
+static bool is_about(const request_t *request, const char *ns, const char *id)
+{
+    const char *target = manager_target(request);
+    return target && !strcmp(target, id) && request_ns(request) && !strcmp(request_ns(request), ns);
+}
+
+/* Lets those go that are about that one; without, those about none, and all once all is listed. */
 static void release(loader_t *loader, const char *ns, const char *id)
 {
     manager_t *self = loader->manager;
@@ -83,9 +90,8 @@ static void release(loader_t *loader, const char *ns, const char *id)
     loader->early = zlistx_new();
     early_t *item;
     while ((item = zlistx_detach(early, NULL))) {
-        const char *target = manager_target(item->request);
-        bool is_meant = !id || (target && !strcmp(target, id) && request_ns(item->request) &&
-                                !strcmp(request_ns(item->request), ns));
+        bool is_meant = id ? is_about(item->request, ns, id)
+                           : loader->is_listed || !manager_target(item->request);
         if (is_meant)
             item->go(self, item->request);
         else
@@ -118,12 +124,17 @@ static void seek(loader_t *loader, const char *ns, const char *id)
     link_ask(loader->manager->link, MSG_bundle_get, &ask, ns, 0, NULL, on_sought, loader);
 }
 
+static bool is_known(const loader_t *loader, const char *ns, const char *id)
+{
+    return id ? ns && task_table_find(loader->manager->tasks, ns, id) : loader->has_bundles;
+}
+
 bool load_defer(manager_t *self, request_t *request, load_go_t *go)
 {
     loader_t *loader = self->loader;
     const char *ns = request_ns(request);
     const char *id = manager_target(request);
-    if (!loader || loader->is_listed || (ns && id && task_table_find(self->tasks, ns, id)))
+    if (!loader || loader->is_listed || is_known(loader, ns, id))
         return false;
     early_t *early = zmalloc(sizeof *early);
     *early = (early_t){.request = request, .go = go};
@@ -153,7 +164,6 @@ static void complete(loader_t *loader)
     loader->is_listed = true;
     loader->done(loader->manager);
     release(loader, NULL, NULL);
-    load_count_inspected(loader);
     loader->left--;
     load_next(loader);
 }
@@ -181,6 +191,14 @@ static void ask_incarnations(void *arg)
              NULL, on_incarnations, loader);
 }
 
+static void complete_bundles(loader_t *loader)
+{
+    loader->has_bundles = true;
+    release(loader, NULL, NULL);
+    load_count_inspected(loader);
+    ask_incarnations(loader);
+}
+
 static void on_page(void *arg, const status_t *st, const void *answer)
 {
     loader_t *loader = arg;
@@ -196,7 +214,7 @@ static void on_page(void *arg, const status_t *st, const void *answer)
     if (loader->page)
         ask_page(loader);
     else
-        ask_incarnations(loader);
+        complete_bundles(loader);
     load_next(loader);
 }
 

@@ -7,7 +7,8 @@
 typedef struct loader {
     manager_t *manager;
     void (*done)(manager_t *self); /* the table is complete */
-    bool is_listed;                /* it is */
+    bool has_bundles;              /* it has all of those */
+    bool is_listed;                /* it is complete */
     char *page;                    /* where the next page of bundles begins; owned */
     io_timer_t again;              /* asks again for a list that could not be had */
     complaint_t listless;          /* that it could not */
@@ -15,9 +16,9 @@ typedef struct loader {
     zhashx_t *sought;              /* NS/ID that were asked for by name */
     zlistx_t *waiting;             /* task_t, whose load_place is the handle; not owned */
     unsigned running;              /* loads that hold a place */
-    unsigned uninspected; /* tasks whose shim is not known yet, and the list until it is complete */
-    unsigned left;        /* what there is still to do: tasks that are neither adopted nor gone, the
-                             list, bundles that were asked for by name */
+    unsigned uninspected;          /* tasks whose shim is not known yet, and the list of bundles */
+    unsigned left; /* what there is still to do: tasks that are neither adopted nor gone, the
+                      list, bundles that were asked for by name */
 } loader_t;
 
 /* load_task.c: looks at the task, which leaves those that wait. */

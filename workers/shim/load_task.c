@@ -1,5 +1,7 @@
 /* One task of a predecessor being looked at. A shim that answers is adopted; where it is gone, its
- * container is kept as an orphan or buried; what never got as far as a shim is undone. */
+ * container is kept as an orphan or buried; what never got as far as a shim is undone. The journal,
+ * whose disk may be slow, is asked where nobody else knows: about a container whose shim is gone,
+ * which may have been deleted, and for an intent that is lost. */
 #include "workers/shim/load_internal.h"
 
 #include "common/failpoint.h"
@@ -16,14 +18,20 @@
 #define PLACE_MS      100  /* a shim that has not answered by then holds no place any more */
 #define LOAD_AGAIN_MS 2000 /* before a mute shim is asked again */
 
-typedef struct load {
+typedef struct load load_t;
+
+/* Goes on with what the journal said of the run; `container` is NULL when it did not tell. */
+typedef void load_told_t(load_t *load, const status_t *st, const msg_container_t *container);
+
+struct load {
     loader_t *loader;
     task_t *task;
     endpoint_t endpoint;
     io_timer_t again, slow;
-    unsigned execs; /* whose state was asked and is not known yet */
-    bool record_missing, is_inspected, has_place, is_downgraded;
-} load_t;
+    unsigned execs;    /* whose state was asked and is not known yet */
+    load_told_t *told; /* while the journal is asked */
+    bool is_inspected, has_place, is_downgraded;
+};
 
 static void set_inspected(load_t *load)
 {
@@ -54,6 +62,44 @@ static void load_finish(load_t *load)
     load_next(loader);
 }
 
+/* the journal -------------------------------------------------------------------------------------
+ */
+
+static void on_incarnation(void *arg, const status_t *st, const void *answer)
+{
+    load_t *load = arg;
+    load->told(load, st, st->code ? NULL : answer);
+}
+
+static void ask_journal(load_t *load, load_told_t *told)
+{
+    const task_t *task = load->task;
+    const msg_incarnation_get_t ask = {.id = task->id, .incarnation = task->incarnation};
+    load->told = told;
+    link_ask(load->loader->manager->link, MSG_incarnation_get, &ask, task->ns, 0, NULL,
+             on_incarnation, load);
+}
+
+/* Of a run that goes on either way. */
+static void on_recorded(void *arg, const status_t *st, const void *answer)
+{
+    AUTO_FREE process_ref_t *ref = arg;
+    (void)answer;
+    if (st->code == STATUS_NOT_FOUND && process_ref_find(ref))
+        log_warn("load %s/%s: its container has no record, but it runs: kept", ref->ns, ref->id);
+}
+
+static void look_for_record(const task_t *task)
+{
+    process_ref_t *ref = zmalloc(sizeof *ref);
+    *ref = process_ref(&task->init);
+    const msg_incarnation_get_t ask = {.id = task->id, .incarnation = task->incarnation};
+    link_ask(task->manager->link, MSG_incarnation_get, &ask, task->ns, 0, NULL, on_recorded, ref);
+}
+
+/* outcomes ----------------------------------------------------------------------------------------
+ */
+
 static void adopt(load_t *load)
 {
     task_t *task = load->task;
@@ -61,8 +107,7 @@ static void adopt(load_t *load)
     FAILPOINT(&ignored, "load adopt");
     task_enter(task, TASK_LIVE);
     task_heard(task);
-    if (load->record_missing)
-        log_warn("load %s: its container has no record, but it runs: kept", task->key);
+    look_for_record(task);
     log_info("load %s: adopted, pid %u is %s", task->key, task->init.pid,
              process_state_name(task->init.state));
     exits_wait_again(task);
@@ -87,19 +132,26 @@ static void bury(load_t *load)
     load_finish(load);
 }
 
-/* Its shim is dead. A task whose end is in the journal was being deleted. */
-static void keep_or_bury(load_t *load)
+/* A task whose end is in the journal was being deleted. */
+static void keep_or_bury(load_t *load, const status_t *st, const msg_container_t *container)
 {
     manager_t *self = load->loader->manager;
     task_t *task = load->task;
     status_t ignored;
-    if (load->record_missing || !orphan_load(self, task)) {
+    (void)container;
+    if (st->code == STATUS_NOT_FOUND || !orphan_load(self, task)) {
         bury(load);
         return;
     }
     manager_unpark(task);
     FAILPOINT(&ignored, "load kept");
     load_finish(load);
+}
+
+static void on_shim_dead(load_t *load)
+{
+    set_inspected(load);
+    ask_journal(load, keep_or_bury);
 }
 
 /* The shim lives and has no such container: Create never came to its end. */
@@ -153,7 +205,7 @@ static void on_exec_state(void *arg, const status_t *st, process_t *process)
     if (load->task->shim)
         adopt(load);
     else
-        keep_or_bury(load);
+        on_shim_dead(load);
 }
 
 static void ask_execs(load_t *load)
@@ -178,7 +230,7 @@ static void on_state(void *arg, const status_t *st, process_t *process)
     load_t *load = arg;
     (void)process;
     if (load->task->shim == NULL) /* it died while it was asked */
-        keep_or_bury(load);
+        on_shim_dead(load);
     else if (st->code == STATUS_NOT_FOUND)
         undo(load);
     else if (st->code)
@@ -196,7 +248,7 @@ static void on_connect(void *arg, const status_t *st, const uint8_t *payload, si
     manager_t *self = load->loader->manager;
     status_t outcome = *st;
     if (!task->shim) {
-        keep_or_bury(load);
+        on_shim_dead(load);
         return;
     }
     /* Its predecessor may have died before it wrote down what the shim really speaks. */
@@ -257,7 +309,7 @@ static void connect_shim(load_t *load)
     /* A `start` that runs now may be putting a new one in its place. */
     if (load->loader->manager->creates == 0)
         shim_remove_socket(load->endpoint.address);
-    keep_or_bury(load);
+    on_shim_dead(load);
 }
 
 static void on_slow(void *arg)
@@ -301,32 +353,11 @@ static void set_aside(load_t *load, const char *why)
              on_bundle_deleted, load);
 }
 
-static status_code_t find_intent(load_t *load, const msg_container_t *container, status_t *st)
-{
-    task_t *task = load->task;
-    task->intent = zmalloc(sizeof *task->intent);
-    status_code_t code = record_read_intent(task->bundle, task->intent, st);
-    if (code && intent_mend_is_due(task->bundle))
-        code = intent_mend(load->loader->manager, task, container, task->intent, st);
-    return code;
-}
-
-/* `container` is NULL without a record. */
-static void inspect(load_t *load, const msg_container_t *container)
+/* The intent is there. */
+static void resume(load_t *load)
 {
     task_t *task = load->task;
     status_t st;
-    status_code_t code = find_intent(load, container, &st);
-    if (code == STATUS_NOT_FOUND) { /* no shim can have been started */
-        free(TAKE(task->intent));
-        bury(load);
-        return;
-    }
-    if (code) {
-        free(TAKE(task->intent));
-        set_aside(load, st.text);
-        return;
-    }
     task->init.request = task->intent->request;
     begun_load(&task->begun, task->bundle);
     outcome_resume(task);
@@ -350,11 +381,37 @@ static void inspect(load_t *load, const msg_container_t *container)
     connect_shim(load);
 }
 
-static void on_incarnation(void *arg, const status_t *st, const void *answer)
+static void go_on(load_t *load, const status_t *st)
 {
-    load_t *load = arg;
-    load->record_missing = st->code == STATUS_NOT_FOUND;
-    inspect(load, st->code ? NULL : answer);
+    task_t *task = load->task;
+    if (!st->code) {
+        resume(load);
+        return;
+    }
+    free(TAKE(task->intent));
+    if (st->code == STATUS_NOT_FOUND) /* no shim can have been started */
+        bury(load);
+    else
+        set_aside(load, st->text);
+}
+
+static void mend_intent(load_t *load, const status_t *st, const msg_container_t *container)
+{
+    status_t mended = {.code = STATUS_OK};
+    (void)st;
+    intent_mend(load->loader->manager, load->task, container, load->task->intent, &mended);
+    go_on(load, &mended);
+}
+
+static void inspect(load_t *load)
+{
+    task_t *task = load->task;
+    status_t st = {.code = STATUS_OK};
+    task->intent = zmalloc(sizeof *task->intent);
+    if (record_read_intent(task->bundle, task->intent, &st) && intent_mend_is_due(task->bundle))
+        ask_journal(load, mend_intent);
+    else
+        go_on(load, &st);
 }
 
 void load_task(loader_t *loader, task_t *task)
@@ -380,7 +437,5 @@ void load_task(loader_t *loader, task_t *task)
         set_aside(load, "it has no readable incarnation or config.json");
         return;
     }
-    msg_incarnation_get_t ask = {.id = task->id, .incarnation = task->incarnation};
-    link_ask(loader->manager->link, MSG_incarnation_get, &ask, task->ns, 0, NULL, on_incarnation,
-             load);
+    inspect(load);
 }
