@@ -10,12 +10,13 @@
 
 #include <stdbool.h>
 
-#define FAILPOINT_DIR       "failpoints"
-#define FAILPOINT_TERMS_MAX 1024 /* bytes of a file of terms */
-#define FAILPOINT_NAME_MAX  128  /* bytes; longer names are cut */
+#define FAILPOINT_DIR "failpoints"
 
 /* Reads the configuration. `process` ("shim") begins the names. */
 status_code_t failpoint_init(const cluster_t *cluster, const char *process, status_t *st);
+
+/* Of a process that has no configuration: what failpoint_directory() of its parent was. */
+void failpoint_inherit(const char *directory, const char *process);
 
 /* Hits "PROCESS.NAME", spaces in it become '-'. OK, or UNKNOWN with the text of an error. Does not
  * return from a panic, which is SIGKILL, nor before a delay is over. */

@@ -24,5 +24,7 @@ void log_settings_read(int argc, char **argv, log_settings_t *ret)
             ret->limits.max_files = bounded(value, 1, LOG_STORE_FILES_MAX);
         else if (!strcmp(key, LOG_SETTING_TERMINAL))
             ret->terminal = !strcmp(value, "1");
+        else if (!strcmp(key, LOG_SETTING_FAILPOINTS))
+            ret->failpoints = value;
     }
 }

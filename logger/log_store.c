@@ -2,6 +2,7 @@
 #include "logger/log_store.h"
 
 #include "logger/log_dir.h"
+#include "logger/log_failpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -69,7 +70,7 @@ static bool open_dir(log_store_t *self)
 {
     if (self->dir >= 0)
         return true;
-    if (!make_dirs(self->dir_path))
+    if (!log_failpoint("open") || !make_dirs(self->dir_path))
         return false;
     self->dir = open(self->dir_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (self->dir >= 0)
@@ -129,6 +130,7 @@ static void rotate(log_store_t *self)
     uint64_t lowest = 0, highest;
     uint64_t keep_from =
         self->number + 2 > self->limits.max_files ? self->number + 2 - self->limits.max_files : 1;
+    log_failpoint("rotate before");
     close_file(self);
     while (log_dir_range(self->dir, 1, &lowest, &highest) && lowest && lowest < keep_from) {
         log_dir_name(lowest, name);
@@ -137,6 +139,7 @@ static void rotate(log_store_t *self)
     }
     self->number++;
     self->size = 0;
+    log_failpoint("rotate after");
 }
 
 /* Losing ------------------------------------------------------------------------------------------
@@ -167,7 +170,8 @@ static void fail(log_store_t *self, int64_t now)
 static size_t write_lines(log_store_t *self, const char *data, size_t size)
 {
     size_t done = 0;
-    while (done < size) {
+    bool is_good = log_failpoint("write before");
+    while (is_good && done < size) {
         ssize_t put = write(self->file, data + done, size - done);
         if (put < 0 && errno == EINTR)
             continue;
@@ -183,6 +187,7 @@ static size_t write_lines(log_store_t *self, const char *data, size_t size)
         (void)!ftruncate(self->file, end - (off_t)(done - whole)); /* or it is repaired later */
     }
     self->size += whole;
+    log_failpoint("write after");
     errno = error;
     return whole;
 }

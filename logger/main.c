@@ -1,6 +1,8 @@
 /* shimd-log: writes the output of a detached process into files. A shim starts it as its
  * `binary://` logger; from then on it depends on nobody. Waiting for the disk is what it is for. */
+#include "common/failpoint_term.h"
 #include "logger/guard.h"
+#include "logger/log_failpoint.h"
 #include "logger/log_writer.h"
 
 #include <fcntl.h>
@@ -35,20 +37,24 @@ int main(int argc, char **argv)
         return 2;
     }
     log_settings_read(argc, argv, &settings);
+    if (settings.failpoints)
+        failpoint_enable(settings.failpoints, "log");
     log_writer_t *writer = log_writer_new(&settings, OUTPUT_FD, ERRORS_FD);
-    if (!writer)
+    if (!writer || !log_failpoint("start"))
         return EXIT_FAILURE;
     detach();
     close(READY_FD); /* the shim waits for all of its copies to be closed: before the first fork */
     while (!has_ended) {
         bool after_death;
         int guard = guard_enter(&after_death);
+        log_failpoint("begin");
         if (after_death)
             log_writer_note_death(writer);
         has_ended = log_writer_run(writer, guard);
         if (guard >= 0)
             close(guard);
     }
+    log_failpoint("end");
     log_writer_destroy(&writer);
     return EXIT_SUCCESS;
 }

@@ -3,6 +3,7 @@
 
 #include "broker/supervisor/handover.h"
 #include "broker/supervisor/keeper_process.h"
+#include "common/failpoint_term.h"
 #include "common/io_timer.h"
 #include "common/keep.h"
 #include "common/log.h"
@@ -115,7 +116,7 @@ static _Noreturn void become(const char *executable, int control)
     else if (dup2(control, KEEPER_CONTROL_FD) < 0)
         _exit(EXIT_FAILURE);
     close_range(KEEPER_CONTROL_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
-    execl(executable, KEEPER_NAME, (char *)NULL);
+    execl(executable, KEEPER_NAME, failpoint_directory(), (char *)NULL);
     _exit(EXIT_FAILURE);
 }
 

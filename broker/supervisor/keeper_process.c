@@ -1,6 +1,7 @@
 /* Keeping descriptors for others. */
 #include "broker/supervisor/keeper_process.h"
 
+#include "common/failpoint.h"
 #include "common/io_set.h"
 #include "common/io_timer.h"
 #include "common/keep.h"
@@ -87,14 +88,18 @@ static void on_hang_up(void *arg, int fd, uint32_t events)
     channel_t *channel = kept->channel;
     (void)fd;
     (void)events;
+    status_t ignored;
+    FAILPOINT(&ignored, "let go before");
     let_go(kept);
+    FAILPOINT(&ignored, "let go after");
     free_when_empty(channel);
 }
 
 static void keep(channel_t *channel, int fd)
 {
     keeper_t *self = channel->keeper;
-    if (self->count >= self->most) {
+    status_t ignored;
+    if (FAILPOINT(&ignored, "keep before") || self->count >= self->most) {
         close(fd);
         return;
     }
@@ -103,6 +108,7 @@ static void keep(channel_t *channel, int fd)
     TAILQ_INSERT_TAIL(&channel->kept, kept, link);
     self->count++;
     io_set_add(self->io, fd, EPOLLRDHUP, on_hang_up, kept);
+    FAILPOINT(&ignored, "keep after");
 }
 
 static void on_overdue(void *arg)
@@ -124,6 +130,8 @@ static void on_channel(void *arg, int fd, uint32_t events)
             keep(channel, received);
     if (result == KEEP_NOTHING)
         return;
+    status_t ignored;
+    FAILPOINT(&ignored, "channel end");
     io_set_remove(channel->keeper->io, fd);
     util_close(&channel->fd);
     io_timer_in(channel->keeper->io, &channel->after, KEEPER_AFTER_MS);
@@ -138,7 +146,10 @@ static void channel_new(keeper_t *self, int fd)
     io_timer_init(&channel->after, on_overdue, channel);
     TAILQ_INSERT_TAIL(&self->channels, channel, link);
     io_set_add(self->io, fd, EPOLLIN, on_channel, channel);
+    status_t ignored;
+    FAILPOINT(&ignored, "word before");
     keep_send_word(fd);
+    FAILPOINT(&ignored, "word after");
 }
 
 static void on_control(void *arg, int fd, uint32_t events)
@@ -152,6 +163,8 @@ static void on_control(void *arg, int fd, uint32_t events)
             channel_new(self, channel);
     if (result == KEEP_NOTHING)
         return;
+    status_t ignored;
+    FAILPOINT(&ignored, "alone");
     io_set_remove(self->io, fd);
     close(fd);
     self->has_supervisor = false;
@@ -179,14 +192,18 @@ static size_t room(void)
     return !is_small ? KEEPER_MAX : limit.rlim_cur > OTHERS_MAX ? limit.rlim_cur - OTHERS_MAX : 0;
 }
 
-_Noreturn void keeper_process_run(void)
+_Noreturn void keeper_process_run(const char *failpoints)
 {
+    status_t st;
     stand_apart();
+    failpoint_inherit(failpoints, "keeper");
     keeper_t self = {.io = io_set_new(NULL), .has_supervisor = true, .most = room()};
     TAILQ_INIT(&self.channels);
     fcntl(KEEPER_CONTROL_FD, F_SETFD, FD_CLOEXEC);
-    if (io_set_add(self.io, KEEPER_CONTROL_FD, EPOLLIN, on_control, &self))
+    if (FAILPOINT(&st, "begin") ||
+        io_set_add(self.io, KEEPER_CONTROL_FD, EPOLLIN, on_control, &self))
         _exit(EXIT_FAILURE);
     io_set_run(self.io);
+    FAILPOINT(&st, "end");
     _exit(EXIT_SUCCESS);
 }

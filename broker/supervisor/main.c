@@ -273,7 +273,7 @@ int main(int argc, char **argv)
     options_t options = {.argv = argv};
     status_t st = {.code = STATUS_OK};
     if (!strcmp(program_invocation_name, KEEPER_NAME))
-        keeper_process_run();
+        keeper_process_run(argv[1]);
     if (readlink("/proc/self/exe", options.path, sizeof options.path - 1) <= 0)
         refuse(EXIT_FAILURE, "find the own executable");
     parse_options(&options, argc, argv);

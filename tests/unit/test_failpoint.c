@@ -1,6 +1,7 @@
 /* Failpoints: terms, counts, and what they do. */
 #include "common/failpoint.h"
 
+#include "common/failpoint_term.h"
 #include "common/util.h"
 
 #include <signal.h>
@@ -95,6 +96,20 @@ static void terms_are_met_in_turn(void **state)
     assert_int_equal(FAILPOINT(&st, "bad"), STATUS_OK);
 }
 
+static void a_process_without_a_configuration_has_those_of_its_parent(void **state)
+{
+    fixture_t *self = *state;
+    status_t st;
+    turn(self, "on");
+    AUTO_FREE char *directory = strdup(failpoint_directory());
+    failpoint_inherit(NULL, "child");
+    assert_null(failpoint_directory());
+    assert_int_equal(FAILPOINT(&st, "a"), STATUS_OK);
+    failpoint_inherit(directory, "child");
+    set_terms(self, "child.a", "error(x)");
+    assert_int_equal(FAILPOINT(&st, "a"), STATUS_UNKNOWN);
+}
+
 static void a_process_that_died_goes_past_it_the_next_time(void **state)
 {
     fixture_t *self = *state;
@@ -120,6 +135,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(they_are_off_unless_the_configuration_says_so, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(terms_are_met_in_turn, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_process_without_a_configuration_has_those_of_its_parent,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_process_that_died_goes_past_it_the_next_time, set_up,
                                         tear_down),
     };

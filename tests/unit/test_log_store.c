@@ -2,6 +2,7 @@
  * disk: a write is cut short at it, as at the last free block. */
 #include "log_fixture.h"
 
+#include "common/failpoint_term.h"
 #include "common/util.h"
 #include "logger/log_dir.h"
 
@@ -205,6 +206,23 @@ static void a_writer_holds_the_lock(void **state)
     log_store_destroy(&store);
 }
 
+static void a_failpoint_is_a_disk_that_fails(void **state)
+{
+    const log_fixture_t *fixture = *state;
+    AUTO_FREE char *terms = util_format("%s/log.write-before", fixture->root);
+    AUTO_CLOSE int fd = open(terms, O_WRONLY | O_CREAT, 0600);
+    assert_int_equal(write(fd, "1*error(x)", 10), 10);
+    failpoint_enable(fixture->root, "log");
+    log_store_t *store = log_store_new(fixture->dir, &plenty);
+    int64_t now = util_now_ns();
+    log_fixture_add(store, "gone");
+    log_store_flush(store, now);
+    log_store_flush(store, now + RETRY_NS);
+    failpoint_enable(NULL, "log");
+    assert_text(fixture, "! 1 lines (5 bytes) were lost: Input/output error\n");
+    log_store_destroy(&store);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, log_fixture_setup, log_fixture_teardown)
 
 int main(void)
@@ -219,6 +237,7 @@ int main(void)
         TEST(a_place_that_is_none_is_tried_again),
         TEST(a_killed_writer_is_told_of),
         TEST(a_writer_holds_the_lock),
+        TEST(a_failpoint_is_a_disk_that_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
