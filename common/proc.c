@@ -4,7 +4,6 @@
 #include "common/util.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -15,21 +14,33 @@
 #define STAT_MAX         1024
 #define PARENT_FIELD     4
 #define START_TIME_FIELD 22
-#define LISTENING        0x10000 /* __SO_ACCEPTCON, as /proc/net/unix shows it */
-#define UNIX_PREFIX      "unix://"
 #define BOOT_SIZE        9 /* of the boot's UUID this many characters, less one */
+
+size_t proc_read(pid_t pid, const char *name, char *ret, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    size_t used = 0;
+    for (ssize_t got = 1; fd >= 0 && got > 0 && used < size - 1;) {
+        got = read(fd, ret + used, size - 1 - used);
+        used += got > 0 ? (size_t)got : 0;
+    }
+    ret[used] = '\0';
+    return used;
+}
+
+const char *proc_next_word(const char *word, const char *end)
+{
+    const char *next = word + strlen(word) + 1;
+    return next < end ? next : NULL;
+}
 
 /* A number of /proc/PID/stat, by its place in proc(5) and behind the name; 0 without a process. */
 static uint64_t stat_field(pid_t pid, int wanted)
 {
-    char path[64], text[STAT_MAX];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return 0;
-    size_t size = fread(text, 1, sizeof text - 1, file);
-    fclose(file);
-    text[size] = '\0';
+    char text[STAT_MAX];
+    proc_read(pid, "stat", text, sizeof text);
     /* The name is in parentheses and may have anything in it, parentheses too. */
     char *rest = strrchr(text, ')');
     for (int field = 2; rest && field < wanted; field++)
@@ -94,47 +105,6 @@ int proc_open_named(const char *name)
     return -1;
 }
 
-/* The number by which descriptors of the listening socket are known; 0 when there is none. */
-static unsigned long listener_inode(const char *address)
-{
-    bool is_path = !strncmp(address, UNIX_PREFIX, strlen(UNIX_PREFIX));
-    AUTO_FREE char *wanted =
-        is_path ? util_strdup(address + strlen(UNIX_PREFIX)) : util_format("@%s", address);
-    FILE *table = fopen("/proc/net/unix", "re");
-    char line[512];
-    unsigned long found = 0;
-    while (table && !found && fgets(line, sizeof line, table)) {
-        unsigned flags;
-        unsigned long inode;
-        int name = 0;
-        line[strcspn(line, "\n")] = '\0';
-        if (sscanf(line, "%*s %*s %*s %x %*s %*s %lu %n", &flags, &inode, &name) == 2 && name &&
-            (flags & LISTENING) && !strcmp(line + name, wanted))
-            found = inode;
-    }
-    if (table)
-        fclose(table);
-    return found;
-}
-
-static bool holds(const char *pid, const char *link)
-{
-    char path[300], target[64];
-    snprintf(path, sizeof path, "/proc/%s/fd", pid);
-    DIR *stream = opendir(path);
-    bool found = false;
-    for (struct dirent *entry; stream && !found && (entry = readdir(stream));) {
-        ssize_t size = readlinkat(dirfd(stream), entry->d_name, target, sizeof target - 1);
-        if (size > 0) {
-            target[size] = '\0';
-            found = !strcmp(target, link);
-        }
-    }
-    if (stream)
-        closedir(stream);
-    return found;
-}
-
 bool proc_comm(pid_t pid, char ret[PROC_COMM_SIZE])
 {
     char path[64];
@@ -149,21 +119,4 @@ bool proc_comm(pid_t pid, char ret[PROC_COMM_SIZE])
         if (*at < ' ' || *at > '~')
             *at = '?';
     return known;
-}
-
-pid_t proc_find_listener(const char *address)
-{
-    char link[64];
-    unsigned long inode = listener_inode(address);
-    if (!inode)
-        return 0;
-    snprintf(link, sizeof link, "socket:[%lu]", inode);
-    DIR *processes = opendir("/proc");
-    pid_t found = 0;
-    for (struct dirent *entry; processes && !found && (entry = readdir(processes));)
-        if (isdigit((unsigned char)entry->d_name[0]) && holds(entry->d_name, link))
-            found = (pid_t)strtol(entry->d_name, NULL, 10);
-    if (processes)
-        closedir(processes);
-    return found;
 }

@@ -4,12 +4,21 @@
 #define SHIMD_PROC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 /* When the process was started, in clock ticks since boot (proc(5), stat, field 22). 0 when there
  * is no such process. */
 uint64_t proc_start_time(pid_t pid);
+
+/* What /proc/PID/NAME has, as far as it fits, NUL-terminated; its size, 0 when there is nothing to
+ * read. */
+size_t proc_read(pid_t pid, const char *name, char *ret, size_t size);
+
+/* The next of the words, each ended by NUL, of which /proc/PID/cmdline and environ are made; NULL
+ * when there is none before `end`. */
+const char *proc_next_word(const char *word, const char *end);
 
 /* A name that no other process of this machine has had or will have: boot, pid and start. False
  * when there is no such process. */
@@ -30,10 +39,5 @@ int proc_open(pid_t pid, uint64_t start_time);
 
 /* The same for the process that has or had that name; EINVAL for what is none. */
 int proc_open_named(const char *name);
-
-/* The process that listens on the unix socket `address` (as ttrpc_address_parse takes it), by the
- * descriptors it holds; 0 when there is none. Walks through all processes' descriptors, tens of
- * milliseconds on a busy machine: for when there is no other way to know. */
-pid_t proc_find_listener(const char *address);
 
 #endif

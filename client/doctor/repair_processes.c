@@ -5,6 +5,8 @@
 #include "client/doctor/compare.h"
 #include "common/cgroup_tree.h"
 #include "common/proc.h"
+#include "common/proc_socket.h"
+#include "workers/shim/shim_process.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -28,13 +30,13 @@ bool repair_kill(int pidfd)
 /* The process of the finding, if it still is a shim of this cluster; -1 otherwise. */
 static int open_shim(repair_t *self, finding_t *finding)
 {
-    seen_arguments_t arguments;
+    shim_words_t words;
     int fd = proc_open(finding->pid, finding->start);
     if (fd < 0) {
         finding_set(finding, FINDING_MENDED, "it has ended by itself");
         return -1;
     }
-    if (seen_is_shim(self->cluster, finding->pid, &arguments) && !arguments.is_verb)
+    if (shim_process_is(self->cluster, finding->pid, &words) && !words.is_verb)
         return fd;
     finding_set(finding, FINDING_LEFT, "process %d is no shim any more", (int)finding->pid);
     close(fd);
@@ -53,7 +55,7 @@ void repair_kill_shim(repair_t *self, finding_t *finding)
     if (seen_mark(state) && !repair_delete_container(self, finding))
         return;
     /* Afterwards nobody could tell whose its socket was. */
-    AUTO_FREE char *socket = seen_socket_of(finding->pid);
+    AUTO_FREE char *socket = proc_listens_at(finding->pid);
     if (!repair_kill(fd)) {
         finding_set(finding, FINDING_LEFT, "process %d does not end", (int)finding->pid);
         return;

@@ -3,6 +3,7 @@
 #include "client/doctor/repair.h"
 
 #include "common/proc.h"
+#include "common/proc_socket.h"
 #include "workers/bundle/bundle_create.h"
 #include "workers/bundle/bundle_dir.h"
 #include "workers/bundle/bundle_store.h"

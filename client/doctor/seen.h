@@ -87,20 +87,8 @@ bool seen_is_held(const char *dir);
 /* The first process in the tree of cgroups at `dir`, 0 when there is none. */
 pid_t seen_cgroup_process(const char *dir);
 
-/* Whether the process is a shim or verb of this cluster; then `ret`, which may be NULL, gets its
- * arguments' namespace and id. */
-typedef struct seen_arguments {
-    char ns[77], id[77];
-    bool is_verb;
-} seen_arguments_t;
-bool seen_is_shim(const cluster_t *cluster, pid_t pid, seen_arguments_t *ret);
-
 /* The letter /proc/PID/stat has for its state; 0 when there is no such process. */
 char seen_process_state(pid_t pid);
-
-/* The path of the socket in SEEN_SOCKET_DIR that the process listens on; NULL when there is none.
- * The caller frees. */
-char *seen_socket_of(pid_t pid);
 
 /* Where shims listen. */
 #define SEEN_SOCKET_DIR "/run/containerd/s"

@@ -159,13 +159,22 @@ static void raise_oom_score(void)
 }
 
 /* As containerd's: the same executable without a verb, in a process group of its own, with the
- * socket as descriptor 3. */
+ * socket as descriptor 3; what Go starts has become its program when that returns. */
 static void start_daemon(const options_t *options, int listener)
 {
     const char *argv[] = {options->program, "-namespace", options->ns,      "-id",
                           options->id,      "-address",   options->address, NULL};
-    if (fork() != 0)
+    int begun[2];
+    char none;
+    if (pipe2(begun, O_CLOEXEC))
         return;
+    if (fork() != 0) {
+        close(begun[1]);
+        while (read(begun[0], &none, 1) < 0 && errno == EINTR) {
+        }
+        close(begun[0]);
+        return;
+    }
     setpgid(0, 0);
     raise_oom_score();
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -105,6 +105,17 @@ def test_a_container_without_a_shim(containers, kind):
     check_end(containers, name, SIGNALLED + signal.SIGKILL)
 
 
+def test_a_shim_that_listens_where_nobody_looks(containers):
+    """It chose its socket's name, and the worker died before it had written that down."""
+    place = containers.cluster.dir / "own"
+    name = containers.record("own", generation=2, socket_dir=place)
+    with Fault(containers, "create-start-shim-after", "panic"):
+        containers.call("task.create", name)
+    assert len(containers.asked_for(name, "Create")) == 1
+    check_life_goes_on(containers, name, containers.call("task.start", name)["pid"])
+    assert list(place.iterdir()) == []
+
+
 def test_a_shim_without_a_container(containers, kind):
     """The worker died before it asked for one: the shim goes, and the request that comes again gets another."""
     name = containers.record(f"undo-{kind}")

@@ -160,6 +160,15 @@ def test_a_create_that_is_undone_is_undone_in_the_journal_too(containers):
     assert until(lambda: containers.topics("c"), "the shim's events")[-1] == "/tasks/delete"
 
 
+@pytest.mark.parametrize("wish", ["garbage-alive", "exit1-alive"])
+def test_a_failed_start_that_left_a_shim_where_nobody_looks(containers, wish):
+    place = containers.cluster.dir / "own"
+    containers.record("c", generation=2, start=wish, socket_dir=place)
+    containers.refusal("task.create", "c")
+    assert containers.nothing_of("c"), containers.remains("c")
+    assert list(place.iterdir()) == []
+
+
 @pytest.mark.parametrize("wish, sentence, generations", [
     ("garbage", "no address", (1, 2, 3)), ("empty", "no address", (1, 2, 3)), ("exit1", "told to fail", (1, 2, 3)),
     ("stderr-noise", "", (1, 2, 3)), ("garbage-alive", "no address", (1, 2, 3)), ("exit1-alive", "told to fail", (1, 2, 3)),

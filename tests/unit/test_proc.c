@@ -1,5 +1,6 @@
 /* What /proc tells of processes. */
 #include "common/proc.h"
+#include "common/proc_socket.h"
 
 #include "common/util.h"
 
@@ -90,10 +91,13 @@ static void the_listener_of_a_socket_is_found(void **state)
     int second = listen_at(&abstract, offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
     assert_int_equal(proc_find_listener(address), getpid());
     assert_int_equal(proc_find_listener(name), getpid());
+    AUTO_FREE char *place = proc_listens_at(getpid());
+    assert_string_equal(place, path.sun_path);
     close(first);
     close(second);
     unlink(path.sun_path);
     assert_int_equal(proc_find_listener(address), 0);
+    assert_null(proc_listens_at(getpid()));
 }
 
 int main(void)

@@ -2,6 +2,7 @@
 #include "workers/shim/create.h"
 
 #include "common/log.h"
+#include "workers/shim/shim_process.h"
 
 #include "common/proto/task.pb-c.h"
 
@@ -37,9 +38,10 @@ void create_undo_start(op_t *op)
     status_t st = {.code = STATUS_OK};
     if (!task->shim) {
         endpoint_t endpoint = create->endpoint;
-        endpoint.version = 2;
-        if (!endpoint.address[0])
+        if (!endpoint.address[0] && !shim_process_find(worker_cluster(create->manager->worker),
+                                                       task->ns, task->id, &endpoint))
             snprintf(endpoint.address, sizeof endpoint.address, "%s", task->intent->address);
+        endpoint.version = 2;
         task->shim = manager_shim(create->manager, &endpoint, &st);
         if (!task->shim) { /* nobody listens: there is none */
             if (st.code == STATUS_UNAVAILABLE)

@@ -1,6 +1,8 @@
 /* Whether a shim is in the middle of a start. */
 #include "workers/shim/in_flight.h"
 
+#include "common/proc.h"
+
 #include <ctype.h>
 #include <dirent.h>
 
@@ -20,14 +22,8 @@ static bool has_word(const char *words, size_t size, const char *tail)
 
 static bool starts(const process_t *process, int pid)
 {
-    char path[64], words[ARGUMENTS_MAX + 1], pid_file[96];
-    snprintf(path, sizeof path, "/proc/%d/cmdline", pid);
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return false;
-    size_t size = fread(words, 1, ARGUMENTS_MAX, file);
-    words[size] = '\0';
-    fclose(file);
+    char words[ARGUMENTS_MAX], pid_file[96];
+    size_t size = proc_read(pid, "cmdline", words, sizeof words);
     snprintf(pid_file, sizeof pid_file, "/%s.pid", process->exec_id);
     if (process->exec_id[0])
         return has_word(words, size, pid_file);

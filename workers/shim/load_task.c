@@ -13,6 +13,7 @@
 #include "workers/shim/orphan.h"
 #include "workers/shim/outcome.h"
 #include "workers/shim/restart.h"
+#include "workers/shim/shim_process.h"
 #include "workers/shim/state.h"
 
 #define PLACE_MS      100  /* a shim that has not answered by then holds no place any more */
@@ -281,6 +282,19 @@ static void ask_connect(load_t *load)
               on_connect, load);
 }
 
+/* A predecessor that died before it wrote down where the shim listens has left it running; where
+ * it chose a place of its own, only the process tells. */
+static bool find_process(load_t *load)
+{
+    const task_t *task = load->task;
+    const cluster_t *cluster = worker_cluster(load->loader->manager->worker);
+    endpoint_t endpoint;
+    if (load->endpoint.shim_pid || !shim_process_find(cluster, task->ns, task->id, &endpoint))
+        return false;
+    load->endpoint = endpoint;
+    return true;
+}
+
 /* A socket that nobody listens on, and no process: that is proof. Anything else is not. */
 static void connect_shim(load_t *load)
 {
@@ -297,6 +311,10 @@ static void connect_shim(load_t *load)
         if (load->endpoint.shim_pid)
             shim_watch(task->shim, load->endpoint.shim_pid, load->endpoint.shim_start, &ignored);
         ask_connect(load);
+        return;
+    }
+    if (st.code == STATUS_UNAVAILABLE && find_process(load)) {
+        connect_shim(load);
         return;
     }
     AUTO_CLOSE int process = load->endpoint.shim_pid ? proc_open((pid_t)load->endpoint.shim_pid,

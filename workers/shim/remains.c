@@ -17,18 +17,11 @@
 
 #define COMMAND_MAX 8192 /* bytes of a command line; a runtime's is shorter */
 
-/* Arguments as /proc tells them: one after the other, each with its NUL. */
-static const char *next_word(const char *word, const char *end)
-{
-    word += strlen(word) + 1;
-    return word < end ? word : NULL;
-}
-
 static bool creates(const char *words, const char *end, const char *bundle)
 {
     bool is_create = false, is_of_bundle = false;
     for (const char *word = words, *next; word; word = next) {
-        next = next_word(word, end);
+        next = proc_next_word(word, end);
         is_create = is_create || !strcmp(word, "create");
         is_of_bundle = is_of_bundle || (next && !strcmp(word, "--bundle") && !strcmp(next, bundle));
     }
@@ -37,14 +30,8 @@ static bool creates(const char *words, const char *end, const char *bundle)
 
 static bool is_runtime_of(pid_t pid, const char *bundle)
 {
-    char path[64], words[COMMAND_MAX + 1];
-    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return false;
-    size_t size = fread(words, 1, COMMAND_MAX, file);
-    fclose(file);
-    words[size] = '\0';
+    char words[COMMAND_MAX];
+    size_t size = proc_read(pid, "cmdline", words, sizeof words);
     return size && creates(words, words + size, bundle);
 }
 

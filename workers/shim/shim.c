@@ -5,6 +5,7 @@
 #include "common/keep.h"
 #include "common/log.h"
 #include "common/proc.h"
+#include "common/proc_socket.h"
 #include "common/util.h"
 
 #include <errno.h>
