@@ -20,6 +20,7 @@ void router_finish(router_t *self, job_t *job)
         service_unqueue(service, job);
     else
         service_count(service, job, false);
+    service_release(service, job);
     zhashx_delete(self->jobs, &job->id);
 }
 
@@ -104,7 +105,7 @@ void router_take_answer(router_t *self, arrival_t *arrival)
     status_t ignored;
     FAILPOINT(&ignored, "answer %s", job->method);
     service->answered++;
-    job_answer(job, arrival->header_frame, arrival->body);
+    job_answer(job, arrival->header_frame, arrival->body, self->unread);
     router_finish(self, job);
     router_dispatch(self, service);
 }

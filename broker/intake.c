@@ -44,6 +44,8 @@ static status_code_t check_room(router_t *self, const arrival_t *arrival, const 
     if (!method->seconds && method->service->waits >= SERVICE_WAITS_MAX)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "%s: %d requests wait without a deadline",
                           method->service->name, SERVICE_WAITS_MAX);
+    if (unread_check(self->unread, arrival->socket, arrival->identity, UNREAD_SMALL, st))
+        return st->code;
     if (method->service->failed)
         return status_set(st, STATUS_UNAVAILABLE, "%s: the worker cannot be started",
                           method->service->name);

@@ -121,31 +121,14 @@ void route_send(io_zmq_t *to, zmq_msg_t *identity, bool delimited, zmq_msg_t *he
     zmq_msg_close(&address);
 }
 
-static void send_copies(route_t *route, zmq_msg_t *header, zmq_msg_t *body)
+/* `body` is moved away. */
+static void send_copy(route_t *route, zmq_msg_t *header, zmq_msg_t *body)
 {
-    zmq_msg_t header_copy, body_copy;
-    zmq_msg_init(&header_copy);
-    zmq_msg_init(&body_copy);
-    zmq_msg_copy(&header_copy, header);
-    if (body)
-        zmq_msg_copy(&body_copy, body);
-    route_send(route->socket, &route->identity, route->delimited, &header_copy,
-               body ? &body_copy : NULL);
-    zmq_msg_close(&header_copy);
-    zmq_msg_close(&body_copy);
-}
-
-void job_answer(job_t *self, zmq_msg_t *header, zmq_msg_t *body)
-{
-    for (size_t i = 0; i < self->route_count; i++) {
-        route_t *route = &self->routes[i];
-        if (i + 1 < self->route_count)
-            send_copies(route, header, body);
-        else
-            route_send(route->socket, &route->identity, route->delimited, header, body);
-        zmq_msg_close(&route->identity);
-    }
-    self->route_count = 0;
+    zmq_msg_t copy;
+    zmq_msg_init(&copy);
+    zmq_msg_copy(&copy, header);
+    route_send(route->socket, &route->identity, route->delimited, &copy, body);
+    zmq_msg_close(&copy);
 }
 
 static void encode_failure(const job_t *self, const status_t *st, zmq_msg_t *frame)
@@ -155,25 +138,52 @@ static void encode_failure(const job_t *self, const status_t *st, zmq_msg_t *fra
     frame_encode(frame, MSG_reply, &header);
 }
 
-void job_fail(job_t *self, const status_t *st)
+static void fail_route(const job_t *self, route_t *route, const status_t *st)
 {
     zmq_msg_t frame;
     encode_failure(self, st, &frame);
-    job_answer(self, &frame, NULL);
+    route_send(route->socket, &route->identity, route->delimited, &frame, NULL);
     zmq_msg_close(&frame);
+}
+
+void job_answer(job_t *self, zmq_msg_t *header, zmq_msg_t *body, unread_t *unread)
+{
+    for (size_t i = 0; i < self->route_count; i++) {
+        route_t *route = &self->routes[i];
+        status_t st;
+        zmq_msg_t copy;
+        zmq_msg_init(&copy);
+        zmq_msg_copy(&copy, body);
+        if (self->class == CLASS_READ &&
+            unread_check(unread, route->socket, &route->identity, zmq_msg_size(&copy), &st)) {
+            fail_route(self, route, &st);
+        } else {
+            unread_count(unread, route->socket, &route->identity, &copy);
+            send_copy(route, header, &copy);
+        }
+        zmq_msg_close(&copy);
+        zmq_msg_close(&route->identity);
+    }
+    self->route_count = 0;
+}
+
+void job_fail(job_t *self, const status_t *st)
+{
+    for (size_t i = 0; i < self->route_count; i++) {
+        fail_route(self, &self->routes[i], st);
+        zmq_msg_close(&self->routes[i].identity);
+    }
+    self->route_count = 0;
 }
 
 void job_fail_late(job_t *self, const status_t *st, int64_t now)
 {
-    zmq_msg_t frame;
-    encode_failure(self, st, &frame);
     for (size_t i = self->route_count; i-- > 0;) {
         route_t *route = &self->routes[i];
         if (!route->deadline || route->deadline >= now)
             continue;
-        send_copies(route, &frame, NULL);
+        fail_route(self, route, st);
         remove_route(self, i);
     }
-    zmq_msg_close(&frame);
     find_deadline(self);
 }

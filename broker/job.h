@@ -2,6 +2,7 @@
 #ifndef SHIMD_BROKER_JOB_H
 #define SHIMD_BROKER_JOB_H
 
+#include "broker/unread.h"
 #include "common/io_zmq.h"
 #include "common/message.h"
 
@@ -68,9 +69,9 @@ void job_add_route(job_t *self, io_zmq_t *socket, zmq_msg_t *identity, bool deli
 /* When the last of those who ask gives up; 0 when one of them never does. */
 int64_t job_last_deadline(const job_t *self);
 
-/* Sends `header` and `body`, which are moved away, to every route, in which the asker is told once.
- */
-void job_answer(job_t *self, zmq_msg_t *header, zmq_msg_t *body);
+/* Sends `header` and `body` to every route, in which the asker is told once. A client that does not
+ * take its answers (see unread.h) is told so instead, unless the request has changed something. */
+void job_answer(job_t *self, zmq_msg_t *header, zmq_msg_t *body, unread_t *unread);
 void job_fail(job_t *self, const status_t *st);
 
 /* Fails it for those whose deadline is before `now`; the others wait on. */

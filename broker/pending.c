@@ -74,7 +74,7 @@ void router_answer_pending(router_t *self, arrival_t *arrival, const msg_broker_
     for (size_t i = 0; i < count && answer.requests.count < PENDING_MAX; i++)
         if (describe(jobs[i], ask->id, &zone, &rows[answer.requests.count]))
             answer.requests.count++;
-    router_reply(arrival, MSG_pending_requests, &answer);
+    router_reply(self, arrival, MSG_pending_requests, &answer);
     msgpack_zone_destroy(&zone);
     free(jobs);
     free(rows);
@@ -91,7 +91,7 @@ bool router_answer_unfinished(router_t *self, arrival_t *arrival)
     if (!job)
         return false;
     msg_target_t target = target_of(job, &self->zone);
-    router_reply(arrival, MSG_outcome,
+    router_reply(self, arrival, MSG_outcome,
                  &(msg_outcome_t){.id = job->id,
                                   .method = job->method,
                                   .ns = job->ns[0] ? job->ns : NULL,

@@ -129,7 +129,8 @@ router_t *router_new(io_set_t *io, void *clients, void *workers)
                        .jobs = uuid_table_new(),
                        .services = name_table_new(service_free),
                        .methods = name_table_new(method_free),
-                       .resent = resent_new()};
+                       .resent = resent_new(),
+                       .unread = unread_new(&self->clients)};
     zhashx_set_destructor(self->jobs, job_free);
     msgpack_zone_init(&self->zone, MSGPACK_ZONE_CHUNK_SIZE);
     router_know_methods(self);
@@ -155,6 +156,7 @@ void router_destroy(router_t **self_p)
     zhashx_destroy(&self->jobs);
     zhashx_destroy(&self->methods);
     resent_destroy(&self->resent);
+    unread_destroy(&self->unread);
     zhashx_destroy(&self->services);
     msgpack_zone_destroy(&self->zone);
     free(self);

@@ -26,6 +26,7 @@ struct router {
     zhashx_t *services; /* service_t by name; owns them */
     zhashx_t *methods;  /* method_t by wire name; owns them */
     resent_t *resent;
+    unread_t *unread; /* by clients */
     const uint64_t *events;
     uint64_t malformed;
     uint64_t serial;        /* of the newest job */
@@ -77,7 +78,7 @@ void router_check_hangs(void *self); /* the hangs timer's handler; sets it again
 /* the broker's own methods */
 bool router_answer_itself(router_t *self, arrival_t *arrival, const method_t *method);
 
-void router_reply(arrival_t *arrival, msg_id_t id, const void *value);
+void router_reply(router_t *self, arrival_t *arrival, msg_id_t id, const void *value);
 /* request.get of a client: true when it was answered, because the request is with the broker or a
  * worker. Of what is not the metadata worker knows. */
 bool router_answer_unfinished(router_t *self, arrival_t *arrival);

@@ -3,20 +3,26 @@
 
 #include "common/util.h"
 
-void router_reply(arrival_t *arrival, msg_id_t id, const void *value)
+void router_reply(router_t *self, arrival_t *arrival, msg_id_t id, const void *value)
 {
     msg_reply_t header = {.v = 1, .id = arrival->header.id};
+    status_t st;
     zmq_msg_t head, body;
     frame_encode(&head, MSG_reply, &header);
     frame_encode(&body, id, value);
-    route_send(arrival->socket, arrival->identity, arrival->delimited, &head, &body);
+    if (unread_check(self->unread, arrival->socket, arrival->identity, zmq_msg_size(&body), &st)) {
+        router_refuse(self, arrival, &st);
+    } else {
+        unread_count(self->unread, arrival->socket, arrival->identity, &body);
+        route_send(arrival->socket, arrival->identity, arrival->delimited, &head, &body);
+    }
     zmq_msg_close(&head);
     zmq_msg_close(&body);
 }
 
-static void on_ping(arrival_t *arrival, const msg_broker_ping_t *ping)
+static void on_ping(router_t *self, arrival_t *arrival, const msg_broker_ping_t *ping)
 {
-    router_reply(arrival, MSG_broker_pong, &(msg_broker_pong_t){.payload = ping->payload});
+    router_reply(self, arrival, MSG_broker_pong, &(msg_broker_pong_t){.payload = ping->payload});
 }
 
 static void on_status(router_t *self, arrival_t *arrival)
@@ -40,7 +46,7 @@ static void on_status(router_t *self, arrival_t *arrival)
                                 .events = self->events ? *self->events : 0,
                                 .malformed = self->malformed,
                                 .pid = (uint32_t)getpid()};
-    router_reply(arrival, MSG_broker_state, &state);
+    router_reply(self, arrival, MSG_broker_state, &state);
     free(rows);
 }
 
@@ -62,7 +68,7 @@ bool router_answer_itself(router_t *self, arrival_t *arrival, const method_t *me
     if (msg_decode(id, zmq_msg_data(arrival->body), zmq_msg_size(arrival->body), &zone, &ask, &st))
         router_refuse(self, arrival, &st);
     else if (id == MSG_broker_ping)
-        on_ping(arrival, &ask.ping);
+        on_ping(self, arrival, &ask.ping);
     else if (id == MSG_broker_requests)
         router_answer_pending(self, arrival, &ask.requests);
     else

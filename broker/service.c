@@ -38,8 +38,9 @@ status_code_t service_enqueue(service_t *self, job_t *job, bool again, status_t 
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "%s: %d requests wait already", self->name,
                           SERVICE_QUEUE_MAX);
     if (!again && queue->bytes + job->body_size > SERVICE_BYTES_MAX)
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "%s: %u bytes of requests wait already",
-                          self->name, SERVICE_BYTES_MAX);
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED,
+                          "%s: %u bytes of requests are not answered yet", self->name,
+                          SERVICE_BYTES_MAX);
     job->state = JOB_QUEUED;
     job->is_alone = false;
     if (again)
@@ -47,7 +48,7 @@ status_code_t service_enqueue(service_t *self, job_t *job, bool again, status_t 
     else
         TAILQ_INSERT_TAIL(&queue->jobs, job, place);
     queue->size++;
-    queue->bytes += job->body_size;
+    queue->bytes += again ? 0 : job->body_size;
     return STATUS_OK;
 }
 
@@ -56,7 +57,11 @@ void service_unqueue(service_t *self, job_t *job)
     job_queue_t *queue = &self->lanes[job->lane];
     TAILQ_REMOVE(&queue->jobs, job, place);
     queue->size--;
-    queue->bytes -= job->body_size;
+}
+
+void service_release(service_t *self, const job_t *job)
+{
+    self->lanes[job->lane].bytes -= job->body_size;
 }
 
 /* Whoever was with a worker that died may have killed it. One more death would set the request

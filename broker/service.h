@@ -7,7 +7,7 @@
 #include <czmq.h>
 
 #define SERVICE_QUEUE_MAX   8192        /* requests that wait in each lane */
-#define SERVICE_BYTES_MAX   (64u << 20) /* bytes of their bodies */
+#define SERVICE_BYTES_MAX   (64u << 20) /* bytes of their bodies, until they are answered */
 #define SERVICE_WAITS_MAX   16384       /* requests without deadline with a worker (task.wait) */
 #define SERVICE_URGENT_OVER 1024        /* urgent requests a worker gets on top of its window */
 #define SERVICE_DEATHS_MAX  3           /* workers a request may take with it */
@@ -21,7 +21,7 @@
 typedef struct job_queue {
     TAILQ_HEAD(, job) jobs;
     uint32_t size;
-    size_t bytes;
+    size_t bytes; /* of what waits, and of what came by it and is not answered */
 } job_queue_t;
 
 struct service {
@@ -55,6 +55,9 @@ status_code_t service_enqueue(service_t *self, job_t *job, bool again, status_t 
 
 /* Takes a job out of its queue, wherever it is there. */
 void service_unqueue(service_t *self, job_t *job);
+
+/* The job is answered: its bytes make room for others. */
+void service_release(service_t *self, const job_t *job);
 
 /* The next job the worker may be given, out of its queue; NULL when none or its window is full.
  * LANE_READ has a window of its own as large as that of the others, so that neither waits for the

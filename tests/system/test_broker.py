@@ -10,11 +10,12 @@ import msgpack
 import pytest
 import zmq
 
-from broker_cell import BIN, Cell, WAIT_SECONDS, Worker, until
+from broker_cell import BIN, Cell, Peer, WAIT_SECONDS, Worker, until
 
 OK, INVALID_ARGUMENT, DEADLINE_EXCEEDED, ALREADY_EXISTS, PERMISSION_DENIED = 0, 3, 4, 6, 7
 RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 8, 12, 13, 14
 NOBODY = b"\0" * 16  # the id in the answer to a message whose id could not be read
+UNREAD_MAX = 32 << 20  # bytes of answers that wait for one client
 QUEUE_MAX, BODY_MAX, FRAME_MAX = 8192, 5 << 20, 16 << 20
 ASKERS_MAX = 8  # of one request
 MANY = 5000  # more than libzmq keeps for a peer by default
@@ -308,6 +309,65 @@ def test_nothing_is_dropped_on_the_way_to_a_slow_reader(cell):
     for ident in idents:
         worker.reply({"id": ident})
     assert all(cell.client.answer(ident)[0] == OK for ident in idents)
+
+
+def deaf_client(cell):
+    """One whose libzmq takes nothing for it before it reads."""
+    deaf = Peer(cell, "client.sock")
+    deaf.socket.close()
+    deaf.socket = cell.context.socket(zmq.DEALER)
+    deaf.socket.linger, deaf.socket.rcvhwm = 0, 1
+    deaf.socket.connect(f"ipc://{cell.run}/client.sock")
+    return deaf
+
+
+def test_who_does_not_read_is_not_answered_without_end(cell):
+    """So many bytes wait for it in the broker; others are answered meanwhile, and it is too once it has read."""
+    deaf = deaf_client(cell)
+    worker = Worker(cell, window=1000)
+    answer = {"pad": b"x" * ((1 << 20) - 20)}  # a whole number of them fills it
+    waiting = UNREAD_MAX // (1 << 20)
+    idents = [deaf.send("task.get", seconds=120) for _ in range(2 * waiting)]
+    for _ in idents:
+        worker.reply(worker.request()[0], answer)
+    cell.client.send("task.list", ident=b"l" * 16)
+    worker.reply(worker.request()[0], answer)
+    assert cell.client.answer(b"l" * 16)[0] == OK
+    writes = [deaf.send("task.create", seconds=120) for _ in range(2)]
+    assert cell.client.ask("broker.ping")[0] == OK and worker.silent(), "what it asks now is refused"
+    results = [deaf.answer(ident)[:2] for ident in idents]
+    refused = [text for status, text in results if status == RESOURCE_EXHAUSTED]
+    assert waiting // 2 < len(refused) <= waiting + 1, len(refused)
+    assert len(refused) + sum(status == OK for status, _ in results) == len(idents)
+    assert all("bytes of answers wait for this client to read them" in text for text in refused)
+    assert [deaf.answer(ident)[0] for ident in writes] == [RESOURCE_EXHAUSTED] * 2
+    idents = [deaf.send("task.get") for _ in range(4)]
+    for _ in idents:
+        worker.reply(worker.request()[0], answer)
+    assert [deaf.answer(ident)[0] for ident in idents] == [OK] * 4
+
+
+def test_what_waits_for_a_client_goes_with_it(cell):
+    worker = Worker(cell, window=1000)
+    answer = {"pad": b"x" * (1 << 20)}
+    deaf_ones = [deaf_client(cell) for _ in range(10)]
+    for deaf in deaf_ones:  # all together it is too much
+        for _ in range(30):
+            deaf.send("task.get", seconds=120)
+        for _ in range(30):
+            worker.reply(worker.request()[0], answer)
+
+    def is_answered():
+        ident = cell.client.send("task.get")
+        worker.reply(worker.request()[0], answer)
+        status, text, _ = cell.client.answer(ident)
+        assert status == OK or "bytes of answers wait for clients to read them" in text
+        return status == OK
+
+    assert not is_answered()
+    for deaf in deaf_ones:
+        deaf.socket.close()
+    until(is_answered, "there is room again")
 
 
 # ---------------------------------------------------------------------------------- death and return
