@@ -13,6 +13,11 @@
 #define EXPIRY_MIN_MS 20
 #define EXPIRY_MAX_MS 1000
 
+/* Who waits for a worker that does not come up is told so while it still listens: so much before
+ * its deadline, or a tenth of its time if that is less. */
+#define AHEAD_MAX_MS 200
+#define AHEAD_PART   10
+
 void router_finish(router_t *self, job_t *job)
 {
     service_t *service = job->service;
@@ -203,10 +208,33 @@ static void forget(router_t *self, const job_t *job)
     router_notify(self, &job->service->worker, MSG_worker_forget, &notice);
 }
 
+static int64_t ahead_of(const job_t *job)
+{
+    int64_t ahead = (job->deadline - job->arrived / 1000000) / AHEAD_PART;
+    if (ahead < 0)
+        return 0;
+    return ahead < AHEAD_MAX_MS ? ahead : AHEAD_MAX_MS;
+}
+
+static bool waits_in_vain(const job_t *job)
+{
+    return job->state == JOB_QUEUED && !job->service->has_worker && job->service->stillborn;
+}
+
+/* When it is to be failed. */
+static int64_t due_of(const job_t *job)
+{
+    return job->deadline - (waits_in_vain(job) ? ahead_of(job) : 0);
+}
+
 static void expire(router_t *self, job_t *job, int64_t now)
 {
     status_t st;
-    if (job->state == JOB_QUEUED && !job->redelivered)
+    if (waits_in_vain(job)) {
+        status_set(&st, STATUS_UNAVAILABLE, "%s: %s does not come up: %s", job->method,
+                   job->service->name, job->service->obituary);
+        now += ahead_of(job);
+    } else if (job->state == JOB_QUEUED && !job->redelivered)
         status_set(&st, STATUS_DEADLINE_EXCEEDED, "%s: %s did not take it before the deadline",
                    job->method, job->service->name);
     else
@@ -225,11 +253,13 @@ static void expire(router_t *self, job_t *job, int64_t now)
 
 void router_watch_deadline(router_t *self, const job_t *job)
 {
-    bool is_watched = self->expiry.is_set && job->deadline >= self->first_deadline;
-    if (!job->deadline || is_watched)
+    int64_t now = util_now_ms(), due = job->deadline - ahead_of(job);
+    if (due < now)
+        due = job->deadline;
+    if (!job->deadline || (self->expiry.is_set && due >= self->first_deadline))
         return;
-    self->first_deadline = job->deadline;
-    int64_t left = job->deadline + 1 - util_now_ms();
+    self->first_deadline = due;
+    int64_t left = due + 1 - now;
     if (left < EXPIRY_MIN_MS)
         left = EXPIRY_MIN_MS;
     else if (left > EXPIRY_MAX_MS)
@@ -243,7 +273,7 @@ void router_expire(void *arg)
     int64_t now = util_now_ms();
     zlistx_t *late = zlistx_new();
     for (job_t *job = zhashx_first(self->jobs); job; job = zhashx_next(self->jobs))
-        if (job->deadline && job->deadline < now)
+        if (job->deadline && due_of(job) < now)
             zlistx_add_end(late, job);
     for (job_t *job = zlistx_first(late); job; job = zlistx_next(late))
         expire(self, job, now);

@@ -110,6 +110,7 @@ static void on_ready(router_t *self, arrival_t *arrival, const msg_worker_ready_
     zmq_msg_copy(&service->worker, arrival->identity);
     service->has_worker = true;
     service->failed = service->leaves = false;
+    service->stillborn = 0;
     service->restart_asked = 0;
     service->pid = ready->pid;
     service->window = ready->window;
@@ -161,6 +162,8 @@ static void on_exited(router_t *self, const msg_worker_exited_t *exited)
              exited->obituary ? exited->obituary : "");
     if (service->pid == exited->pid)
         lose_worker(self, service);
+    else if (!service->has_worker)
+        service->stillborn++;
     if (exited->failed && !service->has_worker) {
         status_t st;
         service->failed = true;

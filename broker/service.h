@@ -43,6 +43,7 @@ struct service {
     int64_t given;      /* monotonic, us: when a job that takes a slot was given last */
     int64_t due; /* monotonic, us: when service_next may give what it did not; 0: not by time */
     uint64_t answered, redelivered;
+    unsigned stillborn; /* workers that have ended before they were ready, since one was */
     char obituary[256]; /* of the worker that died last; empty when nobody said */
 };
 

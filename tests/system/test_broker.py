@@ -480,6 +480,24 @@ def test_three_deaths(cell):
     assert cell.client.answer(wait)[0] == OK
 
 
+def test_a_worker_that_does_not_come_up(cell):
+    """Who waits for it is told so within its deadline, and not that it was slow."""
+    assert Worker(cell, pid=1000).silent()
+    cell.exited(1000)
+    slow = cell.client.send("task.get", seconds=0.5)
+    assert cell.client.answer(slow)[0] == DEADLINE_EXCEEDED, "it may be about to be ready"
+    cell.exited(1001)
+    begun = time.time()
+    idents = [cell.client.send("task.get", seconds=seconds) for seconds in (0.5, 4)]
+    for ident, latest in zip(idents, (0.5, 4)):
+        assert cell.client.answer(ident)[:2] == (UNAVAILABLE, "task.get: shim does not come up: killed")
+        assert latest * 0.8 < time.time() - begun < latest, "before its own deadline, and not long"
+    kept = cell.client.send("task.get", seconds=4)
+    worker = Worker(cell, pid=1002)
+    worker.reply(worker.request()[0])
+    assert cell.client.answer(kept)[0] == OK
+
+
 def test_worker_that_is_given_up(cell):
     queued = cell.client.send("task.get")
     assert cell.client.ask("broker.ping")[0] == OK
