@@ -7,6 +7,7 @@ SHIMD_REQUIRE_ALL=1 makes a skipped test a failed one: where everything a test n
 import os
 
 import pytest
+from broker_cell import Cell
 from cluster import Cluster
 from containerd import Containerd, need_containerd
 from fake_containers import CONFIG, Containers
@@ -24,6 +25,14 @@ def pytest_runtest_makereport(item, call):
     running = fixtures.get("cluster") or fixtures.get("shared_cluster")
     if report.failed and hasattr(running, "log"):
         report.sections.append(("log of the cluster", running.log()))
+
+
+@pytest.fixture(name="cell")
+def fixture_cell():
+    """A broker alone."""
+    cell = Cell()
+    yield cell
+    cell.stop()
 
 
 @pytest.fixture

@@ -9,19 +9,12 @@ import msgpack
 import pytest
 import zmq
 
-from broker_cell import Cell, WAIT_SECONDS, Worker, until
+from broker_cell import WAIT_SECONDS, Worker, until
 
 OK, INVALID_ARGUMENT, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL = 0, 3, 4, 12, 13
 HANG_SECONDS = 10  # ROUTER_HANG_MS
 SUBSCRIBER_HWM = 10000  # events the broker keeps for a slow subscriber
 BATCH, BATCHES = 1000, 40
-
-
-@pytest.fixture(name="cell")
-def cell_fixture():
-    cell = Cell()
-    yield cell
-    cell.stop()
 
 
 def test_order_survives_a_death(cell):
