@@ -8,25 +8,36 @@ import subprocess
 
 import pytest
 from cluster import PROCESSES, until
-from fake_containers import CONFIG, LIFE, NOT_FOUND, Containers
+from fake_containers import CONFIG, DEADLINE_EXCEEDED, LIFE, NOT_FOUND, Containers
+from hung_fs import DEVICE, HungFs
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and shims need root")
 
 STUCK_MS = 8000  # less than makes a process count as hanging
+PATH_MS = 4000  # for a path that a client chose
 HUNG_MS = 600000  # of a child of the bundle worker, which is given up at once
 PATIENCE = 45
 
 
 @pytest.fixture(name="containers")
 def fixture_containers(fresh_cluster):
-    return Containers(fresh_cluster.start(config=f"failpoints = on\n{CONFIG}"))
+    return Containers(fresh_cluster.start(config=f"failpoints = on\n{CONFIG}    path-timeout = {PATH_MS}\n"))
 
 
 @pytest.fixture(name="ask")
 def fixture_ask(containers):
     """Asks in a thread: a future."""
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
         yield lambda method, name, **fields: pool.submit(containers.call, method, name, timeout=PATIENCE, **fields)
+
+
+@pytest.fixture(name="hung")
+def fixture_hung(tmp_path):
+    if not DEVICE.exists():
+        pytest.skip(f"there is no {DEVICE}")
+    made = HungFs(tmp_path / "hung")
+    yield made
+    made.end()
 
 
 class Stuck:
@@ -172,4 +183,55 @@ def test_a_hung_unmounting(containers):
     containers.call("task.delete", "a", force=True)
     restart(cluster, "bundle")
     until(lambda: not cluster.mounts(), "it is unmounted by the successor")
+    containers.finish("b")
+
+
+def check_refusal(waits, field, path):
+    error = waits.exception()
+    assert (error.status, f"{field}: {path}: no answer in {PATH_MS} ms" in str(error)) == (DEADLINE_EXCEEDED, True), error
+
+
+def test_a_hung_file_system(containers, ask, hung):
+    """Nobody who names a path on it can be killed any more; nobody else waits, and the cluster stops."""
+    cluster = containers.cluster
+    containers.run("b")
+    path = {field: str(hung.place / field) for field in ("stdin", "stdout", "stderr", "checkpoint", "runtime")}
+    fields = {field: {field: path[field]} for field in ("stdin", "checkpoint", "runtime")}
+    fields["stdout"] = {"stdout": f"binary://{path['stdout']}?a=b", "stderr": "file:///dev/null"}
+    asked = {field: ask("task.create", containers.record(field), **body) for field, body in fields.items()}
+    asked["stderr"] = ask("task.exec", "b", exec_id="e", spec=containers.exec_spec("b", "e"), stdout="/dev/null",
+                          stderr=path["stderr"])
+    hung.await_taken(len(asked))
+    strangers(containers, "b")
+    containers.run_exec("b", "f")
+    containers.run("c")
+    containers.finish("c")
+    assert not any(waits.done() for waits in asked.values()), "nobody waited for the file system"
+    for field, waits in asked.items():
+        check_refusal(waits, field, path[field])
+    for field in fields:
+        containers.call("container.delete", field)
+        assert containers.refusal("task.get", field)[0] == NOT_FOUND
+    assert [p["exec_id"] for p in containers.call("task.pids", "b")["processes"] if p.get("exec_id")] == ["f"]
+    strangers(containers, "b")
+    restart(cluster, "shim")
+    await_running(containers, "b", containers.call("task.get", "b")["pid"])
+    containers.end("b-f")
+    containers.finish("b")
+    assert cluster.stop() == 0
+    hung.end()
+
+
+def test_fifos_on_a_hung_file_system(containers, hung):
+    """Removed with their container, which is gone when they are, or after a while."""
+    containers.run("b")
+    containers.run("a", more={"remove": True, "fifos": str(hung.place / "0123456789abcdef")})
+    containers.end("a")
+    hung.await_taken(1)
+    strangers(containers, "b")
+    containers.run("c")
+    containers.finish("c")
+    assert containers.call("container.get", "a")["removal"], "it is being removed"
+    hung.end()
+    until(lambda: containers.outcome("container.get", "a")[0] == NOT_FOUND, "it is removed")
     containers.finish("b")

@@ -1,8 +1,10 @@
 /* Removing containers. */
 #include "workers/metadata/removals.h"
 
+#include "common/errand.h"
 #include "common/fifos.h"
 #include "common/io_timer.h"
+#include "common/local_path.h"
 #include "common/log.h"
 #include "common/proc.h"
 #include "common/util.h"
@@ -14,6 +16,8 @@
 
 #define DELAY_FIRST_MS 100 /* before another try, doubling */
 #define DELAY_LAST_MS  60000
+
+#define FIFOS_MS 10000 /* for a file system that may hang to have a directory of fifos removed */
 
 struct removals {
     removals_tools_t tools;
@@ -84,6 +88,7 @@ static void try_later(removal_t *self)
 typedef struct erasure {
     removals_t *removals;
     char *ns, *id; /* owned */
+    char *fifos;   /* owned; NULL for none */
     int64_t created_at;
     status_t outcome;
 } erasure_t;
@@ -129,19 +134,47 @@ static void on_erased(void *arg, const status_t *st)
     }
     free(self->ns);
     free(self->id);
+    free(self->fifos);
     free(self);
 }
 
-/* The record goes last: as long as it is there, a successor does the rest again. */
+static int clear_fifos(const void *arg, status_t *st)
+{
+    const erasure_t *self = arg;
+    (void)st;
+    fifos_clear_dir(self->fifos);
+    return -1;
+}
+
+/* Fifos that cannot be removed keep no record. */
+static void on_fifos_cleared(void *arg, const status_t *st, int fd)
+{
+    erasure_t *self = arg;
+    (void)fd;
+    if (st->code)
+        log_warn("container %s/%s: remove its fifos in %s: %s", self->ns, self->id, self->fifos,
+                 st->text);
+    batch_add(self->removals->tools.batch, erase, on_erased, self);
+}
+
+/* The record goes last: as long as it is there, a successor does the rest again. A client chose
+ * where the fifos are, and nobody else waits when that hangs. */
 static void remove_record(removal_t *self)
 {
     erasure_t *erasure = zmalloc(sizeof *erasure);
     *erasure = (erasure_t){.removals = self->removals,
                            .ns = util_strdup(self->ns),
                            .id = util_strdup(self->id),
+                           .fifos = util_strdup(self->fifos),
                            .created_at = self->created_at};
-    if (self->fifos)
-        fifos_clear_dir(self->fifos);
+    AUTO_CLOSE int near = erasure->fifos ? local_path_open(erasure->fifos) : -1;
+    bool is_far = erasure->fifos && near < 0 && errno == EAGAIN;
+    if (is_far) {
+        errand_begin(self->removals->tools.io, FIFOS_MS, clear_fifos, on_fifos_cleared, erasure);
+        return;
+    }
+    if (near >= 0)
+        fifos_clear_dir(erasure->fifos);
     batch_add(self->removals->tools.batch, erase, on_erased, erasure);
 }
 

@@ -8,8 +8,6 @@
 #include "workers/shim/runtime.h"
 #include "workers/shim/unended.h"
 
-#include <sys/stat.h>
-
 /* begin incarnation -------------------------------------------------------------------------------
  */
 
@@ -63,17 +61,14 @@ void create_undo_begin(op_t *op)
  */
 
 /* A shim would make the path, and fail at the start. */
-static status_code_t check_checkpoint(const char *path, status_t *st)
+static status_code_t check_checkpoint(const char *path, looks_t *looks, status_t *st)
 {
-    struct stat info;
     if (!path || !*path)
         return STATUS_OK;
     if (path[0] != '/')
         return status_set(st, STATUS_INVALID_ARGUMENT, "checkpoint: %s is not an absolute path",
                           path);
-    if (stat(path, &info) || !S_ISDIR(info.st_mode))
-        return status_set(st, STATUS_FAILED_PRECONDITION, "checkpoint: %s is not a directory",
-                          path);
+    looks_add(looks, LOOK_DIRECTORY, "checkpoint", path, strlen(path));
     return STATUS_OK;
 }
 
@@ -89,6 +84,22 @@ static status_code_t check_options(const msg_container_t *container, status_t *s
     return STATUS_OK;
 }
 
+static status_code_t find_runtime(const task_t *task, looks_t *looks, status_t *st)
+{
+    const char *name = task->runtime;
+    if (!runtime_resolve(name, task->intent->path, st) && name[0] == '/')
+        looks_add(looks, LOOK_RUNTIME, "runtime", name, strlen(name));
+    return st->code;
+}
+
+static void on_looked(void *arg, looks_t *looks, const status_t *st)
+{
+    create_t *create = arg;
+    if (!st->code)
+        create->task->init.hold = stdio_hold(looks);
+    op_done(&create->op, st);
+}
+
 void create_ask_check(op_t *op)
 {
     create_t *create = create_of(op);
@@ -97,11 +108,16 @@ void create_ask_check(op_t *op)
     status_t st = {.code = STATUS_OK};
     task->runtime = util_strdup(ask->runtime ? ask->runtime : create->container.runtime);
     task->intent = zmalloc(sizeof *task->intent);
-    if (!check_checkpoint(ask->checkpoint, &st) && !check_options(&create->container, &st) &&
+    looks_t *looks = looks_new();
+    if (!check_checkpoint(ask->checkpoint, looks, &st) && !check_options(&create->container, &st) &&
         !create_read_spec(&create->container, ask->terminal, create->group, sizeof create->group,
                           &st) &&
-        !stdio_check(ask->stdin, ask->stdout, ask->stderr, ask->terminal, &task->init.hold, &st))
-        runtime_find(task->runtime, task->intent->path, &st);
+        !stdio_check(ask->stdin, ask->stdout, ask->stderr, ask->terminal, looks, &st) &&
+        !find_runtime(task, looks, &st)) {
+        looks_begin(looks, create->manager->io, create->manager->timeouts.path, on_looked, create);
+        return;
+    }
+    looks_free(looks);
     op_done(op, &st);
 }
 

@@ -173,7 +173,7 @@ static void on_finished(op_t *op, const status_t *st)
  */
 
 /* What real shims crash on is refused here. */
-static bool is_sound(request_t *request, const msg_task_exec_t *exec, stdio_hold_t *hold)
+static bool is_sound(request_t *request, const msg_task_exec_t *exec, looks_t *looks)
 {
     status_t st;
     json_t *spec = text_json_object(request, &exec->spec, "task.exec: spec");
@@ -187,7 +187,7 @@ static bool is_sound(request_t *request, const msg_task_exec_t *exec, stdio_hold
     else if (terminal != exec->terminal)
         manager_fail(request, STATUS_INVALID_ARGUMENT,
                      "task.exec: terminal is not the same in the spec and here");
-    else if (stdio_check(exec->stdin, exec->stdout, exec->stderr, exec->terminal, hold, &st))
+    else if (stdio_check(exec->stdin, exec->stdout, exec->stderr, exec->terminal, looks, &st))
         request_fail(request, &st);
     else
         return true;
@@ -207,24 +207,62 @@ static bool is_there(request_t *request, const process_t *process)
     return true;
 }
 
-HANDLER(task_exec)
+/* The init process that it is to be added to; NULL after the request was answered or parked. */
+static process_t *find_init(manager_t *manager, request_t *request)
 {
-    const msg_task_exec_t *exec = ask;
-    process_t *init = manager_find(self, request, exec->id, NULL);
-    stdio_hold_t hold;
+    const msg_task_exec_t *exec = request_ask(request);
+    process_t *init = manager_find(manager, request, exec->id, NULL);
     if (!init || is_there(request, task_process(init->task, exec->exec_id)) ||
-        !call_check_state(request, init, PROCESS_RUNNING, "exec in") ||
-        !is_sound(request, exec, &hold))
+        !call_check_state(request, init, PROCESS_RUNNING, "exec in"))
+        return NULL;
+    return init;
+}
+
+static void add(manager_t *manager, request_t *request, looks_t *looks)
+{
+    const msg_task_exec_t *exec = request_ask(request);
+    const process_t *init = find_init(manager, request);
+    if (!init)
         return;
     adding_t *adding = zmalloc(sizeof *adding);
     adding->init = process_ref(init);
     adding->request = request;
     adding->ask = exec;
-    adding->hold = hold;
+    adding->hold = stdio_hold(looks);
     adding->op.name = "exec";
     adding->op.plan = plan;
     adding->op.finished = on_finished;
     snprintf(adding->op.label, sizeof adding->op.label, "exec %s in %s", exec->exec_id,
              init->task->key);
     op_start(&adding->op);
+}
+
+/* A request while its paths are looked at. Meanwhile the task may go, or get that exec. */
+typedef struct looking {
+    manager_t *manager;
+    request_t *request;
+} looking_t;
+
+static void on_looked(void *arg, looks_t *looks, const status_t *st)
+{
+    AUTO_FREE looking_t *looking = arg;
+    if (st->code)
+        request_fail(looking->request, st);
+    else
+        add(looking->manager, looking->request, looks);
+}
+
+HANDLER(task_exec)
+{
+    manager_t *manager = self;
+    if (!find_init(manager, request))
+        return;
+    looks_t *looks = looks_new();
+    if (!is_sound(request, ask, looks)) {
+        looks_free(looks);
+        return;
+    }
+    looking_t *looking = zmalloc(sizeof *looking);
+    *looking = (looking_t){.manager = manager, .request = request};
+    looks_begin(looks, manager->io, manager->timeouts.path, on_looked, looking);
 }

@@ -21,7 +21,7 @@ static status_code_t find_path(const task_t *task, const msg_container_t *contai
 {
     if (record_read_path(task->bundle, path, st) == STATUS_OK)
         return STATUS_OK;
-    if (container && runtime_find(container->runtime, path, st) == STATUS_OK)
+    if (container && runtime_resolve(container->runtime, path, st) == STATUS_OK)
         return STATUS_OK;
     return status_set(st, STATUS_FAILED_PRECONDITION,
                       "its intent is lost, and nothing tells its shim's executable");

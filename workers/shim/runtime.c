@@ -1,6 +1,7 @@
 /* Finds a runtime's shim executable. */
 #include "workers/shim/runtime.h"
 
+#include "common/local_path.h"
 #include "common/util.h"
 
 #include <czmq.h>
@@ -72,11 +73,11 @@ static status_code_t file_name(const char *name, char file[NAME_MAX], status_t *
     return STATUS_OK;
 }
 
-status_code_t runtime_find(const char *name, char path[PATH_MAX], status_t *st)
+status_code_t runtime_resolve(const char *name, char path[PATH_MAX], status_t *st)
 {
     char file[NAME_MAX];
     if (name[0] == '/') {
-        if (snprintf(path, PATH_MAX, "%s", name) < PATH_MAX && is_executable(path))
+        if (snprintf(path, PATH_MAX, "%s", name) < PATH_MAX)
             return STATUS_OK;
         return status_set(st, STATUS_FAILED_PRECONDITION, "runtime %s: no such executable", name);
     }
@@ -86,6 +87,15 @@ status_code_t runtime_find(const char *name, char path[PATH_MAX], status_t *st)
         return STATUS_OK;
     return status_set(st, STATUS_FAILED_PRECONDITION, "runtime %s: binary %s is not installed",
                       name, file);
+}
+
+status_code_t runtime_find(const char *name, char path[PATH_MAX], status_t *st)
+{
+    if (runtime_resolve(name, path, st))
+        return st->code;
+    if (name[0] == '/' && !is_executable(path))
+        return status_set(st, STATUS_FAILED_PRECONDITION, "runtime %s: no such executable", name);
+    return STATUS_OK;
 }
 
 bool runtime_is_runc(const char *name)
@@ -121,11 +131,17 @@ static void forget_all(zhashx_t *table)
     zhashx_purge(table);
 }
 
+static bool look_at(const char *path, struct stat *ret)
+{
+    AUTO_CLOSE int fd = local_path_open(path);
+    return fd >= 0 && !fstat(fd, ret);
+}
+
 runtime_generation_t runtime_generation(const char *path)
 {
     struct stat info;
     known_t *known = zhashx_lookup(cache(), path);
-    if (!known || stat(path, &info) || !same_file(&info, &known->seen))
+    if (!known || !look_at(path, &info) || !same_file(&info, &known->seen))
         return RUNTIME_UNKNOWN;
     return known->generation;
 }
@@ -133,7 +149,7 @@ runtime_generation_t runtime_generation(const char *path)
 void runtime_learn(const char *path, runtime_generation_t generation)
 {
     struct stat info;
-    if (stat(path, &info))
+    if (!look_at(path, &info))
         return;
     known_t *known = zhashx_lookup(cache(), path);
     if (!known) {

@@ -12,10 +12,14 @@
  * for a name of another form, FAILED_PRECONDITION when no such executable is installed. */
 status_code_t runtime_find(const char *name, char path[PATH_MAX], status_t *st);
 
+/* The same, but an absolute path is not looked at: it may hang. */
+status_code_t runtime_resolve(const char *name, char path[PATH_MAX], status_t *st);
+
 /* True for shims that take containerd.runc.v1.Options. */
 bool runtime_is_runc(const char *name);
 
-/* What is known of an executable, forgotten when its size, inode or mtime changes. */
+/* What is known of an executable, forgotten when its size, inode or mtime changes. Nothing is ever
+ * known of one that cannot be looked at without waiting. */
 typedef enum runtime_generation {
     RUNTIME_UNKNOWN,
     RUNTIME_ANY,

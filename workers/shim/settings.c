@@ -15,6 +15,7 @@ static const char *const losses[] = {[SHIM_LOSS_KEEP] = "keep", [SHIM_LOSS_KILL]
 static const config_item_t rows[] = {
     {"start-timeout",    IN_TIMEOUTS(start),    LEAST, MOST, 1, NULL},
     {"connect-timeout",  IN_TIMEOUTS(connect),  LEAST, MOST, 1, NULL},
+    {"path-timeout",     IN_TIMEOUTS(path),     LEAST, MOST, 1, NULL},
     {"create-timeout",   IN_TIMEOUTS(create),   LEAST, MOST, 1, NULL},
     {"call-timeout",     IN_TIMEOUTS(call),     LEAST, MOST, 1, NULL},
     {"state-timeout",    IN_TIMEOUTS(state),    LEAST, MOST, 1, NULL},
@@ -31,6 +32,7 @@ status_code_t settings_read(settings_t *self, const char *config, status_t *st)
      * (5 s there, short for a busy machine) and .shim.shutdown. */
     *self = (settings_t){.timeouts = {.start = 10000,
                                       .connect = 10000,
+                                      .path = 10000,
                                       .create = 40000,
                                       .call = 30000,
                                       .state = 2000,

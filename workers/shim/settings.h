@@ -9,6 +9,7 @@
 typedef struct timeouts {
     int start;    /* of a shim's `start` verb */
     int connect;  /* of the first call, while the shim still initialises */
+    int path;     /* of a look at a path that a client chose, on a file system that may hang */
     int create;   /* of Create: the shim's own limit for opening fifos is 30 s */
     int call;     /* of other calls, most of which run the OCI runtime */
     int state;    /* of State for task.get; then the last known state is told */

@@ -2,6 +2,7 @@
 #include "workers/shim/spawn.h"
 
 #include "common/io_timer.h"
+#include "common/local_path.h"
 #include "common/process.h"
 #include "common/util.h"
 
@@ -158,7 +159,8 @@ static int open_input(const spawn_command_t *command)
 }
 
 /* Between vfork and exec: in the memory of the parent, which stands still meanwhile, so only what
- * leaves nothing behind there. */
+ * leaves nothing behind there. A child whose executable hangs must not hide our death from whoever
+ * is at the other end of a socket. */
 static _Noreturn void run_child(const spawn_command_t *command, pid_t parent, int in, int out,
                                 int err)
 {
@@ -170,6 +172,7 @@ static _Noreturn void run_child(const spawn_command_t *command, pid_t parent, in
         _exit(127);
     if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
         _exit(127);
+    close_range(STDERR_FILENO + 1, ~0U, 0);
     process_restore_limits();
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -181,13 +184,15 @@ static _Noreturn void run_child(const spawn_command_t *command, pid_t parent, in
     _exit(127);
 }
 
-/* Not fork: copying our memory and taking it apart again would cost more than all else of it. In a
- * frame of its own, which nothing else of the caller shares with the child. */
+/* Not fork, where the executable cannot hang: copying our memory and taking it apart again would
+ * cost more than all else of it. In a frame of its own, which nothing else of the caller shares
+ * with the child. */
 static __attribute__((noinline)) pid_t launch(const spawn_command_t *command, int in, int out,
                                               int err)
 {
     pid_t parent = getpid();
-    pid_t pid = vfork();
+    AUTO_CLOSE int near = local_path_open(command->path);
+    pid_t pid = near < 0 ? fork() : vfork();
     if (pid == 0)
         run_child(command, parent, in, out, err);
     return pid;

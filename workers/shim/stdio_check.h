@@ -4,7 +4,7 @@
 #ifndef SHIMD_SHIM_STDIO_CHECK_H
 #define SHIMD_SHIM_STDIO_CHECK_H
 
-#include "common/status.h"
+#include "workers/shim/look.h"
 
 #include <stdbool.h>
 
@@ -16,10 +16,14 @@ typedef struct stdio_hold {
 
 #define STDIO_HOLD_NONE ((stdio_hold_t){-1, -1})
 
-/* Any of the three may be NULL or empty. FAILED_PRECONDITION or INVALID_ARGUMENT names the stream.
- * On success `hold` is the caller's to release once the shim has opened the streams. */
+/* Any of the three may be NULL or empty. What can only be told by looking is added to `looks`.
+ * INVALID_ARGUMENT names the stream. */
 status_code_t stdio_check(const char *in, const char *out, const char *err, bool terminal,
-                          stdio_hold_t *hold, status_t *st);
+                          looks_t *looks, status_t *st);
+
+/* When all of `looks` are as they should be: the caller's to release once the shim has opened the
+ * streams. */
+stdio_hold_t stdio_hold(looks_t *looks);
 void stdio_release(stdio_hold_t *hold);
 
 #endif
