@@ -190,6 +190,17 @@ void router_requeue_all(router_t *self, service_t *service, bool died)
     }
 }
 
+void router_give_back(router_t *self, job_t *job)
+{
+    status_t ignored;
+    if (job->route_count == 0) {
+        router_finish(self, job);
+        return;
+    }
+    service_count(job->service, job, false);
+    service_enqueue(job->service, job, true, &ignored);
+}
+
 void router_fail_queued(router_t *self, service_t *service, const status_t *st)
 {
     for (size_t i = 0; i < LANE_COUNT; i++) {

@@ -153,6 +153,13 @@ static void on_goodbye(router_t *self, arrival_t *arrival, const msg_worker_good
     router_notify(self, arrival->identity, MSG_worker_released, &(msg_worker_released_t){0});
 }
 
+static void on_returned(router_t *self, arrival_t *arrival, const msg_worker_returned_t *returned)
+{
+    job_t *job = zhashx_lookup(self->jobs, &returned->id);
+    if (job && job->state == JOB_SENT && is_same_connection(job->service, arrival))
+        router_give_back(self, job);
+}
+
 static void on_exited(router_t *self, const msg_worker_exited_t *exited)
 {
     service_t *service = zhashx_lookup(self->services, exited->service);
@@ -189,6 +196,8 @@ void router_take_notice(router_t *self, arrival_t *arrival, msg_id_t notice)
         on_heartbeat(self, arrival, value);
     } else if (notice == MSG_worker_goodbye) {
         on_goodbye(self, arrival, value);
+    } else if (notice == MSG_worker_returned) {
+        on_returned(self, arrival, value);
     } else if (notice == MSG_worker_exited) {
         on_exited(self, value);
     }

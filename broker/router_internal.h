@@ -62,6 +62,9 @@ void router_take_answer(router_t *self, arrival_t *arrival);
 /* What the service's worker was given goes back into the queue, to be given to its successor when
  * it died, once more to itself when only its connection was lost. */
 void router_requeue_all(router_t *self, service_t *service, bool died);
+
+/* The worker did not begin it: it waits for the successor, unless nobody waits for it. */
+void router_give_back(router_t *self, job_t *job);
 void router_fail_queued(router_t *self, service_t *service, const status_t *st);
 void router_expire(void *self);                               /* the expiry timer's handler */
 void router_watch_deadline(router_t *self, const job_t *job); /* after every change of it */

@@ -28,10 +28,11 @@ const command_t commands_cluster[] = {
      .brief = "stop a process and start its successor",
      .help =
          "PROCESS is broker, bundle, shim, metadata, supervisor or all. Containers are not\n"
-         "touched, no request fails: a process finishes what it has, its successor takes what\n"
-         "comes meanwhile. After an upgrade of the executables \"all\" puts them to use, the\n"
-         "supervisor's own in the same process, but for shimd-keeper and each shimd-log, which\n"
-         "keep theirs until they end; nothing is restarted when what was installed cannot start.\n"
+         "touched, no request fails: a worker serves on until what only it can finish is done,\n"
+         "such as a checkpoint, and its successor takes the rest. After an upgrade of the\n"
+         "executables \"all\" puts them to use, the supervisor's own in the same process, but for\n"
+         "shimd-keeper and each shimd-log, which keep theirs until they end; nothing is restarted\n"
+         "when what was installed cannot start.\n"
          "\n"
          "  shimctl cluster restart shim\n"
          "  shimctl cluster restart all\n",

@@ -160,15 +160,22 @@ int cluster_inherited_socket(cluster_socket_t socket)
     return set_close_on_exec(fd) ? -1 : fd;
 }
 
+static int supervisor_fd = -1; /* what SHIMD_READY_FD was, once ready; stays open for more words */
+
 void cluster_notify_ready(void)
 {
     int fd = number_in("SHIMD_READY_FD");
     if (fd < 0)
         return;
+    unsetenv("SHIMD_READY_FD");
+    supervisor_fd = fd;
     ssize_t written = write(fd, "\n", 1);
     (void)written; /* without a supervisor nobody waits for it */
-    close(fd);
-    unsetenv("SHIMD_READY_FD");
+}
+
+bool cluster_notify_busy(void)
+{
+    return supervisor_fd < 0 || write(supervisor_fd, "+", 1) == 1 || errno == EAGAIN;
 }
 
 #define CGROUP_HASH_DIGITS 12

@@ -66,7 +66,12 @@ void cluster_inherit(void);
 int cluster_inherited_socket(cluster_socket_t socket);
 
 /* Tells the supervisor that this process is ready: one newline to the descriptor named by
- * SHIMD_READY_FD (s6's notification protocol), which is then closed. Does nothing without one. */
+ * SHIMD_READY_FD (s6's notification protocol). Does nothing without one. */
 void cluster_notify_ready(void);
+
+/* Tells it, after that, that this process was told to end and is at it: it is not killed before
+ * restart/stop-timeout is over from here on, if it is to have a successor. False when the
+ * supervisor does not listen. True without one. */
+bool cluster_notify_busy(void);
 
 #endif

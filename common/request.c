@@ -20,6 +20,7 @@ struct request {
     status_t outcome;
     bool is_settled;   /* the handler has answered */
     bool is_forgotten; /* nobody waits for the answer */
+    bool is_bound;     /* no other process could carry it on */
     int64_t begun_us;
     int64_t asked_at; /* ns since the epoch */
 };
@@ -54,6 +55,20 @@ size_t request_count_mutating(worker_t *worker)
         if (msg_type(r->method)->class != CLASS_READ)
             count++;
     return count;
+}
+
+size_t request_count_bound(worker_t *worker, int64_t begun_by)
+{
+    size_t count = 0;
+    for (request_t *r = zhashx_first(worker->requests); r; r = zhashx_next(worker->requests))
+        if (r->is_bound && r->begun_us <= begun_by)
+            count++;
+    return count;
+}
+
+static bool is_bound_from_beginning(msg_id_t method)
+{
+    return msg_type(method)->redelivery == REDELIVERY_NEVER;
 }
 
 static const worker_method_t *find_method(worker_t *worker, const char *name)
@@ -95,6 +110,7 @@ static void send_answer(request_t *self)
     if (zmq_msg_size(&self->answer) == 0)
         frame_encode(&self->answer, MSG_empty, &(msg_empty_t){0});
     link_answer(self->worker->link, &self->header.id, st, &self->answer);
+    self->worker->is_unheard |= self->is_bound;
     zmq_msg_init(&self->answer);
     zhashx_delete(self->worker->requests, &self->header.id);
 }
@@ -118,6 +134,7 @@ static request_t *request_new(worker_t *worker, const worker_method_t *method,
     self->header.message = NULL;
     self->header.ns = zone_text(self->zone, header->ns);
     self->header.method = msg_type(method->id)->name;
+    self->is_bound = is_bound_from_beginning(method->id);
     if (header->peer) {
         self->peer = *header->peer;
         self->peer.comm = is_recorded(self) ? comm_of(self) : NULL;
@@ -148,6 +165,10 @@ void request_begin(worker_t *worker, const msg_header_t *header, zmq_msg_t *body
         return;
     }
     const worker_method_t *method = find_method(worker, header->method);
+    if (method && is_bound_from_beginning(method->id) && worker_keeps_back(worker, &header->id)) {
+        zmq_msg_close(body);
+        return;
+    }
     if (!method) {
         status_set(&st, STATUS_UNIMPLEMENTED, "unknown method %s", header->method);
         refuse(worker, header, &st);
@@ -416,6 +437,11 @@ int64_t request_deadline(const request_t *self)
 bool request_is_first(const request_t *self)
 {
     return self->header.first;
+}
+
+void request_bind(request_t *self)
+{
+    self->is_bound = true;
 }
 
 bool request_is_redelivered(const request_t *self)

@@ -8,45 +8,15 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 
-#define HEARTBEAT_MS  2500 /* the broker looks for ten seconds of silence */
-#define STOP_GRACE_MS 5000 /* for answers still owed when TERM comes */
-#define RELEASE_MS    1000 /* for the broker's word that nothing more is on its way to us */
-#define STOP_TICK_MS  20
-
-static void end_when_answered(void *arg)
-{
-    worker_t *self = arg;
-    int64_t now = util_monotonic_us() / 1000;
-    /* A request that is still in the socket would be lost with us, and then taken for one that we
-     * died of. */
-    bool released = self->released || !self->is_ready || now > self->release_deadline;
-    if ((request_count_mutating(self) == 0 && released) || now > self->stop_deadline)
-        io_set_stop(self->io);
-    else
-        io_timer_in(self->io, &self->ending, STOP_TICK_MS);
-}
-
-static void say_goodbye(worker_t *self)
-{
-    msg_worker_goodbye_t goodbye = {.service = msg_service_name(self->service),
-                                    .pid = (uint32_t)getpid()};
-    if (self->is_ready)
-        link_notify(self->link, MSG_worker_goodbye, &goodbye);
-}
+#define HEARTBEAT_MS 2500 /* the broker looks for ten seconds of silence */
 
 static void on_signal(void *arg, int fd, uint32_t events)
 {
     worker_t *self = arg;
     struct signalfd_siginfo info;
     (void)events;
-    if (read(fd, &info, sizeof info) != sizeof info || self->stopping)
-        return;
-    log_debug("told to end: stopping");
-    self->stopping = true;
-    self->release_deadline = util_monotonic_us() / 1000 + RELEASE_MS;
-    self->stop_deadline = util_monotonic_us() / 1000 + STOP_GRACE_MS;
-    say_goodbye(self);
-    io_timer_in(self->io, &self->ending, STOP_TICK_MS);
+    if (read(fd, &info, sizeof info) == sizeof info)
+        worker_stop(self, info.ssi_signo == SIGINT);
 }
 
 static void say_ready(worker_t *self)
@@ -70,8 +40,9 @@ static void say_ready(worker_t *self)
 static void on_connect(void *arg)
 {
     worker_t *self = arg;
+    worker_forget_kept_back(self);
     if (self->stopping)
-        say_goodbye(self); /* a broker that comes now knows nothing of us */
+        worker_say_goodbye(self); /* a broker that comes now knows nothing of us */
     else if (self->is_ready)
         say_ready(self);
 }
@@ -115,6 +86,27 @@ static void on_heartbeat(void *arg)
     io_timer_in(self->io, &self->heartbeat, HEARTBEAT_MS);
 }
 
+static void *copy_uuid(const void *id)
+{
+    msg_uuid_t *copy = zmalloc(sizeof *copy);
+    *copy = *(const msg_uuid_t *)id;
+    return copy;
+}
+
+static void free_uuid(void **id)
+{
+    free(*id);
+    *id = NULL;
+}
+
+static zlistx_t *kept_back_new(void)
+{
+    zlistx_t *list = zlistx_new();
+    zlistx_set_duplicator(list, copy_uuid);
+    zlistx_set_destructor(list, free_uuid);
+    return list;
+}
+
 worker_t *worker_attach(msg_service_t service, io_set_t *io, const cluster_t *cluster, status_t *st)
 {
     AUTO_FREE char *endpoint = cluster_endpoint(cluster, CLUSTER_WORKER);
@@ -128,11 +120,12 @@ worker_t *worker_attach(msg_service_t service, io_set_t *io, const cluster_t *cl
                        .link = link,
                        .journal = request_journal_remote,
                        .requests = request_table_new(),
+                       .kept_back = kept_back_new(),
                        .signals = -1};
     self->journal.arg = self;
     link_serve(link, on_request, on_connect, self);
     io_timer_init(&self->heartbeat, on_heartbeat, self);
-    io_timer_init(&self->ending, end_when_answered, self);
+    io_timer_init(&self->ending, worker_stop_look, self);
     io_timer_in(io, &self->heartbeat, HEARTBEAT_MS);
     return self;
 }
@@ -165,6 +158,7 @@ void worker_destroy(worker_t **self_p)
     io_timer_stop(self->io, &self->heartbeat);
     io_timer_stop(self->io, &self->ending);
     zhashx_destroy(&self->requests);
+    zlistx_destroy(&self->kept_back);
     link_destroy(&self->link);
     if (self->owns_io) {
         io_set_remove(self->io, self->signals);

@@ -25,7 +25,8 @@ typedef struct worker_method {
 
 /* Parses the command line every worker takes (--run-dir, --root-dir, --config, --log-level, --help,
  * --version), opens the log and the loop. Exits with a sentence on standard error when that fails:
- * nobody depends on the process yet. Signals: TERM and INT end worker_run after the last answer. */
+ * nobody depends on the process yet. Signals: TERM ends worker_run once all requests are answered
+ * that no successor could carry on; INT without waiting for more than a few seconds. */
 worker_t *worker_new(msg_service_t service, int argc, char **argv);
 void worker_destroy(worker_t **self);
 
@@ -72,7 +73,7 @@ void worker_set_forget(worker_t *self, worker_forget_t *forget);
 /* Tells supervisor and broker that requests can come, from here on. */
 void worker_ready(worker_t *self);
 
-/* Runs until SIGTERM and the last answer. Returns the exit code. */
+/* Runs until SIGTERM or SIGINT and the last answer. Returns the exit code. */
 int worker_run(worker_t *self);
 
 /* What a handler may know of its request. */
@@ -88,6 +89,11 @@ bool request_is_first(const request_t *self);
 /* For one that begins to wait only now: true when nobody waits for its answer any more. It is
  * answered, and gone, then. */
 bool request_end_forgotten(request_t *self);
+
+/* From here on until it is answered no successor could carry it on, nor tell what became of it: one
+ * that is only made room for is not stopped before. Those that are never redelivered are so from
+ * their beginning. */
+void request_bind(request_t *self);
 
 bool request_is_redelivered(const request_t *self);
 msg_id_t request_method(const request_t *self);

@@ -94,19 +94,30 @@ static child_state_t kill_it(child_t *self)
     return self->state;
 }
 
-static child_state_t stop(child_t *self)
+static child_state_t end_it(child_t *self, bool again)
 {
-    self->again = false;
-    self->host->signal(self->arg, SIGTERM);
+    self->again = again;
+    self->host->signal(self->arg, again ? SIGTERM : SIGINT);
     arm(self, self->policy->stop_timeout);
     return CHILD_STOPPING;
 }
 
+static child_state_t stop(child_t *self)
+{
+    return end_it(self, false);
+}
+
 static child_state_t restart(child_t *self)
 {
-    child_state_t next = stop(self);
-    self->again = true;
-    return next;
+    return end_it(self, true);
+}
+
+/* One that hangs says nothing, and has no more than its time. */
+static child_state_t wait_on(child_t *self)
+{
+    if (self->again)
+        arm(self, self->policy->stop_timeout);
+    return self->state;
 }
 
 static child_state_t want_successor(child_t *self)
@@ -117,6 +128,8 @@ static child_state_t want_successor(child_t *self)
 
 static child_state_t want_none(child_t *self)
 {
+    if (self->again)
+        self->host->signal(self->arg, SIGINT);
     self->again = false;
     return self->state;
 }
@@ -135,13 +148,13 @@ static child_state_t stopped(child_t *self)
 
 /* clang-format off */
 static cell_t *const table[CHILD_STATES][CHILD_EVENTS] = {
-    /*                   START           IS_UP         EXITED      TIMER    STOP       RESTART */
-    [CHILD_DOWN]     = { launch,         stay,         stay,       stay,    stay,      launch         },
-    [CHILD_STARTING] = { stay,           become_ready, died_early, kill_it, stop,      restart        },
-    [CHILD_READY]    = { stay,           stay,         died_late,  settle,  stop,      restart        },
-    [CHILD_STOPPING] = { want_successor, stay,         stopped,    kill_it, want_none, want_successor },
-    [CHILD_BACKOFF]  = { launch,         stay,         stay,       launch,  give_up,   launch         },
-    [CHILD_FAILED]   = { launch,         stay,         stay,       launch,  give_up,   launch         },
+    /*                   START           IS_UP         IS_BUSY  EXITED      TIMER    STOP       RESTART */
+    [CHILD_DOWN]     = { launch,         stay,         stay,    stay,       stay,    stay,      launch         },
+    [CHILD_STARTING] = { stay,           become_ready, stay,    died_early, kill_it, stop,      restart        },
+    [CHILD_READY]    = { stay,           stay,         stay,    died_late,  settle,  stop,      restart        },
+    [CHILD_STOPPING] = { want_successor, stay,         wait_on, stopped,    kill_it, want_none, want_successor },
+    [CHILD_BACKOFF]  = { launch,         stay,         stay,    stay,       launch,  give_up,   launch         },
+    [CHILD_FAILED]   = { launch,         stay,         stay,    stay,       launch,  give_up,   launch         },
 };
 /* clang-format on */
 

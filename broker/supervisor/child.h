@@ -1,5 +1,8 @@
 /* When a process of the cluster is started, waited for, stopped and started again: a table of
- * states and events that knows no process, clock or descriptor, only its host's five functions. */
+ * states and events that knows no process, clock or descriptor, only its host's five functions.
+ *
+ * A process that is to have a successor is told to end with SIGTERM, and may take its time as long
+ * as it says that it needs it; one that is to have none with SIGINT, and is given stop_timeout. */
 #ifndef SHIMD_CHILD_H
 #define SHIMD_CHILD_H
 
@@ -19,6 +22,7 @@ typedef enum child_state {
 typedef enum child_event {
     CHILD_START,   /* it shall run */
     CHILD_IS_UP,   /* the process has said ready */
+    CHILD_IS_BUSY, /* the process has said that it was told to end, and is at it */
     CHILD_EXITED,  /* the process has ended */
     CHILD_TIMER,   /* the time set by `arm` is over */
     CHILD_STOP,    /* it shall not run any more */
@@ -37,7 +41,7 @@ typedef struct child_policy {
     int failed_delay;   /* wait between attempts from then on */
     int settled_after;  /* being ready that long makes earlier deaths forgotten */
     int start_timeout;  /* a process that is not ready by then is killed */
-    int stop_timeout;   /* from SIGTERM to SIGKILL */
+    int stop_timeout;   /* from the signal to end, or the last CHILD_IS_BUSY, to SIGKILL */
 } child_policy_t;
 
 /* What the table does to the world. None of these may call child_handle for the same child,

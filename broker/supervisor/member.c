@@ -39,8 +39,18 @@ static void close_ready_pipe(member_t *self)
     util_close(&self->ready_fd);
 }
 
-/* Whatever stands in the pipe is taken. A process that closes its end without a word is given the
- * time that any slow one has. */
+static void take_words(member_t *self, const char *words, size_t size)
+{
+    if (!self->ready_us && memchr(words, SPAWN_READY, size)) {
+        self->ready_us = util_monotonic_us();
+        child_handle(&self->child, CHILD_IS_UP);
+    }
+    if (memchr(words, SPAWN_BUSY, size))
+        child_handle(&self->child, CHILD_IS_BUSY);
+}
+
+/* What stands in the pipe is taken. A process that closes its end without a word is given the time
+ * that any slow one has. */
 static void read_ready_pipe(member_t *self)
 {
     char words[16];
@@ -49,15 +59,12 @@ static void read_ready_pipe(member_t *self)
     ssize_t size = read(self->ready_fd, words, sizeof words);
     if (size < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    close_ready_pipe(self);
-    if (size == 1 + (ssize_t)sizeof self->exec_error && *words == SPAWN_EXEC_FAILED) {
+    if (size <= 0)
+        close_ready_pipe(self);
+    else if (size == 1 + (ssize_t)sizeof self->exec_error && *words == SPAWN_EXEC_FAILED)
         memcpy(&self->exec_error, words + 1, sizeof self->exec_error);
-        return;
-    }
-    if (size <= 0 || !memchr(words, SPAWN_READY, (size_t)size))
-        return;
-    self->ready_us = util_monotonic_us();
-    child_handle(&self->child, CHILD_IS_UP);
+    else
+        take_words(self, words, (size_t)size);
 }
 
 static void on_ready_pipe(void *arg, int fd, uint32_t events)

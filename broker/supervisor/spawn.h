@@ -17,8 +17,10 @@ typedef struct spawn_plan {
 } spawn_plan_t;
 
 /* What a process that could not be executed leaves in the pipe, followed by errno as an int. A
- * process that has become ready leaves a newline. */
+ * process that has become ready leaves a newline, and a plus sign each time that it wants to be
+ * given more time to end. */
 #define SPAWN_READY       '\n'
+#define SPAWN_BUSY        '+'
 #define SPAWN_EXEC_FAILED 'E'
 
 /* The process has nothing but standard input (/dev/null), output and error, its sockets by

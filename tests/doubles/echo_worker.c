@@ -3,6 +3,7 @@
  *   task.get     answers at once
  *   task.create  writes its id into RUN/ran, answers at once
  *   task.start   as task.create, but answered when task.resume names the same id
+ *   task.checkpoint  likewise
  *   task.wait    answered when task.kill names the same id
  *   task.delete  NOT_FOUND
  */
@@ -85,9 +86,18 @@ static void on_start(void *arg, request_t *request, const void *ask)
     hold(arg, request, start->id);
 }
 
+static void on_checkpoint(void *arg, request_t *request, const void *ask)
+{
+    const msg_task_checkpoint_t *checkpoint = ask;
+    note_run(arg, request, checkpoint->id);
+    hold(arg, request, checkpoint->id);
+}
+
 static void on_resume(void *arg, request_t *request, const void *ask)
 {
-    let_go(arg, MSG_task_start, ((const msg_task_resume_t *)ask)->id, &(msg_started_t){.pid = PID});
+    const char *id = ((const msg_task_resume_t *)ask)->id;
+    let_go(arg, MSG_task_start, id, &(msg_started_t){.pid = PID});
+    let_go(arg, MSG_task_checkpoint, id, NULL);
     request_answer(request, NULL);
 }
 
@@ -114,9 +124,10 @@ static void on_delete(void *arg, request_t *request, const void *ask)
 }
 
 static const worker_method_t methods[] = {
-    {MSG_task_get, on_get},       {MSG_task_create, on_create}, {MSG_task_start, on_start},
-    {MSG_task_resume, on_resume}, {MSG_task_wait, on_wait},     {MSG_task_kill, on_kill},
-    {MSG_task_delete, on_delete},
+    {MSG_task_get, on_get},       {MSG_task_create, on_create},
+    {MSG_task_start, on_start},   {MSG_task_resume, on_resume},
+    {MSG_task_wait, on_wait},     {MSG_task_kill, on_kill},
+    {MSG_task_delete, on_delete}, {MSG_task_checkpoint, on_checkpoint},
 };
 
 int main(int argc, char **argv)

@@ -2,8 +2,9 @@
 """Stands in for one of the processes under the supervisor, which is named by how it is called.
 
 Writes what it was given to RUN/<name>.seen (one JSON object a line, one line a process), says ready, and
-waits for SIGTERM. RUN/<name>.mode makes it misbehave: early (exits with 3 before it is ready), mute (never
-says ready), brief (dies of SIGABRT right after ready), deaf (takes no notice of SIGTERM), orphan (leaves a
+waits for SIGTERM or SIGINT. RUN/<name>.mode makes it misbehave: early (exits with 3 before it is ready), mute (never
+says ready), brief (dies of SIGABRT right after ready), deaf (takes no notice of signals), busy (told to end, it says that it
+needs time until RUN/<name>.hang is there; from then on it hangs, or ends when that says so), orphan (leaves a
 process behind that ends with 5), rubbish (as the broker: answers every worker's message with nonsense).
 """
 
@@ -86,6 +87,17 @@ def talk_rubbish(run_dir):
             file.write("x")
 
 
+def end(mode, path):
+    while mode == "busy" and not os.path.exists(f"{path}.hang"):
+        os.write(int(os.environ["SHIMD_READY_FD"]), b"+")
+        time.sleep(0.1)
+    if mode == "busy":
+        with open(f"{path}.hang", encoding="utf-8") as file:
+            while file.read() != "end":
+                signal.pause()
+    sys.exit(0)
+
+
 def main():
     fds = descriptors()
     name = os.path.basename(sys.argv[0])
@@ -107,7 +119,8 @@ def main():
     }
     with open(f"{run_dir}/{name}.seen", "a", encoding="utf-8") as file:
         file.write(json.dumps(seen) + "\n")
-    signal.signal(signal.SIGTERM, signal.SIG_IGN if mode == "deaf" else lambda *_: sys.exit(0))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN if mode == "deaf" else lambda *_: end(mode, f"{run_dir}/{name}"))
     if mode == "early":
         sys.exit(3)
     if mode == "orphan":

@@ -1,5 +1,6 @@
 """Workers of the broker that die, leave, are replaced or never come, and the death of the broker itself."""
 
+import os
 import time
 
 from broker_cell import Worker, until
@@ -81,6 +82,30 @@ def test_all_that_was_given_comes_before_the_release(cell):
     # None of them may run twice: those that the first one never saw go to the other one, and only those.
     assert [header["id"] for header in rest] == sent[given:]
     assert all(cell.client.answer(ident)[0] == UNAVAILABLE for ident in sent[:given])
+
+
+def test_what_is_given_back_goes_to_the_successor(cell):
+    """In the order in which it came, as not begun; what nobody waits for any more is forgotten."""
+    worker = Worker(cell, pid=1001)
+    sent = [cell.client.send("task.checkpoint", {"n": n}, **more) for n, more in enumerate([{}, {}, {"seconds": 0.3}, {}])]
+    given = [worker.request()[0]["id"] for _ in sent]
+    assert given == sent and cell.client.answer(sent[2])[0] == DEADLINE_EXCEEDED
+    worker.send("worker.goodbye", {"service": "shim", "pid": 1001})
+    for ident in [os.urandom(16), *reversed(sent[1:])]:
+        worker.send("worker.returned", {"id": ident})
+    later = cell.client.send("task.checkpoint")
+    assert worker.silent()
+    cell.exited(1001)
+    assert cell.client.answer(sent[0])[0] == UNAVAILABLE
+    successor = Worker(cell, pid=1002)
+    for ident in (sent[1], sent[3], later):
+        header, _ = successor.request()
+        assert header["id"] == ident and "redelivered" not in header
+        worker.send("worker.returned", {"id": ident})  # it is not that one's to give back
+        assert worker.silent()
+        successor.reply(header)
+        assert cell.client.answer(ident)[0] == OK
+    assert successor.silent() and cell.service()["in_flight"] == 0
 
 
 def test_planned_ends_are_no_deaths(cell):

@@ -5,12 +5,14 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
+import time
 
 import pytest
-from cluster import BIN, PROCESSES, detached, until
-from fake_containers import CONFIG, LIFE, Containers
+from cluster import BIN, PROCESSES, detached, fastest, until
+from fake_containers import CONFIG, LIFE, OK, UNAVAILABLE, Background, Containers
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
 
@@ -181,3 +183,82 @@ def test_no_request_fails_while_executables_are_replaced(fresh_cluster):
             restart(cluster, "all")
             assert sorted(files().values()) == sorted(str(cluster.bin / name) for name in names[:-1])
             load.await_progress()
+
+
+# ---------------------------------------------------------------------------- what no successor could carry on
+
+SLOW_MS = 3500  # of a call to a shim; a process that says nothing while it stops is killed far earlier
+PATIENT = CONFIG.replace("call-timeout = 3000", "call-timeout = 30000") + "restart\n    stop-timeout = 2\n"
+QUICK = 1.0  # seconds
+
+
+@pytest.fixture(name="slow")
+def fixture_slow(fresh_cluster):
+    """Containers c, whose shim takes its time, and quick ones d and e."""
+    containers = Containers(fresh_cluster.start(config=PATIENT))
+    (fresh_cluster.dir / "images").mkdir()
+    containers.run("c", fail_Checkpoint=f"1*delay({SLOW_MS})")
+    containers.run("d")
+    containers.run("e", fail_Checkpoint=f"1*delay({2 * SLOW_MS})")
+    yield containers
+    for name in "cde":
+        containers.finish(name)
+
+
+def checkpoint(containers, name):
+    asked = Background(containers, "task.checkpoint", name, timeout=60, path=str(containers.cluster.dir / "images"))
+    until(lambda: containers.asked_for(name, "Checkpoint"), "the shim is at it")
+    return asked
+
+
+@pytest.mark.parametrize("process", ["shim", "broker", "all"])
+def test_a_checkpoint_that_is_under_way(slow, process):
+    """Nobody waits for it but the restart."""
+    cluster, worker = slow.cluster, slow.cluster.pid("shim")
+    begun = time.monotonic()
+    asked = checkpoint(slow, "c")
+    done = subprocess.Popen(cluster.command("cluster", "restart", process), stderr=subprocess.PIPE, text=True)
+    if process != "broker":
+        until(lambda: cluster.status()["shim"]["state"] == "STOPPING", "it was told to end")
+        assert fastest(slow.call, "task.list") < QUICK
+        assert fastest(slow.call, "task.kill", "d", signal=int(signal.SIGCONT)) < QUICK
+        assert slow.asked_for("c", "Checkpoint") and asked.thread.is_alive() and done.poll() is None
+    assert asked.outcome()[0] == OK
+    assert time.monotonic() - begun > SLOW_MS / 1000
+    assert done.communicate(timeout=30)[1] == "" and done.returncode == 0
+    assert (cluster.pid("shim") == worker) == (process == "broker")
+    assert len(slow.asked_for("c", "Checkpoint")) == 1
+    assert slow.topics("c").count("/tasks/checkpointed") == 1
+
+
+def test_a_kill_on_its_way_through_a_stopped_shim(slow):
+    cluster, shim = slow.cluster, slow.shim_pid("c")
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        asked = Background(slow, "task.kill", "c", timeout=60, signal=int(signal.SIGCONT))
+        until(lambda: cluster.status()["shim"].get("in_flight"), "it is with the worker")
+        worker = cluster.pid("shim")
+        done = subprocess.Popen(cluster.command("cluster", "restart", "shim"))
+        until(lambda: cluster.status()["shim"]["state"] == "STOPPING", "it was told to end")
+        assert fastest(slow.call, "task.kill", "d", signal=int(signal.SIGCONT)) < QUICK
+        time.sleep(SLOW_MS / 1000)
+        assert asked.thread.is_alive() and cluster.pid("shim") == worker
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    assert asked.outcome()[0] == OK
+    assert done.wait(30) == 0
+    assert len(slow.asked_for("c", "Kill")) == 1
+
+
+def test_a_worker_that_hangs_meanwhile_is_killed(slow):
+    """With the truth for whoever asked."""
+    cluster = slow.cluster
+    asked = checkpoint(slow, "e")
+    done = subprocess.Popen(cluster.command("cluster", "restart", "shim"))
+    until(lambda: cluster.status()["shim"]["state"] == "STOPPING", "it was told to end")
+    worker = cluster.kill("shim", signal.SIGSTOP)
+    assert done.wait(30) == 0
+    assert cluster.pid("shim") != worker
+    status, sentence = asked.outcome()
+    assert status == UNAVAILABLE and "the worker died, outcome unknown" in sentence
+    assert len(slow.asked_for("e", "Checkpoint")) == 1

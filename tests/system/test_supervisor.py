@@ -481,6 +481,41 @@ def test_deaf_process_is_killed_on_the_way_out(cluster):
     assert not state_of(pid)
 
 
+def test_busy_process_is_waited_for_by_its_successor(real):
+    real.restart_settings(stop_timeout=1)
+    real.mode("shim", "busy")
+    real.start()
+    pid, client = real.pid("shim"), Client(real)
+    client.send("cluster.restart", {"process": "shim"})
+    real.await_log("shim: READY -> STOPPING")
+    assert not client.socket.poll(2500), "killed, or said to be restarted"
+    real.mode("shim", "")
+    (real.run / "shimd-shim.hang.new").write_text("end")
+    (real.run / "shimd-shim.hang.new").rename(real.run / "shimd-shim.hang")
+    assert client.answer("cluster.restart")[0] == 0
+    assert f"process {pid} exited with 0" in real.log()
+
+
+@pytest.mark.parametrize("how", ["it hangs", "the supervisor was replaced, and it hangs", "the cluster stops"])
+def test_busy_process_is_killed_when(real, how):
+    real.restart_settings(stop_timeout=1)
+    real.mode("shim", "busy")
+    real.start()
+    pid, client = real.pid("shim"), Client(real)
+    client.send("cluster.restart", {"process": "shim"})
+    real.await_log("shim: READY -> STOPPING")
+    if "replaced" in how:
+        assert Client(real).ask("cluster.restart", {"process": "supervisor"})[0] == 0
+        assert not client.socket.poll(1500), "killed, or said to be restarted"
+    if "hangs" in how:
+        real.mode("shim", "")
+        (real.run / "shimd-shim.hang").touch()
+        real.await_log("shim: ready", count=2)
+    else:
+        assert real.stop() == 0
+    assert f"process {pid} is STOPPING for too long and is killed" in real.log()
+
+
 def test_stop_while_a_process_fails_to_start(cluster):
     cluster.restart_settings(first_delay=5000, last_delay=5000)
     cluster.mode("metadata", "early")

@@ -1,6 +1,7 @@
 """The worker skeleton (common/worker.h): the real broker, tests/doubles/echo_worker.c as the worker, and a
 metadata worker in Python that keeps the journal of outcomes."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -197,6 +198,62 @@ def test_term_waits_for_what_changes_something(world):
     assert world.client.answer(wait) == (OK, "", {"pid": 4711, "exit_status": 137, "exited_at": 1})
 
 
+def begin_checkpoint(world, name):
+    ident = world.client.send("task.checkpoint", {"id": name, "path": "/"})
+    assert world.serve() == ["request.get"]
+    until(lambda: f"task.checkpoint {name} 0" in world.ran(), "it has begun")
+    return ident
+
+
+def finish_checkpoint(world, name, ident):
+    resume = world.client.send("task.resume", {"id": name})
+    world.serve(3)
+    assert world.client.answer(ident)[0] == OK and world.client.answer(resume)[0] == OK
+
+
+def test_term_waits_for_what_no_successor_could_carry_on(world):
+    """Meanwhile all is served, and what comes then cannot put the end off for ever."""
+    first = begin_checkpoint(world, "a")
+    world.worker.send_signal(signal.SIGTERM)
+    until(lambda: "told to end" in (world.run / "log").read_text(), "the signal has arrived")
+    second = begin_checkpoint(world, "b")
+    assert world.client.ask("task.get", TASK, ns="default")[0] == OK
+    finish_checkpoint(world, "a", first)
+    until(lambda: "keeps back" in (world.run / "log").read_text(), "no more begins")
+    assert world.client.ask("task.get", TASK, ns="default")[0] == OK
+    third = world.client.send("task.checkpoint", {"id": "c", "path": "/"})
+    until(lambda: world.service()["in_flight"] == 2, "the worker has it")
+    assert world.client.ask("task.get", TASK, ns="default")[0] == OK
+    assert world.worker.poll() is None
+    finish_checkpoint(world, "b", second)
+    pid = world.worker.pid
+    assert world.worker.wait(10) == 0
+    world.exited(pid)
+    assert world.client.silent()
+    world.start_worker()
+    assert world.serve() == ["request.get"]
+    until(lambda: world.ran()[2:] == ["task.checkpoint c 0"], "the successor has it, as one that was never begun")
+    finish_checkpoint(world, "c", third)
+
+
+def test_int_is_for_a_hurry(world):
+    """Also for one that serves on since it was told to end: it waits for seconds only."""
+    unfinished = begin_checkpoint(world, "a")
+    world.worker.send_signal(signal.SIGTERM)
+    until(lambda: "told to end" in (world.run / "log").read_text(), "the signal has arrived")
+    assert world.client.ask("task.get", TASK, ns="default")[0] == OK
+    world.worker.send_signal(signal.SIGINT)
+    until(lambda: "stopping" in (world.run / "log").read_text(), "it has said goodbye")
+    late = world.client.send("task.checkpoint", {"id": "b", "path": "/"})
+    assert world.worker.wait(10) == 0
+    world.exited(world.worker.pid)
+    assert world.client.answer(unfinished)[:2] == (UNAVAILABLE, "task.checkpoint: the worker died, outcome unknown")
+    world.start_worker()
+    assert world.serve() == ["request.get"]
+    until(lambda: world.ran() == ["task.checkpoint a 0", "task.checkpoint b 0"], "the successor has it")
+    finish_checkpoint(world, "b", late)
+
+
 def test_redelivery_says_so(world):
     ident = world.client.send("task.start", TASK)
     assert world.serve() == ["request.get"]
@@ -228,8 +285,9 @@ def test_worker_outlives_the_broker(world):
     assert world.client.answer(wait)[2]["exit_status"] == 137
 
 
-def test_nonsense_from_the_broker():
-    """Whatever listens on worker.sock, the worker goes on."""
+@contextlib.contextmanager
+def alone():
+    """A worker, and the socket that it takes for the broker's."""
     run = pathlib.Path(tempfile.mkdtemp(prefix="shimd-"))
     context = zmq.Context()
     router = context.socket(zmq.ROUTER)
@@ -237,6 +295,50 @@ def test_nonsense_from_the_broker():
     worker = subprocess.Popen([str(BUILD / "tests/echo_worker"), "--run-dir", str(run), "--root-dir", str(run)],
                               stderr=subprocess.DEVNULL)
     try:
+        yield worker, router
+    finally:
+        worker.kill()
+        worker.wait()
+        context.destroy(linger=0)
+        shutil.rmtree(run)
+
+
+def test_an_answer_that_none_could_repeat_is_read_before_the_end():
+    """The news of the worker's death might be faster than it."""
+    with alone() as (worker, router):
+        who = router.recv_multipart()[0]
+
+        def send(method, body, **header):
+            head = {"v": 1, "id": os.urandom(16), "method": method, "ns": "default", "first": True, **header}
+            router.send_multipart([who, msgpack.packb(head), msgpack.packb(body)])
+            return head["id"]
+
+        def receive(*wanted):
+            """The first message that is one of those, or the answer to one; notes of outcomes are taken."""
+            while True:
+                assert router.poll(5000), f"none of {wanted}"
+                header = msgpack.unpackb(router.recv_multipart()[1])
+                if header.get("method") == "request.record":
+                    router.send_multipart([who, msgpack.packb({"v": 1, "id": header["id"], "status": 0}), b"\x80"])
+                if header.get("method", header["id"]) in wanted:
+                    return
+
+        checkpoint = send("task.checkpoint", {"id": "t", "path": "/"})
+        receive(send("task.get", TASK))
+        worker.send_signal(signal.SIGINT)
+        receive("worker.goodbye")
+        send("task.resume", TASK)
+        send("worker.released", {})
+        receive(checkpoint)
+        receive("worker.goodbye")
+        assert worker.poll() is None
+        send("worker.released", {})
+        assert worker.wait(10) == 0
+
+
+def test_nonsense_from_the_broker():
+    """Whatever listens on worker.sock, the worker goes on."""
+    with alone() as (worker, router):
         who = router.recv_multipart()[0]
         good = {"v": 1, "id": b"g" * 16, "method": "task.get", "ns": "default"}
         head = msgpack.packb(good)
@@ -254,8 +356,3 @@ def test_nonsense_from_the_broker():
         assert header["status"] == OK
         worker.terminate()
         assert worker.wait(10) == 0
-    finally:
-        worker.kill()
-        worker.wait()
-        context.destroy(linger=0)
-        shutil.rmtree(run)

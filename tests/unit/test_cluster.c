@@ -4,6 +4,7 @@
 #include "common/util.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -178,19 +179,25 @@ static void test_everything_passed_becomes_close_on_exec(void **state)
     close(ready[1]);
 }
 
-static void test_ready_is_a_newline_once(void **state)
+static void test_ready_is_a_newline_once_and_busy_a_plus(void **state)
 {
     (void)state;
     int ready[2];
     char words[8];
-    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(ready, O_CLOEXEC | O_NONBLOCK), 0);
+    assert_true(cluster_notify_busy()); /* nobody would kill us */
     set_number("SHIMD_READY_FD", ready[1]);
     cluster_notify_ready();
-    cluster_notify_ready(); /* must not write into whatever has that number by then */
+    cluster_notify_ready();
     assert_int_equal(read(ready[0], words, sizeof words), 1);
     assert_int_equal(words[0], '\n');
-    assert_int_equal(read(ready[0], words, sizeof words), 0);
+    assert_int_equal(read(ready[0], words, sizeof words), -1);
+    assert_true(cluster_notify_busy());
+    assert_int_equal(read(ready[0], words, sizeof words), 1);
+    assert_int_equal(words[0], '+');
     close(ready[0]);
+    signal(SIGPIPE, SIG_IGN);
+    assert_false(cluster_notify_busy());
 }
 
 static void clusters_have_cgroups_of_their_own(void **state)
@@ -219,7 +226,7 @@ int main(void)
         cmocka_unit_test_setup(test_endpoints, reset),
         cmocka_unit_test_setup(test_inherited_sockets, reset),
         cmocka_unit_test_setup(test_everything_passed_becomes_close_on_exec, reset),
-        cmocka_unit_test_setup(test_ready_is_a_newline_once, reset),
+        cmocka_unit_test_setup(test_ready_is_a_newline_once_and_busy_a_plus, reset),
         cmocka_unit_test_setup(clusters_have_cgroups_of_their_own, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,36 +96,42 @@ typedef struct cell {
 static const cell_row_t cells[] = {
     {CHILD_DOWN,     CHILD_START,   CHILD_STARTING, 1, NO_SIGNAL, 5000,     false},
     {CHILD_DOWN,     CHILD_IS_UP,   CHILD_DOWN,     0, NO_SIGNAL, NO_TIMER, false},
+    {CHILD_DOWN,     CHILD_IS_BUSY, CHILD_DOWN,     0, NO_SIGNAL, NO_TIMER, false},
     {CHILD_DOWN,     CHILD_EXITED,  CHILD_DOWN,     0, NO_SIGNAL, NO_TIMER, false},
     {CHILD_DOWN,     CHILD_TIMER,   CHILD_DOWN,     0, NO_SIGNAL, NO_TIMER, false},
     {CHILD_DOWN,     CHILD_STOP,    CHILD_DOWN,     0, NO_SIGNAL, NO_TIMER, false},
     {CHILD_DOWN,     CHILD_RESTART, CHILD_STARTING, 1, NO_SIGNAL, 5000,     false},
     {CHILD_STARTING, CHILD_START,   CHILD_STARTING, 0, NO_SIGNAL, NO_TIMER, false},
     {CHILD_STARTING, CHILD_IS_UP,   CHILD_READY,    0, NO_SIGNAL, 4000,     false},
+    {CHILD_STARTING, CHILD_IS_BUSY, CHILD_STARTING, 0, NO_SIGNAL, NO_TIMER, false},
     {CHILD_STARTING, CHILD_EXITED,  CHILD_BACKOFF,  0, NO_SIGNAL, 50,       false},
     {CHILD_STARTING, CHILD_TIMER,   CHILD_STARTING, 0, SIGKILL,   NO_TIMER, false},
-    {CHILD_STARTING, CHILD_STOP,    CHILD_STOPPING, 0, SIGTERM,   6000,     false},
+    {CHILD_STARTING, CHILD_STOP,    CHILD_STOPPING, 0, SIGINT,    6000,     false},
     {CHILD_STARTING, CHILD_RESTART, CHILD_STOPPING, 0, SIGTERM,   6000,     true},
     {CHILD_READY,    CHILD_START,   CHILD_READY,    0, NO_SIGNAL, NO_TIMER, false},
     {CHILD_READY,    CHILD_IS_UP,   CHILD_READY,    0, NO_SIGNAL, NO_TIMER, false},
+    {CHILD_READY,    CHILD_IS_BUSY, CHILD_READY,    0, NO_SIGNAL, NO_TIMER, false},
     {CHILD_READY,    CHILD_EXITED,  CHILD_STARTING, 1, NO_SIGNAL, 5000,     false},
     {CHILD_READY,    CHILD_TIMER,   CHILD_READY,    0, NO_SIGNAL, NO_TIMER, false},
-    {CHILD_READY,    CHILD_STOP,    CHILD_STOPPING, 0, SIGTERM,   6000,     false},
+    {CHILD_READY,    CHILD_STOP,    CHILD_STOPPING, 0, SIGINT,    6000,     false},
     {CHILD_READY,    CHILD_RESTART, CHILD_STOPPING, 0, SIGTERM,   6000,     true},
     {CHILD_STOPPING, CHILD_START,   CHILD_STOPPING, 0, NO_SIGNAL, NO_TIMER, true},
     {CHILD_STOPPING, CHILD_IS_UP,   CHILD_STOPPING, 0, NO_SIGNAL, NO_TIMER, false},
+    {CHILD_STOPPING, CHILD_IS_BUSY, CHILD_STOPPING, 0, NO_SIGNAL, NO_TIMER, false},
     {CHILD_STOPPING, CHILD_EXITED,  CHILD_DOWN,     0, NO_SIGNAL, 0,        false},
     {CHILD_STOPPING, CHILD_TIMER,   CHILD_STOPPING, 0, SIGKILL,   NO_TIMER, false},
     {CHILD_STOPPING, CHILD_STOP,    CHILD_STOPPING, 0, NO_SIGNAL, NO_TIMER, false},
     {CHILD_STOPPING, CHILD_RESTART, CHILD_STOPPING, 0, NO_SIGNAL, NO_TIMER, true},
     {CHILD_BACKOFF,  CHILD_START,   CHILD_STARTING, 1, NO_SIGNAL, 5000,     false},
     {CHILD_BACKOFF,  CHILD_IS_UP,   CHILD_BACKOFF,  0, NO_SIGNAL, NO_TIMER, false},
+    {CHILD_BACKOFF,  CHILD_IS_BUSY, CHILD_BACKOFF,  0, NO_SIGNAL, NO_TIMER, false},
     {CHILD_BACKOFF,  CHILD_EXITED,  CHILD_BACKOFF,  0, NO_SIGNAL, NO_TIMER, false},
     {CHILD_BACKOFF,  CHILD_TIMER,   CHILD_STARTING, 1, NO_SIGNAL, 5000,     false},
     {CHILD_BACKOFF,  CHILD_STOP,    CHILD_DOWN,     0, NO_SIGNAL, 0,        false},
     {CHILD_BACKOFF,  CHILD_RESTART, CHILD_STARTING, 1, NO_SIGNAL, 5000,     false},
     {CHILD_FAILED,   CHILD_START,   CHILD_STARTING, 1, NO_SIGNAL, 5000,     false},
     {CHILD_FAILED,   CHILD_IS_UP,   CHILD_FAILED,   0, NO_SIGNAL, NO_TIMER, false},
+    {CHILD_FAILED,   CHILD_IS_BUSY, CHILD_FAILED,   0, NO_SIGNAL, NO_TIMER, false},
     {CHILD_FAILED,   CHILD_EXITED,  CHILD_FAILED,   0, NO_SIGNAL, NO_TIMER, false},
     {CHILD_FAILED,   CHILD_TIMER,   CHILD_STARTING, 1, NO_SIGNAL, 5000,     false},
     {CHILD_FAILED,   CHILD_STOP,    CHILD_DOWN,     0, NO_SIGNAL, 0,        false},
@@ -256,6 +262,29 @@ static void test_restart_brings_a_successor_and_stop_calls_it_off(void **state)
     assert_int_equal(world.spawned, 0);
 }
 
+static void test_who_is_to_have_a_successor_may_take_its_time(void **state)
+{
+    (void)state;
+    world_t world;
+    world_init(&world);
+    tell(&world, CHILD_START);
+    tell(&world, CHILD_IS_UP);
+    tell(&world, CHILD_RESTART);
+    for (int i = 0; i < 3; i++) {
+        tell(&world, CHILD_IS_BUSY);
+        assert_int_equal(world.child.state, CHILD_STOPPING);
+        assert_int_equal(world.armed, policy.stop_timeout);
+    }
+    tell(&world, CHILD_STOP);
+    assert_int_equal(world.signalled, SIGINT);
+    tell(&world, CHILD_IS_BUSY);
+    assert_int_equal(world.armed, NO_TIMER);
+    tell(&world, CHILD_STOP);
+    assert_int_equal(world.signalled, NO_SIGNAL);
+    tell(&world, CHILD_TIMER);
+    assert_int_equal(world.signalled, SIGKILL);
+}
+
 static void test_shipped_policy(void **state)
 {
     (void)state;
@@ -272,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_late_deaths_are_followed_at_once_but_not_for_ever),
         cmocka_unit_test(test_fork_that_fails_is_an_early_death),
         cmocka_unit_test(test_restart_brings_a_successor_and_stop_calls_it_off),
+        cmocka_unit_test(test_who_is_to_have_a_successor_may_take_its_time),
         cmocka_unit_test(test_shipped_policy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

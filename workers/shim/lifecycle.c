@@ -41,6 +41,8 @@ static void kill_by_shim(manager_t *self, request_t *request, process_t *process
     message.exec_id = process->exec_id;
     message.signal = kill->signal;
     message.all = kill->all;
+    if (kill->signal != SIGKILL)
+        request_bind(request); /* a successor could not tell whether it was sent */
     if (is_again)
         shim_call(process->task->shim, "Kill", &message.base, self->timeouts.call,
                   process->task->ns, on_killed_again, request);
