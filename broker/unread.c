@@ -153,7 +153,7 @@ status_code_t unread_check(unread_t *self, const io_zmq_t *socket, zmq_msg_t *id
     if (waits + size > UNREAD_PEER_MAX)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED,
                           "broker: %zu bytes of answers wait for this client to read them", waits);
-    if (all + size > UNREAD_ALL_MAX)
+    if (all + size > UNREAD_ALL_MAX && waits + size > UNREAD_SHARE)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED,
                           "broker: %zu bytes of answers wait for clients to read them", all);
     return STATUS_OK;

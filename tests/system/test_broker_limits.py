@@ -133,6 +133,26 @@ def test_who_does_not_read_is_not_answered_without_end(cell):
     assert [deaf.answer(ident)[0] for ident in idents] == [OK] * 4
 
 
+def test_who_reads_is_served_though_others_do_not(cell):
+    """What all may have waiting is used up: a client that reads its answers still gets its share."""
+    worker = Worker(cell, window=1000)
+    deaf_ones = [deaf_client(cell) for _ in range(10)]
+    for deaf in deaf_ones:
+        for _ in range(31):
+            deaf.send("task.create", seconds=120)
+        for _ in range(31):
+            worker.reply(worker.request()[0], {"pad": b"x" * (1 << 20)})
+    assert worker.ask("broker.ping")[0] == OK, "all is sent"
+    assert cell.client.ask("broker.ping")[0] == OK
+    for method, size in (("task.kill", 0), ("task.get", 10), ("task.get", 100000)):
+        ident = cell.client.send(method)
+        worker.reply(worker.request()[0], {"pad": b"x" * size})
+        assert cell.client.answer(ident)[0] == OK, method
+    ident = cell.client.send("task.get")
+    worker.reply(worker.request()[0], {"pad": b"x" * (1 << 20)})
+    assert cell.client.answer(ident)[0] == RESOURCE_EXHAUSTED
+
+
 def test_what_waits_for_a_client_goes_with_it(cell):
     worker = Worker(cell, window=1000)
     answer = {"pad": b"x" * (1 << 20)}
