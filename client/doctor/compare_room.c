@@ -9,7 +9,7 @@ static void compare_directory(findings_t *findings, const char *path)
     if (statvfs(path, &room))
         return;
     uint64_t bytes = (uint64_t)room.f_bfree * room.f_frsize;
-    if (bytes < COMPARE_ROOM_BYTES)
+    if (room.f_blocks && bytes < COMPARE_ROOM_BYTES) /* 0: without a limit, or not told */
         findings_add(findings, FINDING_FULL_DISK, "", "", path, 0,
                      "%llu KiB are free in its file system", (unsigned long long)bytes / 1024);
     else if (room.f_files && room.f_ffree < COMPARE_ROOM_FILES) /* 0: they are not counted */

@@ -208,6 +208,17 @@ static void test_what_does_not_come_to_its_end_is_a_finding(void **state)
     assert_true(is_found(self, FINDING_STUCK_TASK, "held"));
 }
 
+static void test_no_limit_is_no_full_disk(void **state)
+{
+    world_t *self = *state;
+    findings_t *found = findings_new();
+    cluster_t cluster = {.run_dir = "/proc", .root_dir = "/proc"}; /* of no size */
+    self->asker.is_down = true;
+    compare_room(found, &self->asker, &cluster);
+    assert_int_equal(findings_count(found), 0);
+    findings_destroy(&found);
+}
+
 static void test_without_the_tasks_nothing_is_stray(void **state)
 {
     world_t *self = *state;
@@ -249,6 +260,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_under_way_is_no_finding, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_does_not_come_to_its_end_is_a_finding, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_no_limit_is_no_full_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_without_the_tasks_nothing_is_stray, setup, teardown),
         cmocka_unit_test_setup_teardown(test_requests_are_found_by_name, setup, teardown),
     };
