@@ -193,7 +193,7 @@ void router_requeue_all(router_t *self, service_t *service, bool died)
 void router_give_back(router_t *self, job_t *job)
 {
     status_t ignored;
-    if (job->route_count == 0) {
+    if (job->route_count == 0 && !job->is_own) {
         router_finish(self, job);
         return;
     }
@@ -201,12 +201,21 @@ void router_give_back(router_t *self, job_t *job)
     service_enqueue(job->service, job, true, &ignored);
 }
 
+/* No worker will be there for it; an earlier one may have carried it out. */
+static void explain_vain(const job_t *job, const char *why, status_t *st)
+{
+    status_set(st, STATUS_UNAVAILABLE, "%s: %s%s", job->method,
+               job->redelivered ? "the worker died, outcome unknown; " : "", why);
+}
+
 void router_fail_queued(router_t *self, service_t *service, const status_t *st)
 {
     for (size_t i = 0; i < LANE_COUNT; i++) {
         job_t *job;
         while ((job = TAILQ_FIRST(&service->lanes[i].jobs))) {
-            job_fail(job, st);
+            status_t own;
+            explain_vain(job, st->text, &own);
+            job_fail(job, &own);
             router_finish(self, job);
         }
     }
@@ -240,10 +249,11 @@ static int64_t due_of(const job_t *job)
 
 static void expire(router_t *self, job_t *job, int64_t now)
 {
-    status_t st;
+    status_t st, why;
     if (waits_in_vain(job)) {
-        status_set(&st, STATUS_UNAVAILABLE, "%s: %s does not come up: %s", job->method,
-                   job->service->name, job->service->obituary);
+        status_set(&why, STATUS_UNAVAILABLE, "%s does not come up: %s", job->service->name,
+                   job->service->obituary);
+        explain_vain(job, why.text, &st);
         now += ahead_of(job);
     } else if (job->state == JOB_QUEUED && !job->redelivered)
         status_set(&st, STATUS_DEADLINE_EXCEEDED, "%s: %s did not take it before the deadline",

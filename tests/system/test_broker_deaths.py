@@ -108,6 +108,23 @@ def test_what_is_given_back_goes_to_the_successor(cell):
     assert successor.silent() and cell.service()["in_flight"] == 0
 
 
+def test_what_the_broker_asked_itself_is_given_back_too(cell):
+    """Nobody waits for the answer, but the journal is to have it."""
+    cell.client.send("task.create")
+    for pid in (1001, 1002, 1003):
+        Worker(cell, pid=pid).request()
+        cell.exited(pid)
+    metadata = Worker(cell, service="metadata", pid=2001)
+    header, _ = metadata.request()
+    metadata.send("worker.goodbye", {"service": "metadata", "pid": 2001})
+    metadata.send("worker.returned", {"id": header["id"]})
+    assert metadata.ask("broker.ping")[0] == OK
+    cell.exited(2001, service="metadata")
+    successor = Worker(cell, service="metadata", pid=2002)
+    again, _ = successor.request()
+    assert (again["id"], again["method"]) == (header["id"], "request.record")
+
+
 def test_planned_ends_are_no_deaths(cell):
     ident = cell.client.send("task.create")
     for pid in range(1001, 1007):
@@ -155,6 +172,19 @@ def test_a_worker_that_does_not_come_up(cell):
     worker = Worker(cell, pid=1002)
     worker.reply(worker.request()[0])
     assert cell.client.answer(kept)[0] == OK
+
+
+def test_what_a_worker_may_have_done_before_none_comes_up(cell):
+    """It is not said that nothing was done."""
+    worker = Worker(cell, pid=1000)
+    late, lost = [cell.client.send("task.create", seconds=seconds) for seconds in (1, 60)]
+    assert {worker.request()[0]["id"], worker.request()[0]["id"]} == {late, lost}
+    cell.exited(1000)
+    cell.exited(1001)
+    unknown = "task.create: the worker died, outcome unknown; shim"
+    assert cell.client.answer(late)[:2] == (UNAVAILABLE, f"{unknown} does not come up: killed")
+    cell.exited(1002, failed=True)
+    assert cell.client.answer(lost)[:2] == (UNAVAILABLE, f"{unknown}: the worker cannot be started: killed")
 
 
 def test_worker_that_is_given_up(cell):
