@@ -12,6 +12,7 @@
 #include <sys/pidfd.h>
 
 #define STAT_MAX         1024
+#define STATUS_MAX       4096 /* the user is in its first lines */
 #define PARENT_FIELD     4
 #define START_TIME_FIELD 22
 #define BOOT_SIZE        9 /* of the boot's UUID this many characters, less one */
@@ -56,6 +57,16 @@ uint64_t proc_start_time(pid_t pid)
 pid_t proc_parent(pid_t pid)
 {
     return (pid_t)stat_field(pid, PARENT_FIELD);
+}
+
+/* The owner of /proc/PID is another one where a process does not let itself be dumped. */
+uid_t proc_user(pid_t pid)
+{
+    static const char label[] = "\nUid:";
+    char text[STATUS_MAX];
+    proc_read(pid, "status", text, sizeof text);
+    const char *field = strstr(text, label); /* in no name: the kernel escapes line ends there */
+    return field ? (uid_t)strtoul(field + strlen(label), NULL, 10) : (uid_t)-1;
 }
 
 int proc_open(pid_t pid, uint64_t start_time)

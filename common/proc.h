@@ -33,6 +33,9 @@ bool proc_comm(pid_t pid, char ret[PROC_COMM_SIZE]);
 /* Its parent; 0 when there is no such process. */
 pid_t proc_parent(pid_t pid);
 
+/* Its real user; (uid_t)-1 when there is no such process. */
+uid_t proc_user(pid_t pid);
+
 /* A descriptor for the process, close-on-exec; -1 with ESRCH when there is none, or another one
  * than that which was started at `start_time` (0: whichever it is). */
 int proc_open(pid_t pid, uint64_t start_time);

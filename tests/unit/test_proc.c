@@ -31,6 +31,7 @@ static void a_process_is_known_by_its_start(void **state)
     uint64_t start = proc_start_time(child);
     assert_true(start >= proc_start_time(getpid()));
     assert_int_equal(proc_parent(child), getpid());
+    assert_int_equal(proc_user(child), getuid());
     AUTO_CLOSE int open = proc_open(child, start);
     assert_true(open >= 0);
     AUTO_CLOSE int any = proc_open(child, 0);
@@ -44,6 +45,7 @@ static void a_process_is_known_by_its_start(void **state)
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     assert_int_equal(proc_start_time(child), 0);
+    assert_int_equal(proc_user(child), (uid_t)-1);
     assert_int_equal(proc_open(child, start), -1);
     assert_int_equal(proc_open(0, 0), -1);
     assert_int_equal(proc_open_named(name), -1);

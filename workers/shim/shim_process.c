@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ARGUMENTS_MAX 8192
 
@@ -31,7 +32,7 @@ bool shim_process_is(const cluster_t *cluster, pid_t pid, shim_words_t *ret)
             snprintf(ret->id, sizeof ret->id, "%s", value);
     }
     ret->is_verb = last && (!strcmp(last, "start") || !strcmp(last, "delete"));
-    return is_ours;
+    return is_ours && proc_user(pid) == getuid(); /* arguments are anybody's to choose */
 }
 
 static bool is_of(const cluster_t *cluster, pid_t pid, const char *ns, const char *id)
@@ -41,21 +42,28 @@ static bool is_of(const cluster_t *cluster, pid_t pid, const char *ns, const cha
            !strcmp(words.ns, ns) && !strcmp(words.id, id);
 }
 
+/* Takes the process if it is that shim, and a later one than `ret`. */
+static void consider(const cluster_t *cluster, pid_t pid, const char *ns, const char *id,
+                     endpoint_t *ret)
+{
+    uint64_t start = is_of(cluster, pid, ns, id) ? proc_start_time(pid) : 0;
+    AUTO_FREE char *path = start > ret->shim_start ? proc_listens_at(pid) : NULL;
+    /* Looked at again: the number may be of another process by now. */
+    if (!path || !is_of(cluster, pid, ns, id))
+        return;
+    *ret = (endpoint_t){.version = 3, .shim_pid = (uint32_t)pid, .shim_start = start};
+    snprintf(ret->address, sizeof ret->address, "unix://%s", path);
+}
+
 bool shim_process_find(const cluster_t *cluster, const char *ns, const char *id, endpoint_t *ret)
 {
     DIR *processes = opendir("/proc");
-    char *path = NULL;
-    *ret = (endpoint_t){.version = 3}; /* downgraded if that is too much */
-    for (struct dirent *entry; processes && !path && (entry = readdir(processes));) {
-        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-        uint64_t start = is_of(cluster, pid, ns, id) ? proc_start_time(pid) : 0;
-        path = start ? proc_listens_at(pid) : NULL;
-        ret->shim_pid = (uint32_t)pid;
-        ret->shim_start = start;
-    }
+    endpoint_t found = {.shim_pid = 0};
+    for (struct dirent *entry; processes && (entry = readdir(processes));)
+        consider(cluster, (pid_t)strtol(entry->d_name, NULL, 10), ns, id, &found);
     if (processes)
         closedir(processes);
-    snprintf(ret->address, sizeof ret->address, "unix://%s", path ? path : "");
-    free(path);
-    return path != NULL;
+    if (found.shim_pid)
+        *ret = found;
+    return found.shim_pid != 0;
 }

@@ -10,12 +10,14 @@ typedef struct shim_words {
     bool is_verb; /* the executable runs `start` or `delete` */
 } shim_words_t;
 
-/* Whether the process is a shim or verb of this cluster, by its -address; then `ret` is filled. */
+/* Whether the process is a shim or verb of this cluster, by its -address, and of our own user; then
+ * `ret` is filled. */
 bool shim_process_is(const cluster_t *cluster, pid_t pid, shim_words_t *ret);
 
-/* Finds the shim that was started for this container and of which nobody knows where it listens.
- * Walks through all processes, some milliseconds: for when there is no other way to know. False
- * when there is none, or it does not listen at a path. */
+/* Finds the shim that was started for this container and of which nobody knows where it listens:
+ * the latest, if an earlier one is left. `ret` is of version 3, to be downgraded if that is too
+ * much. Walks through all processes, some milliseconds: for when there is no other way to know.
+ * False, with `ret` as it was, when there is none, or it does not listen at a path. */
 bool shim_process_find(const cluster_t *cluster, const char *ns, const char *id, endpoint_t *ret);
 
 #endif
