@@ -254,6 +254,12 @@ void log_store_flush(log_store_t *self, int64_t now)
     self->used = 0;
 }
 
+void log_store_flush_last(log_store_t *self, int64_t now)
+{
+    self->retry_at = 0;
+    log_store_flush(self, now);
+}
+
 void log_store_add(log_store_t *self, const log_line_t *line)
 {
     size_t need = LOG_LINE_PREFIX_MAX + line->size + 1;

@@ -41,6 +41,10 @@ void log_store_add(log_store_t *self, const log_line_t *line);
 /* Writes what was added. `now` is the wall clock, nanoseconds since the epoch. */
 void log_store_flush(log_store_t *self, int64_t now);
 
+/* Writes what was added, and what is owed, without waiting for the time of the next try: there will
+ * be none. */
+void log_store_flush_last(log_store_t *self, int64_t now);
+
 /* The writer before this one was killed: a line will say that some output may be missing. Losses
  * that are counted here are forgotten: it knew more. */
 void log_store_note_death(log_store_t *self);

@@ -104,6 +104,8 @@ bool log_writer_run(log_writer_t *self, int guard)
 {
     log_store_open(self->store);
     bool has_ended = write_on(self, guard);
+    if (has_ended)
+        log_store_flush_last(self->store, clock_now());
     log_store_close(self->store); /* a guard must not keep what was rotated away */
     return has_ended;
 }

@@ -12,6 +12,7 @@ import time
 
 import pytest
 from cluster import BIN, PROCESSES, command_of, detached, fastest, is_alive, process_ids, until
+from log_files import records
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="containers need root"),
@@ -39,20 +40,6 @@ def log_dir(cluster, name):
     """The directory of the container's present log; there is one only."""
     (made,) = (cluster.root / "log/default" / name).iterdir()
     return made
-
-
-def records(directory):
-    """(stream, tag, text) of every line of all files; fails for a line that is none."""
-    form = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr|shimd) ([FP]) (.*)", re.S)
-    found = []
-    for path in sorted(p for p in directory.iterdir() if p.is_file()):
-        content = path.read_bytes()
-        assert content.endswith(b"\n") or not content, f"{path} ends in the middle of a line"
-        for line in content.split(b"\n")[:-1]:
-            match = form.fullmatch(line)
-            assert match, line[:200]
-            found.append((match[1].decode(), match[2].decode(), match[3]))
-    return found
 
 
 def writers(cluster, *words):

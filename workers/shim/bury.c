@@ -52,7 +52,10 @@ static void ask_again_later(burial_t *burial, const status_t *st)
 static void on_again(void *arg)
 {
     op_t *op = arg;
-    op->plan[op->step].ask(op);
+    if (op->undoing)
+        op_start(op);
+    else
+        op->plan[op->step].ask(op);
 }
 
 /* outcomes ----------------------------------------------------------------------------------------
@@ -247,7 +250,11 @@ static void on_finished(op_t *op, const status_t *st)
 {
     burial_t *burial = burial_of(op);
     manager_t *self = burial->manager;
-    (void)st;
+    if (st->code) { /* everything that is left must be removed all the same */
+        log_warn("%s: %s; beginning again", op->label, st->text);
+        io_timer_in(self->io, &burial->again, AGAIN_MS);
+        return;
+    }
     log_info("%s: done", op->label);
     settle_delete(burial);
     manager_remove_task(self, burial->task);

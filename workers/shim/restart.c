@@ -22,10 +22,28 @@ msg_uuid_t restart_request_id(const char *run, const char *what, uint32_t attemp
     return id;
 }
 
+/* The end of the id counts; the rest tells whose it is. */
+#define OWNER_SIZE (sizeof(msg_uuid_t) - sizeof(uint32_t))
+
+msg_uuid_t restart_delete_id(const char *run, uint32_t failed)
+{
+    uint32_t end;
+    msg_uuid_t id = restart_request_id(run, "delete", 0);
+    memcpy(&end, (const char *)&id + OWNER_SIZE, sizeof end);
+    end ^= failed;
+    memcpy((char *)&id + OWNER_SIZE, &end, sizeof end);
+    return id;
+}
+
+bool restart_is_delete_of(const char *run, const request_t *request)
+{
+    msg_uuid_t own = restart_delete_id(run, 0);
+    return !memcmp(&own, request_id(request), OWNER_SIZE);
+}
+
 bool restart_is_own_delete(const task_t *task, const request_t *request)
 {
-    msg_uuid_t own = restart_request_id(task->incarnation, "delete", 0);
-    return !memcmp(&own, request_id(request), sizeof own);
+    return restart_is_delete_of(task->incarnation, request);
 }
 
 /* The table ---------------------------------------------------------------------------------------
@@ -127,7 +145,7 @@ static void note(restart_t *self)
 static void delete_run(restart_t *self, const char *run, bool force, link_reply_t *reply)
 {
     const msg_task_delete_t message = {.id = self->id, .force = force};
-    msg_uuid_t id = restart_request_id(run, "delete", 0);
+    msg_uuid_t id = restart_delete_id(run, self->failed);
     restart_ask(self, MSG_task_delete, &message, 0, &id, reply);
 }
 
@@ -229,6 +247,7 @@ static void on_deleted(void *arg, const status_t *st, const void *answer)
         restart_give_up(self);
     } else if (st->code && st->code != STATUS_NOT_FOUND) {
         log_warn("restart %s: %s", self->key, st->text);
+        self->failed++;
         io_timer_in(self->manager->io, &self->timer, AGAIN_MS);
     } else {
         create(self);

@@ -14,6 +14,7 @@ typedef struct restart {
     char *out, *err; /* owned */
     io_timer_t timer;
     unsigned retries;   /* of one request */
+    uint32_t failed;    /* requests to delete the run, whose answers stand by their ids */
     bool is_busy;       /* a request is on its way */
     bool is_stopped;    /* to be given up, as soon as that is answered */
     zlistx_t *stoppers; /* request_t of those who stopped it; not owned */
@@ -22,6 +23,11 @@ typedef struct restart {
 
 /* The id of one of its requests. */
 msg_uuid_t restart_request_id(const char *run, const char *what, uint32_t attempt);
+
+/* The id of the request that deletes a run, after so many that failed; and whether a request is one
+ * of these. */
+msg_uuid_t restart_delete_id(const char *run, uint32_t failed);
+bool restart_is_delete_of(const char *run, const request_t *request);
 
 /* An answer finds its restart by name: it may be over by then. */
 typedef struct restart_asked {

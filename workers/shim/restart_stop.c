@@ -141,8 +141,7 @@ static bool is_own(const restart_t *self, const task_t *task, const request_t *r
 {
     if (request_method(request) != MSG_task_delete)
         return false;
-    msg_uuid_t own = restart_request_id(self->run, "delete", 0);
-    return !memcmp(&own, request_id(request), sizeof own) ||
+    return restart_is_delete_of(self->run, request) ||
            (task && restart_is_own_delete(task, request));
 }
 
