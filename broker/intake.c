@@ -27,6 +27,10 @@ static status_code_t check(router_t *self, arrival_t *arrival, const method_t *m
     if (zmq_msg_size(arrival->body) > MSG_BODY_MAX)
         return status_set(st, STATUS_INVALID_ARGUMENT, "%s: body is %zu bytes long, limit %u",
                           method->name, zmq_msg_size(arrival->body), MSG_BODY_MAX);
+    if (!method->seconds && zmq_msg_size(arrival->body) > SERVICE_WAIT_BYTES)
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "%s: body is %zu bytes long, limit %u where nothing limits the time",
+                          method->name, zmq_msg_size(arrival->body), SERVICE_WAIT_BYTES);
     return STATUS_OK;
 }
 

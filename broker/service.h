@@ -9,9 +9,10 @@
 #define SERVICE_QUEUE_MAX   8192        /* requests that wait in each lane */
 #define SERVICE_BYTES_MAX   (64u << 20) /* bytes of their bodies, until they are answered */
 #define SERVICE_WAITS_MAX   16384       /* requests without deadline with a worker (task.wait) */
-#define SERVICE_URGENT_OVER 1024        /* urgent requests a worker gets on top of its window */
-#define SERVICE_DEATHS_MAX  3           /* workers a request may take with it */
-#define SERVICE_DOUBTS_MAX  3           /* deaths with it that others may have caused as well */
+#define SERVICE_WAIT_BYTES  1024u /* of the body of one; all leave room for what is answered */
+#define SERVICE_URGENT_OVER 1024  /* urgent requests a worker gets on top of its window */
+#define SERVICE_DEATHS_MAX  3     /* workers a request may take with it */
+#define SERVICE_DOUBTS_MAX  3     /* deaths with it that others may have caused as well */
 
 /* What kills a worker does so at once, or nearly: what it was given longer ago is not suspected
  * first, and nobody is kept waiting longer for one who is, but twice as long with each of its

@@ -4,7 +4,7 @@ import zmq
 
 from broker_cell import Peer, Worker, until
 
-OK, RESOURCE_EXHAUSTED = 0, 8
+OK, INVALID_ARGUMENT, RESOURCE_EXHAUSTED = 0, 3, 8
 QUEUE_MAX = 8192
 UNREAD_MAX = 32 << 20  # bytes of answers that wait for one client
 MANY = 5000  # more than libzmq keeps for a peer by default
@@ -76,6 +76,20 @@ def test_queue_is_bounded(cell):
         assert header["id"] == ident
         worker.reply(header)
     assert all(cell.client.answer(ident)[0] == OK for ident in idents)
+
+
+def test_waits_leave_room_for_what_is_answered(cell):
+    """They may last for ever: what they ask is small."""
+    worker = Worker(cell)
+    waits = [cell.client.send("task.wait", {"pad": b"x" * (5_000_000)}) for _ in range(14)]
+    ident = cell.client.send("task.get")
+    header, _ = worker.request()
+    assert header["id"] == ident
+    worker.reply(header)
+    assert cell.client.answer(ident)[0] == OK
+    for wait in waits:
+        status, message, _ = cell.client.answer(wait)
+        assert status == INVALID_ARGUMENT and message.endswith("limit 1024 where nothing limits the time"), message
 
 
 def test_nothing_is_dropped_on_the_way_to_a_slow_reader(cell):
