@@ -41,6 +41,13 @@ void causes_find(findings_t *findings, const machine_t *machine)
 /* From the journal -------------------------------------------------------------------------------
  */
 
+/* Such an answer says that nothing was begun. */
+static bool is_refused(const msg_outcome_t *request)
+{
+    return request->status == STATUS_NOT_FOUND || request->status == STATUS_ALREADY_EXISTS ||
+           request->status == STATUS_INVALID_ARGUMENT;
+}
+
 static bool makes_or_removes(const msg_outcome_t *request)
 {
     static const char *const methods[] = {"task.create", "task.delete", "container.create",
@@ -60,6 +67,8 @@ static void take_page(last_t *self, const msg_outcomes_t *page)
 {
     for (size_t i = 0; i < page->requests.count; i++) {
         const msg_outcome_t *request = &page->requests.items[i];
+        if (is_refused(request))
+            continue;
         self->has_any = true;
         self->any = request->id;
         if (!makes_or_removes(request))

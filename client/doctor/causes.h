@@ -10,7 +10,7 @@
 void causes_find(findings_t *findings, const machine_t *machine);
 
 /* For those of which the machine does not know it, from the journal: the last request that was to
- * make or to remove what has that name, or else the last about it. */
+ * make or to remove what has that name, or else the last about it; none that was refused. */
 void causes_ask(findings_t *findings, asker_t *asker);
 
 #endif

@@ -298,6 +298,7 @@ def test_kernel(cluster, witness):
     run(cluster, "past")
     for words in (("tasks", "delete", "-f", "past"), ("containers", "delete", "past")):
         assert cluster.shimctl(*words).returncode == 0
+    assert cluster.shimctl("tasks", "delete", "past").returncode != 0  # what is refused causes nothing
     cluster.client().call("container.create", {"id": "recorded", "runtime": RUNC, "spec": b"{}"}, "default")
     theirs = [SHIM_SOCKETS / hashlib.sha256(uuid.uuid4().bytes).hexdigest(), socket_path(witness, "past")]
     ours = [socket_path(cluster, "past"), socket_path(cluster, "recorded")]
