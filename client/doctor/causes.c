@@ -78,6 +78,13 @@ static void take_page(last_t *self, const msg_outcomes_t *page)
     }
 }
 
+/* What is on the machine may be called anything. */
+static bool is_container(const finding_t *finding)
+{
+    return msg_is_identifier(finding->ns, strlen(finding->ns)) &&
+           msg_is_identifier(finding->id, strlen(finding->id));
+}
+
 /* False when the journal cannot be asked. */
 static bool ask_last(asker_t *asker, const finding_t *finding, last_t *ret)
 {
@@ -100,7 +107,7 @@ void causes_ask(findings_t *findings, asker_t *asker)
     bool can_ask = !asker->is_down && !asker->has_failed[SAID_RUNS];
     for (finding_t *f = findings_first(findings); f && can_ask; f = findings_next(findings)) {
         last_t last = {.has_any = false};
-        if (!is_wanted(f))
+        if (!is_wanted(f) || !is_container(f))
             continue;
         can_ask = ask_last(asker, f, &last);
         if (last.has_any)

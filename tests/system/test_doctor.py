@@ -307,7 +307,7 @@ def test_kernel(cluster, witness):
     for name in ("empty", "past"):
         make_cgroup(cluster, name)
     sleepers = [subprocess.Popen(["sleep", "1000"]) for _ in range(2)]
-    for sleeper, name in zip(sleepers, ("inhabited", "frozen")):
+    for sleeper, name in zip(sleepers, ("-inhabited", "frozen")):
         for path in make_cgroup(cluster, name):
             if "/cpuset/" not in path:
                 (cluster.dir / "no").write_text("") or open(f"{path}/cgroup.procs", "w").write(str(sleeper.pid))
@@ -329,7 +329,7 @@ def test_kernel(cluster, witness):
         cluster,
         [("dead-socket", path) for path in ours]
         + [("stray-cgroup", f"{base}/{name}") for name in ("empty", "past")]
-        + [("stray-process", f"{base}/{name}") for name in ("inhabited", "frozen", "other")]
+        + [("stray-process", f"{base}/{name}") for name in ("-inhabited", "frozen", "other")]
         + [("stray-runc-state", state / name) for name in ("hollow", "garbled", "leaked")],
     )
     causes = {row["object"]: row.get("method") for row in found if row["kind"] == "stray-cgroup"}
