@@ -107,7 +107,7 @@ def descriptors(pid):
 def check_machine(cluster, before):
     """Compared with how it was before the first container."""
     left = cluster.leftovers()
-    own = {cluster.supervisor.pid, *(row["pid"] for row in cluster.status().values())}
+    own = {cluster.supervisor.pid, cluster.keeper(), *(row["pid"] for row in cluster.status().values())}
     processes = {p: c for p, c in left.get("processes", {}).items() if p not in own}
     for pid, command in processes.items():
         yield f"process {pid} is left: {' '.join(command)[:200]}"

@@ -21,8 +21,38 @@ typedef struct loader {
                       list, bundles that were asked for by name */
 } loader_t;
 
+typedef struct load load_t;
+
+/* Goes on with what the journal said of the run; `container` is NULL when it did not tell. */
+typedef void load_told_t(load_t *load, const status_t *st, const msg_container_t *container);
+
+struct load {
+    loader_t *loader;
+    task_t *task;
+    endpoint_t endpoint;
+    io_timer_t again, slow;
+    unsigned execs;    /* whose state was asked and is not known yet */
+    load_told_t *told; /* while the journal is asked */
+    bool is_inspected, has_place, is_downgraded;
+};
+
 /* load_task.c: looks at the task, which leaves those that wait. */
 void load_task(loader_t *loader, task_t *task);
+
+/* load_shim.c: connects to its shim and asks it, until one of the three below is called. */
+void load_connect(load_t *load);
+void load_again(void *load); /* the handler of `again` */
+
+/* load_task.c: what becomes of it. Each frees the load, now or later. */
+void load_adopt(load_t *load);     /* the shim lives, and has the container */
+void load_undo(load_t *load);      /* the shim lives, and has it not */
+void load_shim_dead(load_t *load); /* nobody answers there, and the process is gone */
+
+/* Its shim is known, whatever it says. */
+void load_set_inspected(load_t *load);
+
+/* Nobody else waits for it any more. */
+void load_give_place(load_t *load);
 
 /* The shim of one more is known. */
 void load_count_inspected(loader_t *loader);

@@ -1,40 +1,20 @@
-/* One task of a predecessor being looked at. A shim that answers is adopted; where it is gone, its
- * container is kept as an orphan or buried; what never got as far as a shim is undone. The journal,
- * whose disk may be slow, is asked where nobody else knows: about a container whose shim is gone,
- * which may have been deleted, and for an intent that is lost. */
+/* One task of a predecessor being looked at. A shim that answers (load_shim.c) is adopted; where it
+ * is gone, its container is kept as an orphan or buried; what never got as far as a shim is undone.
+ * The journal, whose disk may be slow, is asked where nobody else knows: about a container whose
+ * shim is gone, which may have been deleted, and for an intent that is lost. */
 #include "workers/shim/load_internal.h"
 
 #include "common/failpoint.h"
 #include "common/log.h"
-#include "common/proc.h"
-#include "workers/shim/exec_record.h"
 #include "workers/shim/init_record.h"
 #include "workers/shim/intent_mend.h"
 #include "workers/shim/orphan.h"
 #include "workers/shim/outcome.h"
 #include "workers/shim/restart.h"
-#include "workers/shim/shim_process.h"
-#include "workers/shim/state.h"
 
-#define PLACE_MS      100  /* a shim that has not answered by then holds no place any more */
-#define LOAD_AGAIN_MS 2000 /* before a mute shim is asked again */
+#define PLACE_MS 100 /* a shim that has not answered by then holds no place any more */
 
-typedef struct load load_t;
-
-/* Goes on with what the journal said of the run; `container` is NULL when it did not tell. */
-typedef void load_told_t(load_t *load, const status_t *st, const msg_container_t *container);
-
-struct load {
-    loader_t *loader;
-    task_t *task;
-    endpoint_t endpoint;
-    io_timer_t again, slow;
-    unsigned execs;    /* whose state was asked and is not known yet */
-    load_told_t *told; /* while the journal is asked */
-    bool is_inspected, has_place, is_downgraded;
-};
-
-static void set_inspected(load_t *load)
+void load_set_inspected(load_t *load)
 {
     if (load->is_inspected)
         return;
@@ -42,7 +22,7 @@ static void set_inspected(load_t *load)
     load_count_inspected(load->loader);
 }
 
-static void give_place(load_t *load)
+void load_give_place(load_t *load)
 {
     if (!load->has_place)
         return;
@@ -54,8 +34,8 @@ static void give_place(load_t *load)
 static void load_finish(load_t *load)
 {
     loader_t *loader = load->loader;
-    set_inspected(load);
-    give_place(load);
+    load_set_inspected(load);
+    load_give_place(load);
     io_timer_stop(loader->manager->io, &load->again);
     io_timer_stop(loader->manager->io, &load->slow);
     free(load);
@@ -101,7 +81,7 @@ static void look_for_record(const task_t *task)
 /* outcomes ----------------------------------------------------------------------------------------
  */
 
-static void adopt(load_t *load)
+void load_adopt(load_t *load)
 {
     task_t *task = load->task;
     status_t ignored;
@@ -149,9 +129,9 @@ static void keep_or_bury(load_t *load, const status_t *st, const msg_container_t
     load_finish(load);
 }
 
-static void on_shim_dead(load_t *load)
+void load_shim_dead(load_t *load)
 {
-    set_inspected(load);
+    load_set_inspected(load);
     ask_journal(load, keep_or_bury);
 }
 
@@ -161,7 +141,7 @@ static void on_ended(void *arg)
     bury(arg);
 }
 
-static void undo(load_t *load)
+void load_undo(load_t *load)
 {
     task_t *task = load->task;
     shim_t *shim = task->shim;
@@ -174,176 +154,11 @@ static void undo(load_t *load)
         bury(load);
 }
 
-/* Slow is not dead: a mute shim stays listed, keeps nobody else from being looked at, and is asked
- * until it answers or its process ends. */
-static void ask_later(load_t *load, const char *why)
-{
-    task_t *task = load->task;
-    status_t st;
-    if (!task->unresponsive)
-        log_warn("load %s: its shim does not answer: %s", task->key, why);
-    task->unresponsive = true;
-    set_inspected(load);
-    give_place(load);
-    if (task->shim && shim_seek(task->shim, &st))
-        log_debug("load %s: %s", task->key, st.text);
-    io_timer_in(load->loader->manager->io, &load->again, LOAD_AGAIN_MS);
-    load_next(load->loader);
-}
-
-/* execs -------------------------------------------------------------------------------------------
- */
-
-static void on_exec_state(void *arg, const status_t *st, process_t *process)
-{
-    load_t *load = arg;
-    if (process && st->code == STATUS_NOT_FOUND) {
-        exec_record_remove(load->task->bundle, process->exec_id); /* it never came to be */
-        task_remove_exec(load->task, process);
-    }
-    if (--load->execs > 0)
-        return;
-    if (load->task->shim)
-        adopt(load);
-    else
-        on_shim_dead(load);
-}
-
-static void ask_execs(load_t *load)
-{
-    task_t *task = load->task;
-    manager_t *self = load->loader->manager;
-    exec_record_load(task);
-    load->execs = (unsigned)zhashx_size(task->execs);
-    if (load->execs == 0) {
-        adopt(load);
-        return;
-    }
-    for (process_t *exec = zhashx_first(task->execs); exec; exec = zhashx_next(task->execs))
-        state_ask(exec, self->timeouts.load, on_exec_state, load);
-}
-
-/* init --------------------------------------------------------------------------------------------
- */
-
-static void on_state(void *arg, const status_t *st, process_t *process)
-{
-    load_t *load = arg;
-    (void)process;
-    if (load->task->shim == NULL) /* it died while it was asked */
-        on_shim_dead(load);
-    else if (st->code == STATUS_NOT_FOUND)
-        undo(load);
-    else if (st->code)
-        ask_later(load, st->text);
-    else
-        ask_execs(load);
-}
-
-static void ask_connect(load_t *load);
-
-static void on_connect(void *arg, const status_t *st, const uint8_t *payload, size_t size)
-{
-    load_t *load = arg;
-    task_t *task = load->task;
-    manager_t *self = load->loader->manager;
-    status_t outcome = *st;
-    if (!task->shim) {
-        on_shim_dead(load);
-        return;
-    }
-    /* Its predecessor may have died before it wrote down what the shim really speaks. */
-    if (outcome.code == STATUS_UNIMPLEMENTED && !load->is_downgraded &&
-        shim_endpoint(task->shim)->version == 3) {
-        load->is_downgraded = true;
-        shim_downgrade(task->shim);
-        ask_connect(load);
-        return;
-    }
-    Containerd__Task__V2__ConnectResponse *answer =
-        outcome.code ? NULL : containerd__task__v2__connect_response__unpack(NULL, size, payload);
-    if (!outcome.code && !answer)
-        status_set(&outcome, STATUS_INTERNAL, "Connect: undecodable answer");
-    if (answer && !shim_watch(task->shim, answer->shim_pid, 0, &outcome))
-        record_write_endpoint(task->bundle, task->intent, shim_endpoint(task->shim), &outcome);
-    containerd__task__v2__connect_response__free_unpacked(answer, NULL);
-    if (answer)
-        state_ask(&task->init, self->timeouts.load, on_state, load);
-    else
-        ask_later(load, outcome.text);
-}
-
-static void ask_connect(load_t *load)
-{
-    manager_t *self = load->loader->manager;
-    Containerd__Task__V2__ConnectRequest request = CONTAINERD__TASK__V2__CONNECT_REQUEST__INIT;
-    request.id = load->task->id;
-    shim_call(load->task->shim, "Connect", &request.base, self->timeouts.load, load->task->ns,
-              on_connect, load);
-}
-
-/* A predecessor that died before it wrote down where the shim listens has left it running; where
- * it chose a place of its own, only the process tells. */
-static bool find_process(load_t *load)
-{
-    const task_t *task = load->task;
-    const cluster_t *cluster = worker_cluster(load->loader->manager->worker);
-    endpoint_t endpoint;
-    if (load->endpoint.shim_pid || !shim_process_find(cluster, task->ns, task->id, &endpoint))
-        return false;
-    load->endpoint = endpoint;
-    return true;
-}
-
-/* A socket that nobody listens on, and no process: that is proof. Anything else is not. */
-static void connect_shim(load_t *load)
-{
-    task_t *task = load->task;
-    status_t st, ignored;
-    if (FAILPOINT(&st, "load connect")) {
-        ask_later(load, st.text);
-        return;
-    }
-    task->shim = manager_shim(load->loader->manager, &load->endpoint, &st);
-    if (task->shim) {
-        ++*shim_users(task->shim);
-        set_inspected(load);
-        if (load->endpoint.shim_pid)
-            shim_watch(task->shim, load->endpoint.shim_pid, load->endpoint.shim_start, &ignored);
-        ask_connect(load);
-        return;
-    }
-    if (st.code == STATUS_UNAVAILABLE && find_process(load)) {
-        connect_shim(load);
-        return;
-    }
-    AUTO_CLOSE int process = load->endpoint.shim_pid ? proc_open((pid_t)load->endpoint.shim_pid,
-                                                                 load->endpoint.shim_start)
-                                                     : -1;
-    if (st.code != STATUS_UNAVAILABLE || process >= 0) {
-        ask_later(load, st.text);
-        return;
-    }
-    /* A `start` that runs now may be putting a new one in its place. */
-    if (load->loader->manager->creates == 0)
-        shim_remove_socket(load->endpoint.address);
-    on_shim_dead(load);
-}
-
 static void on_slow(void *arg)
 {
     load_t *load = arg;
-    give_place(load);
+    load_give_place(load);
     load_next(load->loader);
-}
-
-static void on_again(void *arg)
-{
-    load_t *load = arg;
-    if (load->task->shim)
-        ask_connect(load);
-    else
-        connect_shim(load);
 }
 
 static void on_bundle_deleted(void *arg, const status_t *st, const void *answer)
@@ -396,7 +211,7 @@ static void resume(load_t *load)
         snprintf(load->endpoint.address, sizeof load->endpoint.address, "%s",
                  task->intent->address);
     }
-    connect_shim(load);
+    load_connect(load);
 }
 
 static void go_on(load_t *load, const status_t *st)
@@ -438,7 +253,7 @@ void load_task(loader_t *loader, task_t *task)
     status_t ignored;
     FAILPOINT(&ignored, "load begin");
     *load = (load_t){.loader = loader, .task = task, .has_place = true};
-    io_timer_init(&load->again, on_again, load);
+    io_timer_init(&load->again, load_again, load);
     io_timer_init(&load->slow, on_slow, load);
     io_timer_in(loader->manager->io, &load->slow, PLACE_MS);
     loader->running++;
