@@ -265,25 +265,6 @@ void exits_hand_over(manager_t *self, process_t *process)
                              process->exec_id[0] ? process->exec_id : NULL);
 }
 
-/* A task that was deleted since: its exit record outlives it. */
-static void on_exit_record(void *arg, const status_t *st, const void *answer)
-{
-    request_t *request = arg;
-    /* One that never ran is deleted as well as any other. */
-    if (st->code == STATUS_NOT_FOUND && request_method(request) == MSG_task_delete)
-        request_answer(request, &(msg_exited_t){0});
-    else if (st->code)
-        request_fail(request, st);
-    else
-        request_answer(request, answer);
-}
-
-void exits_answer_deleted(manager_t *self, request_t *request, const char *id, const char *exec_id)
-{
-    msg_exit_get_t ask = {.id = id, .exec_id = exec_id};
-    link_ask(self->link, MSG_exit_get, &ask, request_ns(request), 0, NULL, on_exit_record, request);
-}
-
 HANDLER(task_wait)
 {
     manager_t *manager = self;
