@@ -105,6 +105,27 @@ def test_a_container_without_a_shim(containers, kind):
     check_end(containers, name, SIGNALLED + signal.SIGKILL)
 
 
+def test_a_lost_intent_that_the_journal_cannot_tell_yet(containers):
+    """It is made again as it was, and not as far as it can be guessed."""
+    pid = containers.run("mend", more={"on_shim_loss": "kill"})
+    intent = containers.cluster.run / "task/default/mend/intent.json"
+    point = containers.cluster.run / "failpoints/metadata.incarnation.get-begin"
+    before = json.loads(intent.read_text())
+    point.write_text("error(injected)")
+    try:
+        with containers.cluster.worker_away():
+            intent.unlink()
+        held = until(lambda: containers.task("mend").get("held"), "it is known what it waits for")
+    finally:
+        point.unlink()
+    assert held.startswith("its intent is lost, and the journal does not answer: ") and held.endswith("injected"), held
+    assert containers.task("mend")["phase"] == "loading" and not intent.exists()
+    until(lambda: not containers.task("mend").get("phase"), "it is adopted")
+    assert "held" not in containers.task("mend")
+    assert {**json.loads(intent.read_text()), "request": before["request"]} == before
+    check_life_goes_on(containers, "mend", pid)
+
+
 def test_a_shim_that_listens_where_nobody_looks(containers):
     """It chose its socket's name, and the worker died before it had written that down."""
     place = containers.cluster.dir / "own"

@@ -12,7 +12,8 @@
 #include "workers/shim/outcome.h"
 #include "workers/shim/restart.h"
 
-#define PLACE_MS 100 /* a shim that has not answered by then holds no place any more */
+#define PLACE_MS      100  /* a shim that has not answered by then holds no place any more */
+#define MEND_AGAIN_MS 1000 /* before the journal is asked again for a lost intent */
 
 void load_set_inspected(load_t *load)
 {
@@ -228,10 +229,42 @@ static void go_on(load_t *load, const status_t *st)
         set_aside(load, st->text);
 }
 
+/* That it cannot be asked just now is no answer; damage is one. */
+static bool is_answer(status_code_t code)
+{
+    return !code || code == STATUS_NOT_FOUND || code == STATUS_INVALID_ARGUMENT ||
+           code == STATUS_DATA_LOSS || code == STATUS_INTERNAL;
+}
+
+static void mend_intent(load_t *load, const status_t *st, const msg_container_t *container);
+
+static void on_mend_again(void *arg)
+{
+    ask_journal(arg, mend_intent);
+}
+
+/* Without a word of the container less would be written down than there was. */
+static void mend_later(load_t *load, const status_t *st)
+{
+    io_set_t *io = load->loader->manager->io;
+    log_warn("load %s: its intent is lost, and the journal does not answer: %s; trying again",
+             load->task->key, st->text);
+    manager_hold(load->task, "its intent is lost, and the journal does not answer: %s", st->text);
+    load_give_place(load);
+    io_timer_init(&load->again, on_mend_again, load);
+    io_timer_in(io, &load->again, MEND_AGAIN_MS);
+    load_next(load->loader);
+}
+
 static void mend_intent(load_t *load, const status_t *st, const msg_container_t *container)
 {
     status_t mended = {.code = STATUS_OK};
-    (void)st;
+    if (!is_answer(st->code)) {
+        mend_later(load, st);
+        return;
+    }
+    task_hold(load->task, NULL);
+    io_timer_init(&load->again, load_again, load);
     intent_mend(load->loader->manager, load->task, container, load->task->intent, &mended);
     go_on(load, &mended);
 }
