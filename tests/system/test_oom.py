@@ -78,7 +78,9 @@ def test_oom_is_told_before_the_exit(cluster, fate):
         run_greedy(cluster, "--runtime", runtime)
         told = until(lambda: (t := topics(client, "greedy"))[-1][0] == "exit" and t, "the exit")
     assert [topic for topic, _, _ in told] == ["create", "start", "oom", "exit"]
-    assert told[2][1:] == (("shimd", "cgroup") if fate == "drop" else ("shim", None))
+    # Where the shim tells it too, who is first depends on when the shim answers that the process has ended.
+    ours = ("shimd", "cgroup")
+    assert told[2][1:] in ([ours] if fate == "drop" else [ours, ("shim", None)])
     [row] = client.call("exit.list", {"id": "greedy"}, "default")["exits"]
     assert row["exit_status"] == 137 and row["oom_kills"] >= 1
     text = cluster.shimctl("explain", "greedy").stdout

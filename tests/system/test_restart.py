@@ -67,10 +67,16 @@ def signals_caught(pid):
     return int(status["SigCgt"], 16)
 
 
+def is_told(cluster, name):
+    row = task(cluster, name)
+    return not row or row["status"] != "RUNNING" or row["pid"] in [pid for pid, _ in starts(cluster, name)]
+
+
 def settled(cluster, *names):
     """Nothing is due, and nothing will be."""
     names = names or ("c",)
     until(lambda: not any("pending" in record(cluster, name) for name in names), "no restart is due")
+    until(lambda: all(is_told(cluster, name) for name in names), "the shim has told of what runs")
     before = [len(starts(cluster, name)) for name in names]
     time.sleep(0.5)  # that nothing happens cannot be awaited
     assert [len(starts(cluster, name)) for name in names] == before

@@ -31,8 +31,9 @@ struct load {
     task_t *task;
     endpoint_t endpoint;
     io_timer_t again, slow;
-    unsigned execs;    /* whose state was asked and is not known yet */
-    load_told_t *told; /* while the journal is asked */
+    unsigned execs;      /* whose state was asked and is not known yet */
+    load_told_t *told;   /* while the journal is asked */
+    complaint_t mending; /* that it could not be, for an intent that is lost */
     bool is_inspected, has_place, is_downgraded;
 };
 

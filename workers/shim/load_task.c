@@ -247,7 +247,8 @@ static void on_mend_again(void *arg)
 static void mend_later(load_t *load, const status_t *st)
 {
     io_set_t *io = load->loader->manager->io;
-    log_warn("load %s: its intent is lost, and the journal does not answer: %s; trying again",
+    log_line(complaint_level(&load->mending, st->code, LOG_LEVEL_WARN),
+             "load %s: its intent is lost, and the journal does not answer: %s; trying again",
              load->task->key, st->text);
     manager_hold(load->task, "its intent is lost, and the journal does not answer: %s", st->text);
     load_give_place(load);
